@@ -1,0 +1,31 @@
+//! Assesses the standby for one execution; on a schedule watches its readiness.
+
+use understudy_aws::dynamodb::Table;
+use understudy_aws::network::{Resolver, Web};
+use understudy_aws::rds::Rds;
+use understudy_aws::scaffold::WallClock;
+use understudy_aws::secrets::SecretsManager;
+use understudy_aws::sql_agent::SqlAgent;
+use understudy_aws::{Environment, serve};
+use understudy_core::steps::assess::{Ports, Verifier, answer};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Environment::load()?;
+    let (prefix, region) = (env.prefix(), env.region());
+    let witness = Table::witness(&env.plan, &prefix).await;
+    let verifier = &Verifier {
+        plan: &env.plan,
+        plan_digest: &env.plan_digest,
+        cells: &Table::new(region, &prefix).await,
+        clock: &WallClock,
+        ports: Ports {
+            witness: witness.as_ref(),
+            sql: &SqlAgent::new(region, &prefix).await,
+            databases: &Rds::new(region).await,
+            http: &Web::new(Resolver::new()?)?,
+            secrets: &SecretsManager::new(region).await,
+        },
+    };
+    serve(|event| async move { answer(verifier, &event).await }).await
+}

@@ -1,0 +1,22 @@
+//! The one piece in the primary: renews the lease for a writer that writes, and records its watermark.
+
+use understudy_aws::dynamodb::Table;
+use understudy_aws::scaffold::WallClock;
+use understudy_aws::sql_agent::SqlAgent;
+use understudy_aws::{Environment, serve};
+use understudy_core::guard::{Guard, answer};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let env = Environment::load()?;
+    let prefix = env.prefix();
+    let witness = Table::witness(&env.plan, &prefix).await;
+    let guard = &Guard {
+        plan: &env.plan,
+        standby: &Table::new(&env.plan.regions.standby, &prefix).await,
+        witness: witness.as_ref(),
+        clock: &WallClock,
+        sql: &SqlAgent::new(env.region(), &prefix).await,
+    };
+    serve(|event| async move { answer(guard, &event).await }).await
+}

@@ -1,0 +1,91 @@
+//! The state table in DynamoDB: strongly consistent reads and conditional writes of versioned documents.
+//!
+//! Partition key `kind`, sort key `id`, attributes `version` and `body` (JSON text, so that what was written is
+//! what is read). IAM restricts writers by the partition key.
+
+use crate::fault::fault;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+use std::collections::HashMap;
+use understudy_core::fault::Fault;
+use understudy_core::plan::{Plan, Region};
+use understudy_core::ports::{Cell, Cells, Key, Written};
+
+/// The state table of one Region.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// The plan's table in `region`; the name is the same everywhere.
+    pub async fn new(region: &Region, prefix: &str) -> Self {
+        Self { client: Client::new(&crate::scaffold::sdk_config(region).await), name: prefix.to_owned() }
+    }
+
+    /// The witness's table, where the plan has a witness.
+    pub async fn witness(plan: &Plan, prefix: &str) -> Option<Self> {
+        match &plan.regions.witness {
+            Some(region) => Some(Self::new(region, prefix).await),
+            None => None,
+        }
+    }
+}
+
+impl Cells for Table {
+    async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("kind", AttributeValue::S(key.kind.to_owned()))
+            .key("id", AttributeValue::S(key.id.clone()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| fault(&format!("read `{}/{}` of `{}`", key.kind, key.id, self.name), &error))?;
+        answer.item.map(|item| cell(&item)).transpose()
+    }
+
+    async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault> {
+        let version = expected.unwrap_or(0).saturating_add(1);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("kind", AttributeValue::S(key.kind.to_owned()))
+            .item("id", AttributeValue::S(key.id.clone()))
+            .item("version", AttributeValue::N(version.to_string()))
+            .item("body", AttributeValue::S(body.to_string()))
+            .expression_attribute_names("#version", "version");
+        let put = match expected {
+            None => put.condition_expression("attribute_not_exists(#version)"),
+            Some(expected) => put
+                .condition_expression("#version = :expected")
+                .expression_attribute_values(":expected", AttributeValue::N(expected.to_string())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(Written::Done),
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(Written::Conflict)
+            }
+            Err(error) => Err(fault(&format!("write `{}/{}` of `{}`", key.kind, key.id, self.name), &error)),
+        }
+    }
+}
+
+fn cell(item: &HashMap<String, AttributeValue>) -> Result<Cell, Fault> {
+    let wrong = |field: &str| Fault::bug(format!("state table: an item has no readable `{field}`"));
+    let version = item
+        .get("version")
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| wrong("version"))?;
+    let text = item.get("body").and_then(|value| value.as_s().ok()).ok_or_else(|| wrong("body"))?;
+    let body = serde_json::from_str(text).map_err(|_| wrong("body"))?;
+    Ok(Cell { version, body })
+}

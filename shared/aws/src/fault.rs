@@ -1,0 +1,40 @@
+//! One service error, told as one of the four faults.
+
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use understudy_core::fault::Fault;
+
+/// Codes that say: the same call may succeed later.
+const TRANSIENT: &[&str] = &[
+    "InternalServerError",
+    "InternalFailure",
+    "InternalError",
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
+/// What a failed call means. Whatever had no answer is `Transient`: its effect is unknown and must be observed.
+pub fn fault<E: ProvideErrorMetadata, R>(what: &str, error: &SdkError<E, R>) -> Fault {
+    let code = error.code().unwrap_or_default();
+    let message = error.message().unwrap_or_default();
+    match error {
+        SdkError::ServiceError(_) if TRANSIENT.contains(&code) => {
+            Fault::transient(format!("{what}: {code}: {message}"))
+        }
+        SdkError::ServiceError(_) => Fault::bug(format!("{what}: {code}: {message}")),
+        SdkError::ConstructionFailure(_) => Fault::bug(format!("{what}: the request could not be built")),
+        SdkError::TimeoutError(_) => Fault::transient(format!("{what}: no answer in time")),
+        SdkError::DispatchFailure(failure) => {
+            let why = failure.as_connector_error().map(ToString::to_string).unwrap_or_default();
+            Fault::transient(format!("{what}: not reached: {why}"))
+        }
+        _ => Fault::transient(format!("{what}: the answer could not be read")),
+    }
+}

@@ -1,0 +1,28 @@
+//! The adapters that several functions share, one service a file, and the scaffold around a Lambda.
+//!
+//! Nothing here decides: each adapter says what one port of the core wants in one service's words, and turns
+//! that service's errors into the four faults. Route 53 and SQL are not here: each has one function of its own.
+
+#[cfg(feature = "cloudwatch")]
+pub mod cloudwatch;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
+mod fault;
+#[cfg(feature = "network")]
+pub mod network;
+#[cfg(feature = "rds")]
+pub mod rds;
+#[cfg(feature = "s3")]
+pub mod s3;
+pub mod scaffold;
+#[cfg(feature = "secrets")]
+pub mod secrets;
+#[cfg(feature = "sfn")]
+pub mod sfn;
+#[cfg(feature = "sns")]
+pub mod sns;
+#[cfg(feature = "lambda")]
+pub mod sql_agent;
+
+pub use fault::fault;
+pub use scaffold::{Environment, serve};

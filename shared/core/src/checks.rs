@@ -1,0 +1,517 @@
+//! Questions about the standby, their answers with evidence, and the sum of the answers.
+//!
+//! One row a check in [`CHECKS`]; each is a pure function of the situation. A check never reads the world and
+//! never asks the primary. Unknown blocks like a bad answer does (L4); every refusal says what to do (L11).
+
+use crate::lease::{Standing, standing};
+use crate::observed::Observed;
+use crate::plan::{Plan, Store};
+use crate::situation::{Situation, StoreSituation};
+use crate::sql::Replica;
+use crate::time::{Millis, elapsed};
+use crate::votes::Vote;
+use serde::{Deserialize, Serialize};
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    Pass,
+    Warn,
+    Block,
+    /// It could not be answered. Blocks where a `Block` would.
+    Unknown,
+}
+
+/// The answer to one check about one subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `PF-03`; stable across versions.
+    pub id: String,
+    /// The store or route asked about; the plan's name where it is about all.
+    pub subject: String,
+    pub grade: Grade,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do about it; empty when it passed.
+    pub fix: String,
+}
+
+impl Finding {
+    pub fn blocks(&self) -> bool {
+        matches!(self.grade, Grade::Block | Grade::Unknown)
+    }
+
+    /// The finding's id with its subject: what one attempt is compared to the next by.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.id, self.subject)
+    }
+}
+
+/// The sum of the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Ready,
+    Refused,
+}
+
+pub fn verdict(findings: &[Finding]) -> Verdict {
+    // No evidence, no pass: an empty list of findings is a refusal (L7).
+    if findings.is_empty() || findings.iter().any(Finding::blocks) {
+        Verdict::Refused
+    } else {
+        Verdict::Ready
+    }
+}
+
+/// One row of the table of checks.
+pub struct Check {
+    pub id: &'static str,
+    pub question: &'static str,
+    /// Whether readiness, watched while the primary is well, asks it too.
+    pub in_readiness: bool,
+    ask: fn(&Plan, &Situation) -> Vec<Finding>,
+}
+
+pub const CHECKS: &[Check] = &[
+    Check { id: "PF-01", question: "is the primary still down?", in_readiness: false, ask: primary_down },
+    Check { id: "PF-02", question: "is automation free to act?", in_readiness: true, ask: not_on_hold },
+    Check {
+        id: "PF-03",
+        question: "does the replica answer, as a replica?",
+        in_readiness: true,
+        ask: replica_answers,
+    },
+    Check {
+        id: "PF-04",
+        question: "is the replica close enough behind?",
+        in_readiness: true,
+        ask: replica_lag,
+    },
+    Check { id: "PF-05", question: "does the replica hold the rows?", in_readiness: true, ask: consistency },
+    Check {
+        id: "PF-06",
+        question: "can the service promote it now?",
+        in_readiness: true,
+        ask: instance_promotable,
+    },
+    Check {
+        id: "PF-07",
+        question: "can the application log in to it?",
+        in_readiness: true,
+        ask: application_login,
+    },
+    Check {
+        id: "PF-08",
+        question: "does the standby's application answer?",
+        in_readiness: true,
+        ask: standby_answers,
+    },
+    Check { id: "PF-09", question: "is the switch published?", in_readiness: true, ask: switch_published },
+    Check {
+        id: "PF-10",
+        question: "can the old primary be fenced?",
+        in_readiness: true,
+        ask: fence_possible,
+    },
+];
+
+/// Asks every check. One that cannot answer does not hide the others.
+pub fn assess(plan: &Plan, situation: &Situation) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| (check.ask)(plan, situation)).collect()
+}
+
+/// Asks the checks that hold at any time, not only during an outage.
+pub fn readiness(plan: &Plan, situation: &Situation) -> Vec<Finding> {
+    CHECKS.iter().filter(|check| check.in_readiness).flat_map(|check| (check.ask)(plan, situation)).collect()
+}
+
+fn finding(
+    id: &str,
+    subject: &str,
+    grade: Grade,
+    evidence: impl Into<String>,
+    fix: impl Into<String>,
+) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        subject: subject.to_owned(),
+        grade,
+        evidence: evidence.into(),
+        fix: fix.into(),
+    }
+}
+
+fn pass(id: &str, subject: &str, evidence: impl Into<String>) -> Finding {
+    finding(id, subject, Grade::Pass, evidence, "")
+}
+
+/// Looks again: between the alarm and now the primary may have come back.
+fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let down = s.votes.judged(&plan.detection, s.at);
+    let bad = down.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
+    let needed = usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX);
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("{bad} of {needed} needed votes say down; lease: {}", describe_lease(&lease));
+    let one = match (bad >= needed, lease) {
+        (true, Standing::Stale { .. }) => pass("PF-01", &plan.name, evidence),
+        (_, Standing::Unknown { .. }) => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Unknown,
+            evidence,
+            "make every keeper of the lease readable, or fence the primary by hand and ask for an accepted fence",
+        ),
+        _ => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "the primary is not down: nothing to do. To move away from a living primary, start a switchover",
+        ),
+    };
+    vec![one]
+}
+
+fn describe_lease(lease: &Standing) -> String {
+    match lease {
+        Standing::Renewed { keeper } => format!("renewed at `{keeper}`"),
+        Standing::Stale { since } => format!("stale, last renewal seen {since}"),
+        Standing::Moved { epoch } => format!("moved, epoch {epoch}"),
+        Standing::Unknown { reason } => format!("unknown ({reason})"),
+    }
+}
+
+fn not_on_hold(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-02";
+    vec![match &s.hold {
+        Observed::Known { value: None, .. } => pass(id, &plan.name, "no hold"),
+        Observed::Known { value: Some(flag), .. } => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            format!("on hold since {} by `{}`: {}", flag.at, flag.by, flag.why),
+            "`understudy resume` lifts the hold",
+        ),
+        Observed::Unknown { reason } => {
+            finding(id, &plan.name, Grade::Unknown, reason, "make the state table readable")
+        }
+    }]
+}
+
+/// Asks `ask` of every required store; an optional one only warns.
+fn each_store(
+    plan: &Plan,
+    s: &Situation,
+    ask: impl Fn(&Store, &StoreSituation) -> Finding,
+    id: &str,
+) -> Vec<Finding> {
+    plan.stores
+        .iter()
+        .map(|store| match s.stores.iter().find(|seen| seen.store == store.name) {
+            Some(seen) => soften(ask(store, seen), store.required),
+            None => {
+                finding(id, &store.name, Grade::Unknown, "it was not looked at", "report this as a defect")
+            }
+        })
+        .collect()
+}
+
+fn soften(finding: Finding, required: bool) -> Finding {
+    if required || !finding.blocks() { finding } else { Finding { grade: Grade::Warn, ..finding } }
+}
+
+/// The replica's own words, or a finding that says why there are none.
+fn with_replica(
+    id: &str,
+    store: &Store,
+    seen: &StoreSituation,
+    ask: impl Fn(&Replica) -> Finding,
+) -> Finding {
+    match &seen.replica {
+        Observed::Known { value, .. } => ask(value),
+        Observed::Unknown { reason } => finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            reason,
+            format!("make `{}` in the standby reachable for sql-agent", store.standby.id),
+        ),
+    }
+}
+
+fn replica_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-03";
+    let ask = |store: &Store, seen: &StoreSituation| {
+        with_replica(id, store, seen, |replica| {
+            if replica.in_recovery {
+                pass(id, &store.name, "it answers and is in recovery")
+            } else {
+                finding(
+                    id,
+                    &store.name,
+                    Grade::Block,
+                    "it answers, but it is not in recovery: it takes writes of its own",
+                    "it was promoted before; rebuild it as a replica of the primary",
+                )
+            }
+        })
+    };
+    each_store(plan, s, ask, id)
+}
+
+/// How far the replica's data is behind what the primary last wrote.
+///
+/// Judged against the watermark, never against the clock: an idle primary is not a lagging replica. A replica
+/// that has replayed past the watermark's position lags nothing that is known of.
+pub fn lag_behind(watermark: &crate::sql::Written, replica: &Replica) -> Option<Millis> {
+    match (replica.replayed, replica.replayed_commit_at) {
+        (Some(replayed), _) if replayed >= watermark.position => Some(Millis::ZERO),
+        (Some(_), Some(commit_at)) => Some(elapsed(commit_at, watermark.committed_at)),
+        _ => None,
+    }
+}
+
+fn replica_lag(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-04";
+    let ask = |store: &Store, seen: &StoreSituation| {
+        with_replica(id, store, seen, |replica| match &seen.watermark {
+            Observed::Known { value: watermark, .. } => {
+                judge_lag(id, store, replica, lag_behind(watermark, replica))
+            }
+            Observed::Unknown { reason } => finding(
+                id,
+                &store.name,
+                Grade::Unknown,
+                format!("what the primary last wrote is not on record: {reason}"),
+                "start the guard in the primary; it records a watermark every tick",
+            ),
+        })
+    };
+    each_store(plan, s, ask, id)
+}
+
+fn judge_lag(id: &str, store: &Store, replica: &Replica, lag: Option<Millis>) -> Finding {
+    let Some(lag) = lag else {
+        return finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            "the replica does not say what it has replayed",
+            "check that it streams from the primary",
+        );
+    };
+    let paused = if replica.replay_paused { "; its replay is paused" } else { "" };
+    let evidence = format!(
+        "{lag} behind the last watermark (warn {}, block {}){paused}; received {}, replayed {}",
+        store.lag.warn,
+        store.lag.block,
+        replica.received.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string()),
+        replica.replayed.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string()),
+    );
+    let fix = if replica.replay_paused {
+        "resume its replay: `select pg_wal_replay_resume()` on the replica".to_owned()
+    } else {
+        "wait until it has caught up; what it has not received is lost if the primary is".to_owned()
+    };
+    if lag > store.lag.block {
+        finding(id, &store.name, Grade::Block, evidence, fix)
+    } else if lag > store.lag.warn || replica.replay_paused {
+        finding(id, &store.name, Grade::Warn, evidence, fix)
+    } else {
+        pass(id, &store.name, evidence)
+    }
+}
+
+fn consistency(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-05";
+    let ask = |store: &Store, seen: &StoreSituation| {
+        with_replica(id, store, seen, |replica| match &seen.watermark {
+            Observed::Known { value: watermark, .. } => judge_rows(id, store, &watermark.rows, &replica.rows),
+            Observed::Unknown { reason } => finding(
+                id,
+                &store.name,
+                Grade::Unknown,
+                format!("what the primary last held is not on record: {reason}"),
+                "start the guard in the primary; it records a watermark every tick",
+            ),
+        })
+    };
+    each_store(plan, s, ask, id)
+}
+
+type Rows = std::collections::BTreeMap<String, u64>;
+
+fn judge_rows(id: &str, store: &Store, primary: &Rows, standby: &Rows) -> Finding {
+    let mut worst: Option<(f64, String)> = None;
+    for table in &store.tables {
+        let (Some(&there), Some(&here)) = (primary.get(table), standby.get(table)) else {
+            let fix = "grant the operator role SELECT on it, and see that counting ends within its time";
+            return finding(
+                id,
+                &store.name,
+                Grade::Unknown,
+                format!("`{table}` was not counted on both sides"),
+                fix,
+            );
+        };
+        let share = if there == 0 { 1.0 } else { precise(here) / precise(there) };
+        if worst.as_ref().is_none_or(|(lowest, _)| share < *lowest) {
+            worst = Some((share, format!("`{table}`: {here} of {there} rows")));
+        }
+    }
+    match worst {
+        Some((share, evidence)) if share < store.min_consistency => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!("{evidence}, less than {}", store.min_consistency),
+            "rebuild the replica, or wait until it has caught up",
+        ),
+        Some((_, evidence)) => pass(id, &store.name, evidence),
+        None => pass(id, &store.name, "the plan names no table to count"),
+    }
+}
+
+/// Row counts far below 2^53 are exact as `f64`; above it the ratio is still right to 1e-15.
+#[expect(clippy::cast_precision_loss, reason = "a ratio of row counts needs no more")]
+fn precise(rows: u64) -> f64 {
+    rows as f64
+}
+
+fn instance_promotable(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-06";
+    let ask = |store: &Store, seen: &StoreSituation| match &seen.instance {
+        Observed::Unknown { reason } => finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            reason,
+            "check the instance's id and the verifier's permissions",
+        ),
+        Observed::Known { value, .. } if value.source.is_none() => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!("`{}` is no replica (status `{}`)", value.id, value.status),
+            "name the replica in the plan, or rebuild it",
+        ),
+        Observed::Known { value, .. } if value.status != "available" => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!("`{}` is `{}`; promotion is refused until it is `available`", value.id, value.status),
+            "wait for it; keep the backup window out of trading hours",
+        ),
+        // Without retention already on, a backup runs inside the promotion and makes it longer.
+        Observed::Known { value, .. } if value.backup_retention_days.unwrap_or(0) == 0 => finding(
+            id,
+            &store.name,
+            Grade::Warn,
+            format!("`{}` keeps no backups: the promotion will take one first", value.id),
+            "set a backup retention period on the replica",
+        ),
+        Observed::Known { value, .. } => pass(
+            id,
+            &store.name,
+            format!("`{}` is available, replica of `{}`", value.id, value.source.as_deref().unwrap_or("")),
+        ),
+    };
+    each_store(plan, s, ask, id)
+}
+
+fn application_login(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-07";
+    let ask = |store: &Store, seen: &StoreSituation| match &seen.login {
+        Observed::Known { .. } => {
+            pass(id, &store.name, format!("`{}` logged in and read", store.application.role))
+        }
+        Observed::Unknown { reason } => finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            reason,
+            format!(
+                "check the secret `{}` in the standby Region against the role `{}`",
+                store.application.secret, store.application.role
+            ),
+        ),
+    };
+    each_store(plan, s, ask, id)
+}
+
+fn standby_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-08";
+    plan.routes
+        .iter()
+        .map(|route| {
+            let fix = format!(
+                "start the application in the standby: `GET {}{}` must answer 2xx",
+                route.standby, route.health_path
+            );
+            match s.routes.iter().find(|seen| seen.route == route.name).map(|seen| &seen.standby) {
+                Some(Observed::Known { value, .. }) if value.is_good() => {
+                    pass(id, &route.name, format!("{value:?}"))
+                }
+                Some(Observed::Known { value, .. }) => {
+                    finding(id, &route.name, Grade::Block, format!("{value:?}"), fix)
+                }
+                Some(Observed::Unknown { reason }) => finding(id, &route.name, Grade::Unknown, reason, fix),
+                None => finding(id, &route.name, Grade::Unknown, "it was not looked at", fix),
+            }
+        })
+        .collect()
+}
+
+/// Levels are re-published every tick; three missed ones mean that nobody would move the switch either.
+const SWITCH_TICKS: u64 = 3;
+
+fn switch_published(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-09";
+    let fix = "check dns-switcher's schedule and its permission to publish the switch metric";
+    vec![match &s.switch {
+        Observed::Unknown { reason } => finding(id, &plan.name, Grade::Unknown, reason, fix),
+        Observed::Known { value, .. } => match value.published_at {
+            Some(at) if elapsed(at, s.at) <= plan.tick.times(SWITCH_TICKS) => {
+                pass(id, &plan.name, format!("level {} published at {at}", value.serves.level()))
+            }
+            Some(at) => finding(id, &plan.name, Grade::Block, format!("last published at {at}"), fix),
+            None => finding(id, &plan.name, Grade::Block, "never published", fix),
+        },
+    }]
+}
+
+fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-10";
+    if plan.lease.on_loss == crate::plan::OnLeaseLoss::Stay {
+        return vec![finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            "`on_loss: stay`: no dead-man is armed, so only a living primary's proof or a named person's acceptance fences it",
+            "arm the dead-man: `lease.on_loss: fence` with an `arming` block",
+        )];
+    }
+    let newest =
+        s.keepers.iter().filter_map(|view| view.sighting.value()).max_by_key(|seen| seen.first_seen_at);
+    vec![match newest {
+        Some(seen) if seen.lease.armed => {
+            pass(id, &plan.name, "the dead-man was armed with the last renewal")
+        }
+        Some(_) => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            "the last renewal came without a proof that the dead-man is armed",
+            "install the statement gate on every table of the plan: `understudy plan sql`",
+        ),
+        None => finding(
+            id,
+            &plan.name,
+            Grade::Unknown,
+            "no renewal was ever seen",
+            "start the guard in the primary",
+        ),
+    }]
+}

@@ -1,0 +1,155 @@
+//! Whether the primary is down and what follows: the one place where an outage is declared.
+//!
+//! Pure and total. Alarms never reach this function: a hint only makes somebody call it (forgeable text
+//! decides nothing). The same inputs give the same decision whoever asks and how often (L5).
+
+use crate::incident::{Attempt, Incident};
+use crate::lease::Standing;
+use crate::plan::{Mode, Plan};
+use crate::time::{after, elapsed};
+use crate::votes::{Observer, Onset, Vote, Votes};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Everything that the decision looks at, gathered once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question<'a> {
+    pub now: Timestamp,
+    pub plan: &'a Plan,
+    pub votes: &'a Votes,
+    pub lease: &'a Standing,
+    pub incident: Option<&'a Incident>,
+    /// Somebody stopped all automation: by whom.
+    pub hold: Option<&'a str>,
+    /// What the standby last said keeps it from taking over: the ids of the blocking findings.
+    pub blocking: Option<&'a [String]>,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    /// Nothing is wrong, or not for long enough.
+    Watch { reason: String },
+    /// People must look; nothing is started.
+    Page { reason: String, dedup: String },
+    /// An attempt is under way; make sure that it was really started.
+    Running { execution: String },
+    /// Start this attempt of this incident.
+    Start { incident: String, attempt: u32, onset: Onset },
+}
+
+pub fn decide(q: &Question<'_>) -> Decision {
+    if let Some(running) = q.incident.and_then(Incident::running) {
+        return Decision::Running { execution: running.execution.clone() };
+    }
+    if let Standing::Moved { epoch } = q.lease {
+        return watch(format!("the standby holds the lease since epoch {epoch}; going back is a failback"));
+    }
+    let votes = q.votes.judged(&q.plan.detection, q.now);
+    let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
+    let needed = usize::try_from(q.plan.detection.quorum).unwrap_or(usize::MAX);
+    if down < needed {
+        return watch(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
+    }
+    let Some(onset) = q.votes.onset(&q.plan.detection, q.now) else {
+        return watch("the votes give no instant at which it began".to_owned());
+    };
+    if let Some(reason) = held_back(q) {
+        return Decision::Page { reason, dedup: "held-back".to_owned() };
+    }
+    confirmed(q, onset, &votes)
+}
+
+/// The votes say down: the lease decides whether the primary is dead or only unreachable.
+fn confirmed(q: &Question<'_>, onset: Onset, votes: &[(Observer, Vote)]) -> Decision {
+    match q.lease {
+        // A renewing writer is alive: moving away from it is a switchover, by a person (L8, L11).
+        Standing::Renewed { keeper } => Decision::Page {
+            reason: format!(
+                "the primary cannot be reached ({}), but keeper `{keeper}` still gets its renewals: it is alive \
+                 and writing. This is a partition or a grey failure; no failover is started. If it should move, \
+                 start a switchover",
+                describe(votes)
+            ),
+            dedup: "partition".to_owned(),
+        },
+        Standing::Unknown { reason } => Decision::Page {
+            reason: format!(
+                "the primary cannot be reached ({}), and its lease cannot be judged: {reason}. No failover is \
+                 started on unknown evidence",
+                describe(votes)
+            ),
+            dedup: "lease-unknown".to_owned(),
+        },
+        Standing::Stale { .. } | Standing::Moved { .. } => start(q, onset),
+    }
+}
+
+fn start(q: &Question<'_>, onset: Onset) -> Decision {
+    match q.incident.filter(|incident| incident.is_open()) {
+        None => Decision::Start { incident: Incident::id_at(q.now), attempt: 1, onset },
+        Some(incident) => match incident.attempts.last() {
+            Some(last) if !worth_another(last, q.blocking) => Decision::Page {
+                reason: format!(
+                    "attempt {} of `{}` ended {}; nothing that it named has changed since",
+                    last.number,
+                    incident.id,
+                    last.end_text()
+                ),
+                dedup: format!("{}-ended", last.execution),
+            },
+            last => Decision::Start {
+                incident: incident.id.clone(),
+                attempt: last.map_or(1, |last| last.number.saturating_add(1)),
+                onset: incident.onset,
+            },
+        },
+    }
+}
+
+/// A refused attempt is repeated only when what blocked it is gone from the newest readiness.
+fn worth_another(last: &Attempt, blocking: Option<&[String]>) -> bool {
+    match (last.refused_by(), blocking) {
+        (Some(refused), Some(now)) => !refused.is_empty() && refused.iter().all(|id| !now.contains(id)),
+        _ => false,
+    }
+}
+
+fn held_back(q: &Question<'_>) -> Option<String> {
+    if let Some(by) = q.hold {
+        return Some(format!(
+            "the primary is down, but automation is on hold by `{by}`: `understudy resume` lifts it"
+        ));
+    }
+    let ended = q.incident.filter(|incident| !incident.is_open()).and_then(Incident::last_ended_at)?;
+    let cooldown = q.plan.detection.cooldown;
+    (elapsed(ended, q.now) < cooldown).then(|| {
+        format!(
+            "the primary is down again within the cooldown of {cooldown}, which ends at {}",
+            after(ended, cooldown)
+        )
+    })
+}
+
+/// Whether the plan lets an attempt cross the one-way door without a person (L8).
+pub fn may_promote_alone(plan: &Plan) -> bool {
+    plan.policy.failover == Mode::Automatic
+}
+
+fn watch(reason: String) -> Decision {
+    Decision::Watch { reason }
+}
+
+fn describe(votes: &[(Observer, Vote)]) -> String {
+    let one = |(observer, vote): &(Observer, Vote)| {
+        let said = match vote {
+            Vote::Up { .. } => "up".to_owned(),
+            Vote::Failing { since } => format!("failing since {since}"),
+            Vote::Down { since } => format!("down since {since}"),
+            Vote::Unknown { reason } => format!("unknown ({reason})"),
+        };
+        format!("{} {said}", observer.name())
+    };
+    votes.iter().map(one).collect::<Vec<_>>().join(", ")
+}

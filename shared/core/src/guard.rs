@@ -1,0 +1,177 @@
+//! The guard's tick, the one thing that runs in the primary: heartbeat, renew, set the lease row, watermark.
+//!
+//! A renewal attests the writer, not the guard: no heartbeat, no renewal. Each tick ends whatever happens; the
+//! next one starts afresh from what the keepers say.
+
+use crate::call::{self, Call};
+use crate::fault::Fault;
+use crate::keepers::{Keeper, STANDBY, keepers};
+use crate::lease::{Lease, Lost, renew};
+use crate::plan::{OnLeaseLoss, Plan};
+use crate::ports::{Cells, Clock, Sql};
+use crate::sql::{Answer, Statement, Written};
+use crate::state::{Change, keys, load, update};
+use crate::watermark::Watermark;
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::Value;
+
+/// What one tick did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "tick", rename_all = "snake_case")]
+pub enum Tick {
+    /// The writer wrote, and at least one keeper took the renewal.
+    Renewed { epoch: u64, keepers: Vec<String>, armed: bool },
+    /// The writer did not write: nothing was renewed.
+    NoHeartbeat { reason: String },
+    /// No keeper took the renewal: the lease row in the database runs out by itself.
+    NoKeeper { reason: String },
+    /// Another Region holds the newest epoch: this side stays fenced.
+    NotHolder { epoch: u64, holder: String },
+}
+
+/// What the guard works with.
+pub struct Guard<'a, C, K, S> {
+    pub plan: &'a Plan,
+    pub standby: &'a C,
+    pub witness: Option<&'a C>,
+    pub clock: &'a K,
+    pub sql: &'a S,
+}
+
+pub async fn answer<C: Cells, K: Clock, S: Sql>(
+    guard: &Guard<'_, C, K, S>,
+    event: &Value,
+) -> Result<Tick, Fault> {
+    match call::read(event)? {
+        Call::Tick => tick(guard.plan, &keepers(guard.standby, guard.witness), guard.clock, guard.sql).await,
+        _ => Err(Fault::invalid("event: primary-guard takes ticks only")),
+    }
+}
+
+async fn tick<C: Cells, K: Clock, S: Sql>(
+    plan: &Plan,
+    keepers: &[Keeper<'_, C>],
+    clock: &K,
+    sql: &S,
+) -> Result<Tick, Fault> {
+    let heartbeats = match heartbeats(plan, sql).await {
+        Ok(heartbeats) => heartbeats,
+        Err(reason) => return Ok(Tick::NoHeartbeat { reason }),
+    };
+    let armed =
+        plan.lease.on_loss == OnLeaseLoss::Fence && heartbeats.iter().all(|(_, written)| written.gate_armed);
+    let renewed = match renew_everywhere(plan, keepers, armed).await {
+        Ok(renewed) => renewed,
+        Err(tick) => return Ok(tick),
+    };
+    set_lease_rows(plan, sql, renewed.epoch, &heartbeats).await?;
+    record_watermarks(keepers, clock, &heartbeats).await?;
+    Ok(Tick::Renewed { epoch: renewed.epoch, keepers: renewed.keepers, armed })
+}
+
+type Heartbeats = Vec<(String, Written)>;
+
+/// One heartbeat in every required store; a single one missing is none.
+async fn heartbeats(plan: &Plan, sql: &impl Sql) -> Result<Heartbeats, String> {
+    let mut all = Vec::new();
+    for store in plan.stores.iter().filter(|store| store.required) {
+        match sql.ask(&Statement::Heartbeat { store: store.name.clone() }).await {
+            Ok(Answer::Heartbeat(written)) => all.push((store.name.clone(), written)),
+            Ok(Answer::Failed { class, detail }) => {
+                return Err(format!("`{}`: {class:?}: {detail}", store.name));
+            }
+            Ok(other) => return Err(format!("`{}`: sql-agent answered {other:?}", store.name)),
+            Err(fault) => return Err(format!("`{}`: {fault}", store.name)),
+        }
+    }
+    Ok(all)
+}
+
+struct Renewed {
+    epoch: u64,
+    keepers: Vec<String>,
+}
+
+/// Renews at every keeper that can be reached; one acknowledgement keeps the lease.
+async fn renew_everywhere<C: Cells>(
+    plan: &Plan,
+    keepers: &[Keeper<'_, C>],
+    armed: bool,
+) -> Result<Renewed, Tick> {
+    let me = &plan.regions.primary;
+    let key = &keys::lease();
+    let reads = join_all(keepers.iter().map(|keeper| load::<Lease>(keeper.cells, key))).await;
+    let newest = reads.iter().flatten().flatten().max_by_key(|lease| lease.epoch);
+    if let Some(lease) = newest.filter(|lease| lease.holder != *me) {
+        return Err(Tick::NotHolder { epoch: lease.epoch, holder: lease.holder.0.clone() });
+    }
+    let epoch = match newest {
+        Some(lease) => lease.epoch,
+        // The first lease ever; but only when every keeper says so, for one unread may hold a newer one.
+        None if reads.iter().all(Result::is_ok) => 1,
+        None => return Err(Tick::NoKeeper { reason: "no keeper could be read".to_owned() }),
+    };
+    let renewals = keepers.iter().map(|keeper| async move {
+        let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, armed) {
+            Ok(lease) => Ok(Change::Write(lease)),
+            Err(Lost { epoch, holder }) => {
+                Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
+            }
+        });
+        (keeper.name, renewed.await)
+    });
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        join_all(renewals).await.into_iter().partition(|(_, r)| r.is_ok());
+    if taken.is_empty() {
+        let reasons = refused.iter().filter_map(|(name, r)| r.as_ref().err().map(|e| format!("{name}: {e}")));
+        return Err(Tick::NoKeeper { reason: reasons.collect::<Vec<_>>().join("; ") });
+    }
+    Ok(Renewed { epoch, keepers: taken.iter().map(|(name, _)| (*name).to_owned()).collect() })
+}
+
+/// The lease row counts from the database's clock before the heartbeat, which is before the renewal was sent.
+/// With `stay` the row has no end: nothing in the database fences by itself.
+async fn set_lease_rows(
+    plan: &Plan,
+    sql: &impl Sql,
+    epoch: u64,
+    heartbeats: &Heartbeats,
+) -> Result<(), Fault> {
+    let valid_ms = match plan.lease.on_loss {
+        OnLeaseLoss::Fence => Some(plan.lease.ttl.0),
+        OnLeaseLoss::Stay => None,
+    };
+    for (store, written) in heartbeats {
+        let statement = Statement::SetLease {
+            store: store.clone(),
+            epoch,
+            holder: plan.regions.primary.0.clone(),
+            since: Some(written.before),
+            valid_ms,
+        };
+        if let Answer::Failed { class, detail } = sql.ask(&statement).await? {
+            return Err(Fault::transient(format!("lease row of `{store}` ({class:?}): {detail}")));
+        }
+    }
+    Ok(())
+}
+
+async fn record_watermarks<C: Cells>(
+    keepers: &[Keeper<'_, C>],
+    clock: &impl Clock,
+    heartbeats: &Heartbeats,
+) -> Result<(), Fault> {
+    let Some(standby) = keepers.iter().find(|keeper| keeper.name == STANDBY) else {
+        return Err(Fault::bug("the plan has no keeper in the standby"));
+    };
+    for (store, written) in heartbeats {
+        let watermark =
+            Watermark { store: store.clone(), written: written.clone(), recorded_at: clock.now() };
+        update::<Watermark, _>(standby.cells, &keys::watermark(store), |_| {
+            Ok(Change::Write(watermark.clone()))
+        })
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! The alarm handler: gather the votes, decide, and see to it that at most one execution runs.
+//!
+//! Every hint and every tick comes here and makes the same decision from the same stored votes. What it writes
+//! is conditional; what it starts has a name that can be used once (L5).
+
+use crate::decide::{Decision, Question, decide};
+use crate::fault::Fault;
+use crate::hint::{self, Hint};
+use crate::incident::{Attempt, Incident, open_attempt};
+use crate::journal::{Entry, Journal};
+use crate::keepers::{self, keepers};
+use crate::lease::{KeeperView, standing};
+use crate::plan::Plan;
+use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
+use crate::run::{Confirmation, Kind, Run};
+use crate::state::{Change, keys, load, raised, update};
+use crate::steps::assess::{Readiness, votes};
+use crate::time::elapsed;
+use crate::votes::Votes;
+use futures_util::future::join;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An unchanged matter is paged again after this many ticks.
+const REPAGE_TICKS: u64 = 15;
+
+/// What the handler works with.
+pub struct Handler<'a, C, K, E, P> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub witness: Option<&'a C>,
+    pub clock: &'a K,
+    pub executions: &'a E,
+    pub pager: &'a P,
+}
+
+/// What one event led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Handled {
+    /// `None` when nothing in the event was a reason to look.
+    pub decision: Option<Decision>,
+    pub ignored: Vec<String>,
+}
+
+/// Answers one event. However many hints it holds, they are one look.
+pub async fn answer<C: Cells, K: Clock, E: Executions, P: Pager>(
+    handler: &Handler<'_, C, K, E, P>,
+    event: &Value,
+) -> Result<Handled, Fault> {
+    let read = hint::read(event, &handler.plan.name)?;
+    let decision = match read.hints.first() {
+        Some(hint) => Some(handler.handle(hint).await?),
+        None => None,
+    };
+    Ok(Handled { decision, ignored: read.ignored })
+}
+
+struct Seen {
+    votes: Votes,
+    keepers: Vec<KeeperView>,
+    incident: Option<Incident>,
+}
+
+impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
+    /// Looks once and acts on what is seen.
+    pub async fn handle(&self, hint: &Hint) -> Result<Decision, Fault> {
+        let all = keepers(self.cells, self.witness);
+        let (votes, views) = join(votes(&all, self.clock), keepers::look(&all, self.cells, self.clock)).await;
+        let incident = load::<Incident>(self.cells, &keys::incident()).await?;
+        let hold = raised(self.cells, &keys::hold()).await?;
+        let readiness = load::<Readiness>(self.cells, &keys::readiness()).await?;
+        let now = self.clock.now();
+        let lease = standing(&views, &self.plan.lease, &self.plan.regions.standby, now);
+        let blocking = readiness.map(|readiness| readiness.blocking());
+        let decision = decide(&Question {
+            now,
+            plan: self.plan,
+            votes: &votes,
+            lease: &lease,
+            incident: incident.as_ref(),
+            hold: hold.as_ref().map(|flag| flag.by.as_str()),
+            blocking: blocking.as_deref(),
+        });
+        self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
+        Ok(decision)
+    }
+
+    async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
+        match decision {
+            Decision::Watch { .. } => Ok(()),
+            Decision::Page { reason, dedup } => self.page(reason, dedup, seen.incident.as_ref(), now).await,
+            Decision::Running { .. } => match &seen.incident {
+                Some(incident) => self.ensure_started(incident, &seen, hint).await,
+                None => Err(Fault::bug("an attempt runs, but no incident is on record")),
+            },
+            Decision::Start { incident, attempt, onset } => {
+                let opened = update::<Incident, _>(self.cells, &keys::incident(), |current| {
+                    Ok(open_attempt(current, incident, *attempt, *onset, now))
+                })
+                .await?;
+                match opened {
+                    Some(incident) => self.ensure_started(&incident, &seen, hint).await,
+                    None => Err(Fault::bug("the incident vanished while it was opened")),
+                }
+            }
+        }
+    }
+
+    /// Brings the running attempt to its first step, wherever an earlier call was killed.
+    async fn ensure_started(&self, incident: &Incident, seen: &Seen, hint: &Hint) -> Result<(), Fault> {
+        let Some(attempt) = incident.running() else { return Ok(()) };
+        let run = self.ensure_run(incident, attempt).await?;
+        if run.started {
+            return Ok(());
+        }
+        self.journal_acceptance(incident, attempt, seen, hint).await?;
+        let execution = &attempt.execution;
+        add_open_run(self.cells, execution).await?;
+        self.executions.start(execution, &incident.id).await?;
+        Run::change(self.cells, execution, |run| run.started = true).await?;
+        let text = format!("{}: the primary is down; `{execution}` has started", self.plan.title);
+        self.page(&text, execution, Some(incident), self.clock.now()).await
+    }
+
+    async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Run, Fault> {
+        let run = update::<Run, _>(self.cells, &keys::run(&attempt.execution), |run| {
+            Ok(if run.is_some() { Change::Keep } else { Change::Write(self.first_run(incident, attempt)) })
+        })
+        .await?;
+        run.ok_or_else(|| Fault::bug("a run vanished while it was created"))
+    }
+
+    fn first_run(&self, incident: &Incident, attempt: &Attempt) -> Run {
+        Run {
+            execution: attempt.execution.clone(),
+            incident: incident.id.clone(),
+            attempt: attempt.number,
+            kind: Kind::Failover,
+            plan_digest: self.plan_digest.to_owned(),
+            onset: incident.onset,
+            accepted_at: attempt.opened_at,
+            started: false,
+            epoch: None,
+            closed: None,
+            receipt: None,
+            positions: Vec::new(),
+            promoted: std::collections::BTreeMap::new(),
+            confirmation: Confirmation::default(),
+            blocking: Vec::new(),
+            looks: std::collections::BTreeMap::new(),
+            since: std::collections::BTreeMap::new(),
+            end: None,
+        }
+    }
+
+    /// The first record. Written once even when two hints race: the second finds it there.
+    async fn journal_acceptance(
+        &self,
+        incident: &Incident,
+        attempt: &Attempt,
+        seen: &Seen,
+        hint: &Hint,
+    ) -> Result<(), Fault> {
+        let journal = Journal {
+            cells: self.cells,
+            clock: self.clock,
+            plan: &self.plan.name,
+            plan_digest: self.plan_digest,
+            execution: &attempt.execution,
+            writer: "alarm-handler",
+        };
+        journal
+            .append_first(Entry::Accepted {
+                incident: incident.id.clone(),
+                attempt: attempt.number,
+                accepted_at: attempt.opened_at,
+                hint: hint.text(),
+                onset: incident.onset,
+                votes: seen.votes.judged(&self.plan.detection, self.clock.now()),
+                keepers: seen.keepers.clone(),
+            })
+            .await
+    }
+
+    /// Pages once for each matter, and again only after a while.
+    async fn page(
+        &self,
+        text: &str,
+        dedup: &str,
+        incident: Option<&Incident>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let again_after = self.plan.tick.times(REPAGE_TICKS);
+        let mut due = false;
+        update::<Paged, _>(self.cells, &keys::paged(dedup), |paged| {
+            due = paged.is_none_or(|paged| elapsed(paged.at, now) >= again_after);
+            Ok(if due { Change::Write(Paged { at: now }) } else { Change::Keep })
+        })
+        .await?;
+        if !due {
+            return Ok(());
+        }
+        let page = Page {
+            severity: Severity::Critical,
+            plan: self.plan.name.clone(),
+            incident: incident.map(|incident| incident.id.clone()),
+            text: text.to_owned(),
+            dedup: dedup.to_owned(),
+        };
+        self.pager.page(&page).await
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Paged {
+    at: Timestamp,
+}
+
+/// The executions that have no sealed end yet, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRuns {
+    pub executions: Vec<String>,
+}
+
+async fn add_open_run(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
+    update::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
+        let mut next = open.cloned().unwrap_or_default();
+        if next.executions.iter().any(|known| known == execution) {
+            return Ok(Change::Keep);
+        }
+        next.executions.push(execution.to_owned());
+        Ok(Change::Write(next))
+    })
+    .await
+    .map(|_| ())
+}

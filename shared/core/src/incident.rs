@@ -1,0 +1,129 @@
+//! The incident: what the votes say is wrong, and the attempts to recover from it.
+//!
+//! One cell holds the current one. At most one attempt runs; the cell's conditional write is what makes a
+//! hundred alarms one execution (L5).
+
+use crate::fault::Fault;
+use crate::run::End;
+use crate::state::Change;
+use crate::votes::Onset;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// `i-20261121t031500z`: when it was opened.
+    pub id: String,
+    pub onset: Onset,
+    pub opened_at: Timestamp,
+    pub attempts: Vec<Attempt>,
+    /// Set when an attempt recovered, or a person closed it.
+    pub closed_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub number: u32,
+    /// The execution's name, `<incident>-a<n>`: a closed name is refused for 90 days, so each is used once.
+    pub execution: String,
+    pub opened_at: Timestamp,
+    pub ended: Option<Ended>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    pub at: Timestamp,
+    pub end: End,
+    /// The findings that refused it.
+    pub blocking: Vec<String>,
+}
+
+impl Incident {
+    pub fn id_at(now: Timestamp) -> String {
+        let text = jiff::fmt::strtime::format("i-%Y%m%dt%H%M%Sz", now);
+        // The format above is constant and valid; milliseconds are as unique should it ever fail.
+        text.unwrap_or_else(|_| format!("i-{}", now.as_millisecond()))
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.closed_at.is_none()
+    }
+
+    pub fn running(&self) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.ended.is_none())
+    }
+
+    pub fn last_ended_at(&self) -> Option<Timestamp> {
+        self.attempts.iter().filter_map(|attempt| attempt.ended.as_ref().map(|ended| ended.at)).max()
+    }
+}
+
+impl Attempt {
+    pub fn refused_by(&self) -> Option<&[String]> {
+        self.ended.as_ref().filter(|ended| ended.end == End::Refused).map(|ended| ended.blocking.as_slice())
+    }
+
+    pub fn end_text(&self) -> String {
+        self.ended.as_ref().map_or_else(|| "not yet".to_owned(), |ended| ended.end.to_string())
+    }
+}
+
+pub fn execution_name(incident: &str, attempt: u32) -> String {
+    format!("{incident}-a{attempt}")
+}
+
+/// Opens attempt `number` of `id`, unless an attempt runs already: then it is kept and the caller reads it.
+pub fn open_attempt(
+    current: Option<&Incident>,
+    id: &str,
+    number: u32,
+    onset: Onset,
+    now: Timestamp,
+) -> Change<Incident> {
+    if current.and_then(Incident::running).is_some() {
+        return Change::Keep;
+    }
+    let attempt = Attempt { number, execution: execution_name(id, number), opened_at: now, ended: None };
+    match current {
+        Some(incident) if incident.id == id => {
+            if incident.attempts.iter().any(|attempt| attempt.number >= number) {
+                return Change::Keep;
+            }
+            let mut next = incident.clone();
+            next.attempts.push(attempt);
+            Change::Write(next)
+        }
+        // Somebody opened another one in between: what we decided on is gone.
+        Some(incident) if incident.is_open() => Change::Keep,
+        _ => Change::Write(Incident {
+            id: id.to_owned(),
+            onset,
+            opened_at: now,
+            attempts: vec![attempt],
+            closed_at: None,
+        }),
+    }
+}
+
+/// Writes down how an attempt ended; a recovery closes the incident.
+pub fn end_attempt(
+    current: Option<&Incident>,
+    execution: &str,
+    ended: &Ended,
+) -> Result<Change<Incident>, Fault> {
+    let Some(incident) = current else {
+        return Ok(Change::Keep);
+    };
+    let mut next = incident.clone();
+    let Some(attempt) = next.attempts.iter_mut().find(|attempt| attempt.execution == execution) else {
+        return Ok(Change::Keep);
+    };
+    if attempt.ended.is_some() {
+        return Ok(Change::Keep);
+    }
+    attempt.ended = Some(ended.clone());
+    if ended.end == End::Recovered {
+        next.closed_at = Some(ended.at);
+    }
+    Ok(Change::Write(next))
+}

@@ -1,0 +1,253 @@
+//! The journal: the hash-chained, write-once record of one execution.
+//!
+//! Intent is written before each effect, the outcome after it. A record's stored bytes are what is hashed,
+//! never a re-serialisation. Records go to the state table first and are sealed to the evidence bucket later,
+//! so that a bucket out of reach never stops a failover. Only the report writer closes a journal.
+
+use crate::checks::{Finding, Verdict};
+use crate::fault::Fault;
+use crate::lease::KeeperView;
+use crate::ports::{Cells, Clock, Written};
+use crate::run::{End, Position, Receipt};
+use crate::sql::Lsn;
+use crate::state::{Change, keys, load, update};
+use crate::steps::Step;
+use crate::votes::{Observer, Onset, Vote};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Writers that race for a sequence number; each conflict means that another record got in.
+const MAX_APPENDS: u32 = 32;
+
+/// `prev` of the first record.
+pub const GENESIS: &str = "genesis";
+
+/// One record. Field order is the order of the stored bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub plan: String,
+    pub execution: String,
+    /// Starts at 1, without gaps.
+    pub seq: u64,
+    pub at: Timestamp,
+    /// The function that wrote it.
+    pub writer: String,
+    /// sha256 of the plan that it acted on.
+    pub plan_digest: String,
+    /// sha256 of the stored bytes of the record before; [`GENESIS`] for the first.
+    pub prev: String,
+    pub entry: Entry,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// The outage was declared and this attempt opened.
+    Accepted {
+        incident: String,
+        attempt: u32,
+        accepted_at: Timestamp,
+        hint: String,
+        onset: Onset,
+        votes: Vec<(Observer, Vote)>,
+        keepers: Vec<KeeperView>,
+    },
+    /// The standby was assessed.
+    Assessed { verdict: Verdict, findings: Vec<Finding>, epoch: Option<u64> },
+    /// A one-way or reversible effect is about to be asked for.
+    Intent { step: Step, what: String },
+    /// What is known of an effect after it.
+    Outcome { step: Step, outcome: String, detail: String },
+    /// The old primary is fenced.
+    Fenced { receipt: Receipt },
+    /// What the standby had received when the old primary was fenced.
+    Captured { positions: Vec<Position> },
+    /// A store was written as the application, and the row read back.
+    Verified { store: String, position: Option<Lsn> },
+    /// One look at a public name from outside.
+    Probed { route: String, good: bool, detail: String },
+    /// Success has lasted.
+    Confirmed { last_bad: Option<Timestamp>, first_good: Timestamp, settled_at: Timestamp, probes: u32 },
+    /// The last record.
+    Closed { end: End, cause: String },
+}
+
+/// The bytes of a record and their hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub bytes: String,
+    pub sha256: String,
+}
+
+impl Stored {
+    fn of(record: &Record) -> Result<Self, Fault> {
+        let bytes = serde_json::to_string(record).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
+        let sha256 = sha256_hex(bytes.as_bytes());
+        Ok(Self { bytes, sha256 })
+    }
+
+    pub fn record(&self) -> Result<Record, Fault> {
+        serde_json::from_str(&self.bytes)
+            .map_err(|e| Fault::bug(format!("journal record does not read: {e}")))
+    }
+}
+
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// The hint where the chain ends; it may lag behind, never run ahead.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Head {
+    seq: u64,
+}
+
+/// A writer's hold on one journal.
+pub struct Journal<'a, C, K> {
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub plan: &'a str,
+    pub plan_digest: &'a str,
+    pub execution: &'a str,
+    pub writer: &'static str,
+}
+
+impl<C: Cells, K: Clock> Journal<'_, C, K> {
+    /// Appends one record behind the last, whoever wrote that.
+    pub async fn append(&self, entry: Entry) -> Result<Stored, Fault> {
+        for _ in 0..MAX_APPENDS {
+            let (seq, prev) = self.end().await?;
+            let record = Record {
+                plan: self.plan.to_owned(),
+                execution: self.execution.to_owned(),
+                seq: seq.saturating_add(1),
+                at: self.clock.now(),
+                writer: self.writer.to_owned(),
+                plan_digest: self.plan_digest.to_owned(),
+                prev,
+                entry: entry.clone(),
+            };
+            let stored = Stored::of(&record)?;
+            let body =
+                serde_json::to_value(&stored).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
+            if self.cells.write(&keys::journal(self.execution, record.seq), None, &body).await?
+                == Written::Done
+            {
+                self.advance_head(record.seq).await;
+                return Ok(stored);
+            }
+        }
+        Err(Fault::transient(format!("journal of `{}` moved on {MAX_APPENDS} times", self.execution)))
+    }
+
+    /// Appends unless an equal entry stands already: for steps that may be delivered twice (L5).
+    pub async fn append_once(&self, entry: Entry) -> Result<(), Fault> {
+        if self.records().await?.iter().any(|record| record.entry == entry) {
+            return Ok(());
+        }
+        self.append(entry).await.map(|_| ())
+    }
+
+    /// Writes the first record; if one stands already, that one stays.
+    pub async fn append_first(&self, entry: Entry) -> Result<(), Fault> {
+        match self.stored(1).await? {
+            Some(_) => Ok(()),
+            None => self.append(entry).await.map(|_| ()),
+        }
+    }
+
+    /// The sequence number and hash of the last record.
+    async fn end(&self) -> Result<(u64, String), Fault> {
+        let hint =
+            load::<Head>(self.cells, &keys::journal_head(self.execution)).await?.map_or(0, |head| head.seq);
+        let (mut seq, mut hash) = match self.stored(hint).await? {
+            Some(stored) => (hint, stored.sha256),
+            None => (0, GENESIS.to_owned()),
+        };
+        while let Some(next) = self.stored(seq.saturating_add(1)).await? {
+            seq = seq.saturating_add(1);
+            hash = next.sha256;
+        }
+        Ok((seq, hash))
+    }
+
+    async fn stored(&self, seq: u64) -> Result<Option<Stored>, Fault> {
+        if seq == 0 {
+            return Ok(None);
+        }
+        load::<Stored>(self.cells, &keys::journal(self.execution, seq)).await
+    }
+
+    /// Only a hint: losing it costs reads, never a record.
+    async fn advance_head(&self, seq: u64) {
+        let key = keys::journal_head(self.execution);
+        let _ = update::<Head, _>(self.cells, &key, |head| {
+            Ok(if head.is_some_and(|head| head.seq >= seq) {
+                Change::Keep
+            } else {
+                Change::Write(Head { seq })
+            })
+        })
+        .await;
+    }
+
+    /// Every record as stored, in order.
+    pub async fn all_stored(&self) -> Result<Vec<Stored>, Fault> {
+        let mut all = Vec::new();
+        let mut seq = 1;
+        while let Some(stored) = self.stored(seq).await? {
+            all.push(stored);
+            seq = seq.saturating_add(1);
+        }
+        Ok(all)
+    }
+
+    pub async fn records(&self) -> Result<Vec<Record>, Fault> {
+        self.all_stored().await?.iter().map(Stored::record).collect()
+    }
+}
+
+/// What is wrong with a chain, at which record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    #[error("record {seq} does not read: {why}")]
+    Unreadable { seq: u64, why: String },
+    #[error("record {seq} was changed after it was written: its bytes hash to {found}, not {stated}")]
+    Changed { seq: u64, found: String, stated: String },
+    #[error("a record is missing or out of order: expected number {expected}, found {found}")]
+    OutOfOrder { expected: u64, found: u64 },
+    #[error(
+        "record {seq} does not continue the one before it: it names {stated}, that one hashes to {found}"
+    )]
+    Broken { seq: u64, stated: String, found: String },
+}
+
+/// Checks that `chain` is whole: every byte as hashed, every number in order, every link fitting.
+pub fn verify_chain(chain: &[Stored]) -> Result<Vec<Record>, ChainError> {
+    let mut records = Vec::with_capacity(chain.len());
+    let mut prev = GENESIS.to_owned();
+    for (expected, stored) in (1_u64..).zip(chain) {
+        let found = sha256_hex(stored.bytes.as_bytes());
+        if found != stored.sha256 {
+            return Err(ChainError::Changed { seq: expected, found, stated: stored.sha256.clone() });
+        }
+        let record =
+            stored.record().map_err(|e| ChainError::Unreadable { seq: expected, why: e.to_string() })?;
+        if record.seq != expected {
+            return Err(ChainError::OutOfOrder { expected, found: record.seq });
+        }
+        if record.prev != prev {
+            return Err(ChainError::Broken { seq: expected, stated: record.prev, found: prev });
+        }
+        prev = found;
+        records.push(record);
+    }
+    Ok(records)
+}

@@ -1,0 +1,150 @@
+//! The writer's right to write: lease, keepers, epoch, and how one Region judges another's renewals.
+//!
+//! Two keepers hold a copy each. The primary holds the lease while either acknowledges a renewal; the standby
+//! may take over only after it closed both. No instant of one machine is compared with another's: what the
+//! standby counts from is its own first [`Sighting`] of a renewal.
+
+use crate::fault::Fault;
+use crate::observed::Observed;
+use crate::plan::{Lease as LeasePlan, Region};
+use crate::state::Change;
+use crate::time::{Millis, after, elapsed};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The lease as one keeper holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Grows by one each time the lease changes hands; never falls.
+    pub epoch: u64,
+    pub holder: Region,
+    /// Grows by one with each renewal.
+    pub counter: u64,
+    /// Whether the dead-man in the database was seen armed when this renewal was made.
+    pub armed: bool,
+    /// The execution that took the epoch, once the keeper is closed to renewals of the one before.
+    pub closed_by: Option<String>,
+}
+
+impl Lease {
+    /// The first renewal of `epoch`.
+    pub fn granted(epoch: u64, holder: &Region, armed: bool) -> Self {
+        Self { epoch, holder: holder.clone(), counter: 1, armed, closed_by: None }
+    }
+}
+
+/// Why a renewal was refused: the lease is in other hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub epoch: u64,
+    pub holder: Region,
+}
+
+/// One renewal by `holder` under `epoch`. A keeper that missed a change of hands catches up; it never goes back.
+pub fn renew(current: Option<&Lease>, epoch: u64, holder: &Region, armed: bool) -> Result<Lease, Lost> {
+    match current {
+        None => Ok(Lease::granted(epoch, holder, armed)),
+        Some(lease) if lease.epoch == epoch && lease.holder == *holder => {
+            Ok(Lease { counter: lease.counter.saturating_add(1), armed, ..lease.clone() })
+        }
+        Some(lease) if lease.epoch < epoch => Ok(Lease::granted(epoch, holder, armed)),
+        Some(lease) => Err(Lost { epoch: lease.epoch, holder: lease.holder.clone() }),
+    }
+}
+
+/// Claims `epoch` for `claimant` at a keeper: the close. Idempotent for the same execution (L5); an execution
+/// that finds a newer or foreign claim is fenced off.
+pub fn close(
+    current: Option<&Lease>,
+    epoch: u64,
+    claimant: &Region,
+    execution: &str,
+) -> Result<Change<Lease>, Fault> {
+    match current {
+        Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(execution) => {
+            Ok(Change::Keep)
+        }
+        Some(lease) if lease.epoch >= epoch => Err(Fault::Fenced(format!(
+            "epoch {epoch} was to be claimed, but a keeper already holds epoch {} for `{}`",
+            lease.epoch, lease.holder.0
+        ))),
+        other => Ok(Change::Write(Lease {
+            epoch,
+            holder: claimant.clone(),
+            counter: other.map_or(0, |lease| lease.counter),
+            armed: other.is_some_and(|lease| lease.armed),
+            closed_by: Some(execution.to_owned()),
+        })),
+    }
+}
+
+/// A renewal as this Region saw it: what it was, and since when it has been the newest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    pub lease: Lease,
+    /// This Region's clock when this counter was first seen.
+    pub first_seen_at: Timestamp,
+}
+
+/// Keeps a sighting while nothing new is seen; a new counter or epoch starts a new one.
+pub fn sight(previous: Option<&Sighting>, lease: &Lease, now: Timestamp) -> Change<Sighting> {
+    match previous {
+        Some(seen) if seen.lease == *lease => Change::Keep,
+        _ => Change::Write(Sighting { lease: lease.clone(), first_seen_at: now }),
+    }
+}
+
+/// What the standby knows of one keeper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeeperView {
+    pub keeper: String,
+    pub sighting: Observed<Sighting>,
+}
+
+/// What all keepers together say of the primary's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "lease", rename_all = "snake_case")]
+pub enum Standing {
+    /// Some keeper saw a renewal within its time to live: the primary writes.
+    Renewed { keeper: String },
+    /// No keeper saw one for longer than the time to live.
+    Stale { since: Timestamp },
+    /// The standby already holds the newest epoch.
+    Moved { epoch: u64 },
+    /// At least one keeper could not be read and none was fresh (L4: neither alive nor dead).
+    Unknown { reason: String },
+}
+
+/// Judges the lease from every keeper. One fresh renewal decides; one unreadable keeper leaves it Unknown.
+pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: Timestamp) -> Standing {
+    let known = || views.iter().filter_map(|view| view.sighting.value().map(|sighting| (view, sighting)));
+    let newest = known().map(|(_, s)| &s.lease).max_by_key(|lease| lease.epoch);
+    if let Some(newest) = newest.filter(|lease| lease.holder == *standby) {
+        return Standing::Moved { epoch: newest.epoch };
+    }
+    if let Some((view, _)) = known().find(|(_, s)| elapsed(s.first_seen_at, now) <= plan.ttl) {
+        return Standing::Renewed { keeper: view.keeper.clone() };
+    }
+    if let Some((keeper, reason)) = views.iter().find_map(|view| match &view.sighting {
+        Observed::Unknown { reason } => Some((&view.keeper, reason)),
+        Observed::Known { .. } => None,
+    }) {
+        return Standing::Unknown { reason: format!("keeper `{keeper}`: {reason}") };
+    }
+    match known().map(|(_, s)| s.first_seen_at).max() {
+        Some(since) => Standing::Stale { since },
+        None => Standing::Unknown { reason: "no keeper is configured".to_owned() },
+    }
+}
+
+/// The instant, by the standby's clock, after which a writer of the old epoch can no longer commit: the newest
+/// sighting of any closed keeper, plus the time to live, the drift of two clocks over it, and the longest that
+/// a transaction may outlive its lease.
+pub fn lapses_at(last_sighting: Timestamp, plan: &LeasePlan) -> Timestamp {
+    after(last_sighting, lapse_span(plan))
+}
+
+/// How long after a renewal was seen the old writer may still commit.
+pub fn lapse_span(plan: &LeasePlan) -> Millis {
+    plan.ttl.saturating_add(plan.drift).saturating_add(plan.commit_margin)
+}

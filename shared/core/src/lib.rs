@@ -1,0 +1,31 @@
+//! The core of Understudy: what is decided, in which words, and how it is recorded.
+//!
+//! Pure: no AWS type, no clock, no environment, no async runtime. Whatever it needs of the world it asks
+//! through the traits in [`ports`]; whoever runs it hands in the time. The functions and the simulator run this
+//! very code.
+
+pub mod call;
+pub mod checks;
+pub mod decide;
+pub mod fault;
+pub mod guard;
+pub mod handler;
+pub mod hint;
+pub mod incident;
+pub mod journal;
+pub mod keepers;
+pub mod lease;
+pub mod observed;
+pub mod plan;
+pub mod ports;
+pub mod prober;
+pub mod report;
+pub mod run;
+pub mod situation;
+pub mod sql;
+pub mod state;
+pub mod steps;
+pub mod switch;
+pub mod time;
+pub mod votes;
+pub mod watermark;

@@ -1,0 +1,36 @@
+//! The plan room: a plan file becomes a checked [`Plan`], or a list of all that is wrong with it.
+//!
+//! Everything downstream trusts a `Plan` and validates nothing again. Nothing in this room opens a file, reads a clock
+//! or the environment, or knows an AWS type; and nothing in it ever repeats what looks like a secret.
+
+mod addresses;
+pub mod codes;
+mod model;
+mod node;
+mod problem;
+mod read;
+mod rules;
+mod scale;
+mod secrets;
+mod tree;
+mod units;
+mod words;
+mod write;
+
+pub use model::*;
+pub use problem::{Problem, Problems, Related, Span};
+pub use read::{DEFAULTS, read};
+
+use sha2::{Digest, Sha256};
+
+impl Plan {
+    /// SHA-256 over the plan's canonical JSON (its fields in declared order), in hex: what every record names.
+    ///
+    /// Comments and layout of the file do not count; every value does.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // Writing to memory a structure whose keys are all strings cannot fail.
+        let canonical = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

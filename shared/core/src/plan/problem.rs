@@ -1,0 +1,222 @@
+//! What is wrong with a plan file: structured for tools, rendered for people.
+//!
+//! Every problem says where it is, what was found and what to write instead. Nothing here judges a value, and
+//! nothing here colours its output; the text that is kept for rendering has its secrets masked already.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+use std::fmt;
+
+/// Bytes of the file, from `start` up to but without `end`; never longer than one line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Span {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Span {
+    pub(super) const fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// One mistake, with the way to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Stable, see [`super::codes::CODES`].
+    pub code: &'static str,
+    /// The field, such as `stores[0].lag.block`; empty for the file as a whole.
+    pub path: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    pub span: Span,
+    pub message: String,
+    pub help: String,
+    /// The other value of a comparison, or the first of two that are the same.
+    pub related: Option<Related>,
+}
+
+/// A second place that a problem is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Related {
+    pub line: usize,
+    pub column: usize,
+    pub span: Span,
+    pub label: String,
+}
+
+/// All that is wrong with one file, in the order of its lines; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problems {
+    pub file: String,
+    pub problems: Vec<Problem>,
+    /// The file with every secret masked. Not serialized: readers of `--json` have the file.
+    #[serde(skip)]
+    masked: String,
+}
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = Lines::of(&self.masked);
+        for problem in &self.problems {
+            writeln!(f, "{}\n", render(problem, &self.file, &lines))?;
+        }
+        match self.problems.len() {
+            1 => write!(f, "1 problem in {}", self.file),
+            n => write!(f, "{n} problems in {}", self.file),
+        }
+    }
+}
+
+impl Problems {
+    pub(super) fn new(file: &str, masked: String, drafts: Vec<Draft>) -> Self {
+        let lines = Lines::of(&masked);
+        let mut problems: Vec<Problem> = drafts.into_iter().map(|draft| draft.place(&lines)).collect();
+        problems.sort_by(|a, b| (a.span, a.code, &a.path).cmp(&(b.span, b.code, &b.path)));
+        Self { file: printable(file, 200), problems, masked }
+    }
+}
+
+/// A problem before its line is looked up.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub code: &'static str,
+    pub path: String,
+    pub span: Span,
+    pub message: String,
+    pub help: String,
+    pub related: Option<(Span, String)>,
+}
+
+impl Draft {
+    fn place(self, lines: &Lines<'_>) -> Problem {
+        let (line, column, span) = lines.place(self.span);
+        let related = self.related.map(|(span, label)| {
+            let (line, column, span) = lines.place(span);
+            Related { line, column, span, label }
+        });
+        let Self { code, path, message, help, .. } = self;
+        Problem { code, path, line, column, span, message, help, related }
+    }
+}
+
+fn render(problem: &Problem, file: &str, lines: &Lines<'_>) -> String {
+    let (first, last) = match &problem.related {
+        Some(related) => (problem.line.min(related.line), problem.line.max(related.line)),
+        None => (problem.line, problem.line),
+    };
+    // Only the lines at hand are given to the renderer, so that a file of ten thousand mistakes renders in linear time.
+    let (offset, source) = lines.between(first, last);
+    let local = |span: Span| span.start.saturating_sub(offset)..span.end.saturating_sub(offset);
+    let mut snippet = Snippet::source(source)
+        .path(file)
+        .line_start(first)
+        .annotation(AnnotationKind::Primary.span(local(problem.span)));
+    if let Some(related) = &problem.related {
+        snippet = snippet.annotation(AnnotationKind::Context.span(local(related.span)).label(&related.label));
+    }
+    let group = Level::ERROR
+        .primary_title(&problem.message)
+        .id(problem.code)
+        .element(snippet)
+        .element(Level::HELP.message(wrapped(&problem.help)));
+    Renderer::plain().render(&[group])
+}
+
+/// Prose broken at [`WIDTH`]. Lines of YAML to be copied are left whole.
+fn wrapped(help: &str) -> String {
+    let lines: Vec<String> =
+        help.lines().map(|line| if line.contains('{') { line.to_owned() } else { broken(line) }).collect();
+    lines.join("\n")
+}
+
+const WIDTH: usize = 100;
+
+fn broken(line: &str) -> String {
+    let mut broken = String::with_capacity(line.len());
+    let mut column: usize = 0;
+    for word in line.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column.saturating_add(width) > WIDTH {
+            broken.push('\n');
+            column = 0;
+        } else if column > 0 {
+            broken.push(' ');
+        }
+        broken.push_str(word);
+        column = column.saturating_add(width).saturating_add(1);
+    }
+    broken
+}
+
+/// Where each line of a text begins.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        let breaks =
+            text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at.saturating_add(1));
+        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+    }
+
+    /// Line and column from 1, and the span cut to that line.
+    fn place(&self, span: Span) -> (usize, usize, Span) {
+        let start = floor(self.text, span.start);
+        let line = self.starts.partition_point(|begin| *begin <= start).max(1);
+        let (begin, content) = self.between(line, line);
+        let column = self.text.get(begin..start).map_or(1, |before| before.chars().count().saturating_add(1));
+        let end = floor(self.text, span.end).min(begin.saturating_add(content.len())).max(start);
+        (line, column, Span { start, end })
+    }
+
+    /// The text of lines `first..=last` without its last line break, and where it begins.
+    fn between(&self, first: usize, last: usize) -> (usize, &'t str) {
+        let begin = self.starts.get(first.saturating_sub(1)).copied().unwrap_or(self.text.len());
+        let end = self.starts.get(last).copied().unwrap_or(self.text.len());
+        let content = self.text.get(begin..end).unwrap_or_default();
+        (begin, content.trim_end_matches(['\n', '\r']))
+    }
+}
+
+/// The nearest character boundary at or before `at`.
+fn floor(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at = at.saturating_sub(1);
+    }
+    at
+}
+
+/// Text from a file, fit to stand in a message: one line, no control characters, at most `limit` characters.
+pub(super) fn printable(text: &str, limit: usize) -> String {
+    let mut shown: String = text.chars().take(limit).flat_map(seen).collect();
+    if text.chars().nth(limit).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn seen(c: char) -> Vec<char> {
+    if is_invisible(c) || c == '\n' || c == '\r' || c == '\t' {
+        c.escape_default().collect()
+    } else {
+        vec![c]
+    }
+}
+
+/// Characters that a reader of the file would not see, or that reorder what is seen.
+pub(super) fn is_invisible(c: char) -> bool {
+    match c {
+        '\n' | '\r' | '\t' => false,
+        '\u{85}' | '\u{ad}' | '\u{61c}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => true,
+        _ => c.is_control(),
+    }
+}

@@ -1,0 +1,329 @@
+//! What two values of a plan must be to each other.
+//!
+//! Rules look at what the file gave, not at a finished plan: so they find their mistakes even where another value
+//! could not be read. A value that is missing or refused has its problem already, and no rule speaks of it again.
+
+use super::addresses::{ENDPOINT, Endpoint};
+use super::codes;
+use super::node::{Reader, Seen};
+use super::problem::{Draft, Span};
+use super::units::{DURATION, QUORUM, SCHEME_WORDS, word};
+use crate::time::Millis;
+use std::collections::BTreeMap;
+
+pub(super) fn check(reader: &mut Reader) {
+    let seen = &reader.seen;
+    let mut drafts = Vec::new();
+    RELATIONS.iter().for_each(|relation| relation.check(seen, &mut drafts));
+    UNIQUE.iter().for_each(|unique| all_differ(seen, unique, &mut drafts));
+    regions(seen, &mut drafts);
+    quorum(seen, &mut drafts);
+    fence(seen, &mut drafts);
+    arming(seen, &mut drafts);
+    each(seen, "stores", |store| store_roles(seen, store, &mut drafts));
+    each(seen, "stores", |store| store_addresses(seen, store, &mut drafts));
+    each(seen, "routes", |route| route_addresses(seen, route, &mut drafts));
+    each(seen, "routes", |route| verdict(seen, route, &mut drafts));
+    each(seen, "hooks", |hook| undo(seen, hook, &mut drafts));
+    reader.drafts.extend(drafts);
+}
+
+#[derive(Clone, Copy)]
+enum Must {
+    AtLeast,
+    Above,
+    Below,
+    AtMost,
+}
+
+/// `left` must stand in this relation to `times` x `right`. Paths under the same list share its index.
+struct Relation {
+    code: &'static str,
+    left: &'static str,
+    must: Must,
+    times: u64,
+    right: &'static str,
+    why: &'static str,
+}
+
+#[rustfmt::skip]
+const RELATIONS: &[Relation] = &[
+    Relation { code: codes::WINDOW_TICKS, left: "detection.window", must: Must::AtLeast, times: 2, right: "tick",
+        why: "one bad look must never decide" },
+    Relation { code: codes::VOTE_AGE, left: "detection.vote_max_age", must: Must::Above, times: 1, right: "tick",
+        why: "a vote is renewed once a tick, and must live until then" },
+    Relation { code: codes::PROBE_TIMEOUT, left: "detection.probe_timeout", must: Must::Below, times: 1, right: "tick",
+        why: "a probe must end before the next one starts" },
+    Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::Above, times: 2, right: "tick",
+        why: "the guard renews once a tick, and one failed renewal must not cost the lease" },
+    Relation { code: codes::COMMIT_MARGIN, left: "lease.commit_margin", must: Must::Below, times: 1, right: "lease.ttl",
+        why: "the margin is the end of a writer's time, not all of it" },
+    Relation { code: codes::LAG_ORDER, left: "stores[].lag.typical", must: Must::AtMost, times: 1, right: "stores[].lag.warn",
+        why: "a normal lag must not warn" },
+    Relation { code: codes::LAG_ORDER, left: "stores[].lag.warn", must: Must::AtMost, times: 1, right: "stores[].lag.block",
+        why: "the warning must come before the block" },
+    Relation { code: codes::CONFIRM_TIMEOUT, left: "routes[].confirm_timeout", must: Must::Above, times: 1, right: "routes[].hold",
+        why: "success must be able to last its hold before confirmation is given up" },
+];
+
+impl Relation {
+    fn check(&self, seen: &Seen, drafts: &mut Vec<Draft>) {
+        let Some((list, _)) = self.left.split_once("[]") else {
+            return self.compare(seen, self.left, self.right, drafts);
+        };
+        each(seen, list, |entry| {
+            let here = |path: &str| path.replacen(&format!("{list}[]"), entry, 1);
+            self.compare(seen, &here(self.left), &here(self.right), drafts);
+        });
+    }
+
+    fn compare(&self, seen: &Seen, left: &str, right: &str, drafts: &mut Vec<Draft>) {
+        let (Some((value, at)), Some((other, beside))) = (duration(seen, left), duration(seen, right)) else {
+            return;
+        };
+        let bound = other.times(self.times);
+        let (holds, relation, instead) = match self.must {
+            Must::AtLeast => (value >= bound, "at least", format!("`{bound}` or more")),
+            Must::Above => (value > bound, "longer than", format!("more than `{bound}`")),
+            Must::Below => (value < bound, "shorter than", format!("less than `{bound}`")),
+            Must::AtMost => (value <= bound, "at most", format!("`{bound}` or less")),
+        };
+        if holds {
+            return;
+        }
+        let counted =
+            if self.times == 1 { format!("`{right}`") } else { format!("{} x `{right}`", self.times) };
+        let message = format!("`{left}` is {value}, but must be {relation} {counted}, {bound}");
+        let help = format!("write {instead}, or change `{right}`: {}", self.why);
+        drafts
+            .push(draft(self.code, left, at, message, help).beside(beside, format!("`{right}` is {other}")));
+    }
+}
+
+fn duration(seen: &Seen, path: &str) -> Option<(Millis, Span)> {
+    let (text, span) = seen.text(path)?;
+    Some(((DURATION.parse)(text).ok()?, span))
+}
+
+/// Values that must differ from each other. `[]` stands for every index.
+const UNIQUE: &[(&str, &str)] = &[
+    ("stores[].name", "give each store a name of its own"),
+    ("routes[].name", "give each route a name of its own"),
+    ("routes[].record", "one record is moved by one route: delete one of the two, or name another record"),
+    ("hooks[].name", "give each hook a name of its own"),
+    ("detection.controls[]", "name each control once: a second copy proves nothing more"),
+    ("stores[].writer_roles[]", "name each role once"),
+    ("stores[].tables[]", "name each table once"),
+];
+
+fn all_differ(seen: &Seen, (pattern, help): &(&str, &str), drafts: &mut Vec<Draft>) {
+    // Two stores may share a role: what lies below the last `[]` is compared within its own list.
+    for group in groups(seen, pattern) {
+        let mut first: BTreeMap<&str, Span> = BTreeMap::new();
+        for path in group {
+            let Some((text, span)) = seen.text(&path) else { continue };
+            match first.get(text) {
+                None => _ = first.insert(text, span),
+                Some(earlier) => {
+                    let message = format!("`{path}` repeats `{text}`");
+                    let repeated = draft(codes::REPEATED, &path, span, message, (*help).to_owned());
+                    drafts.push(repeated.beside(*earlier, "first given here".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+/// The paths of a pattern: one group for each list that its last `[]` runs over.
+fn groups(seen: &Seen, pattern: &str) -> Vec<Vec<String>> {
+    let Some((lists, tail)) = pattern.rsplit_once("[]") else {
+        return Vec::new();
+    };
+    let lists = match lists.split_once("[]") {
+        None => vec![lists.to_owned()],
+        Some((outer, inner)) => {
+            (0..seen.count(outer)).map(|index| format!("{outer}[{index}]{inner}")).collect()
+        }
+    };
+    let paths = |list: String| (0..seen.count(&list)).map(|index| format!("{list}[{index}]{tail}")).collect();
+    lists.into_iter().map(paths).collect()
+}
+
+fn each(seen: &Seen, list: &str, mut check: impl FnMut(&str)) {
+    (0..seen.count(list)).for_each(|index| check(&format!("{list}[{index}]")));
+}
+
+fn regions(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let roles = ["regions.primary", "regions.standby", "regions.witness"];
+    for (index, role) in roles.iter().enumerate() {
+        for other in roles.iter().take(index) {
+            let (Some((region, at)), Some((same, beside))) = (seen.text(role), seen.text(other)) else {
+                continue;
+            };
+            if region == same {
+                let message = format!("`{role}` is {region}, and so is `{other}`");
+                let help = "name a different Region: what shares the primary's Region fails with it, \
+                            and a witness must stand apart from both";
+                let same = draft(codes::REGIONS_DIFFER, role, at, message, help.to_owned());
+                drafts.push(same.beside(beside, format!("`{other}`")));
+                break;
+            }
+        }
+    }
+}
+
+fn quorum(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let path = "detection.quorum";
+    let Some((text, at)) = seen.text(path) else { return };
+    let Ok(votes) = (QUORUM.parse)(text) else { return };
+    if votes > 2 && seen.has("regions") && !seen.has("regions.witness") {
+        let message = format!("`{path}` asks for {votes} votes, but without a witness there are 2 voters");
+        let help = "write `2` at most, or add `witness: us-east-2` under `regions`: \
+                    the voters are the standby, Route 53 and the witness";
+        drafts.push(draft(codes::QUORUM_VOTES, path, at, message, help.to_owned()));
+    }
+}
+
+fn fence(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let path = "lease.on_loss";
+    let Some(("fence", at)) = seen.text(path) else { return };
+    if !seen.has("lease.arming") {
+        let message = format!("`{path}` is `fence`, but nobody has armed it");
+        let help = "write `on_loss: stay`, or add to `lease`\n\
+                    arming: {by: sre, signed_on: 2026-11-01, shadow_days: 45}\n\
+                    a false fence is an outage made by us, so a named role signs for it";
+        drafts.push(draft(codes::FENCE_UNARMED, path, at, message, help.to_owned()));
+    }
+    if seen.has("regions") && !seen.has("regions.witness") {
+        let message = format!("`{path}` is `fence`, but there is no witness");
+        let help = "write `on_loss: stay`, or add `witness: us-east-2` under `regions`: with one keeper, the failover \
+                    cannot tell a lease that ran out from one it cannot see, and gets no *expired* receipt";
+        drafts.push(draft(codes::FENCE_UNWITNESSED, path, at, message, help.to_owned()));
+    }
+}
+
+fn arming(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let (path, days, waived) = ("lease.arming", "lease.arming.shadow_days", "lease.arming.shadow_waived");
+    // Only where the block itself could be read does an absent field mean that it was left out.
+    let Some(at) = seen.record(path) else { return };
+    let found = match (seen.has(days), seen.has(waived)) {
+        (true, true) => "gives both `shadow_days` and `shadow_waived`",
+        (false, false) => "gives neither `shadow_days` nor `shadow_waived`",
+        _ => return,
+    };
+    let help = "write `shadow_days: 45` after so many days without a single would-have-fenced, \
+                or `shadow_waived: \"why nobody waits\"`, not both";
+    drafts.push(draft(codes::SHADOW_CHOICE, path, at, format!("`{path}` {found}"), help.to_owned()));
+}
+
+fn store_roles(seen: &Seen, store: &str, drafts: &mut Vec<Draft>) {
+    let writers = format!("{store}.writer_roles");
+    let roles: Option<Vec<(&str, Span)>> =
+        (0..seen.count(&writers)).map(|index| seen.text(&format!("{writers}[{index}]"))).collect();
+    let Some(roles) = roles.filter(|roles| !roles.is_empty()) else { return };
+    let (role, operator) = (format!("{store}.application.role"), format!("{store}.operator_role"));
+    let named = |name: &str| roles.iter().find(|(writer, _)| *writer == name).map(|(_, span)| *span);
+    if let Some((name, at)) = seen.text(&role).filter(|(name, _)| named(name).is_none()) {
+        let message = format!("`{role}` is `{name}`, which is not among `{writers}`");
+        let help =
+            format!("add `{name}` to `writer_roles`: a writer that is not named there is never fenced");
+        drafts.push(draft(codes::APPLICATION_WRITER, &role, at, message, help));
+    }
+    let Some((name, at)) = seen.text(&operator) else { return };
+    if let Some(beside) = named(name) {
+        let message = format!("`{operator}` is `{name}`, which is also a writer role");
+        let help = "give Understudy a login of its own: the fence locks the writer roles out, and must not lock \
+                    out the one that lifts it";
+        let same = draft(codes::OPERATOR_WRITER, &operator, at, message, help.to_owned());
+        drafts.push(same.beside(beside, "fenced with the writers".to_owned()));
+    }
+}
+
+fn store_addresses(seen: &Seen, store: &str, drafts: &mut Vec<Draft>) {
+    let text = |field: &str| seen.text(&format!("{store}.{field}"));
+    let (Some((primary, beside)), Some((standby, at))) = (text("primary.host"), text("standby.host")) else {
+        return;
+    };
+    let (Some((primary_port, _)), Some((standby_port, _))) = (text("primary.port"), text("standby.port"))
+    else {
+        return;
+    };
+    if primary == standby && primary_port == standby_port {
+        let path = format!("{store}.standby.host");
+        let message = format!("`{path}` is {standby}:{standby_port}, the primary's own address");
+        let help = "write the replica's endpoint in the standby Region".to_owned();
+        drafts.push(
+            draft(codes::SAME_ADDRESS, &path, at, message, help).beside(beside, "the primary".to_owned()),
+        );
+    }
+}
+
+fn route_addresses(seen: &Seen, route: &str, drafts: &mut Vec<Draft>) {
+    let path = format!("{route}.standby");
+    let (Some((primary, beside)), Some((standby, at))) =
+        (endpoint(seen, &format!("{route}.primary")), endpoint(seen, &path))
+    else {
+        return;
+    };
+    let label = |text: &str| format!("the primary{text}");
+    if (primary.scheme, primary.port) != (standby.scheme, standby.port) {
+        let message =
+            format!("`{path}` answers on {}, the primary on {}", service(&standby), service(&primary));
+        let help =
+            "use the same scheme and port on both sides: clients keep theirs when the name moves".to_owned();
+        drafts.push(
+            draft(codes::ENDPOINTS_DIFFER, &path, at, message, help).beside(beside, label(" answers here")),
+        );
+    } else if primary.host == standby.host {
+        let message = format!("`{path}` is {}, the primary's own address", standby.text);
+        let help = "write the address by which the standby answers under its own name".to_owned();
+        drafts.push(draft(codes::SAME_ADDRESS, &path, at, message, help).beside(beside, label("")));
+    }
+}
+
+fn endpoint(seen: &Seen, path: &str) -> Option<(Endpoint, Span)> {
+    let (text, span) = seen.text(path)?;
+    Some(((ENDPOINT.parse)(text).ok()?, span))
+}
+
+fn service(endpoint: &Endpoint) -> String {
+    format!("{} port {}", word(SCHEME_WORDS, &endpoint.scheme), endpoint.port)
+}
+
+fn verdict(seen: &Seen, route: &str, drafts: &mut Vec<Draft>) {
+    let path = format!("{route}.verdict_record");
+    let (Some((verdict, at)), Some((record, beside))) =
+        (seen.text(&path), seen.text(&format!("{route}.record")))
+    else {
+        return;
+    };
+    if verdict == record {
+        let message = format!("`{path}` is {verdict}, the public record itself");
+        let help = format!(
+            "write a name of its own, such as `verdict.{record}`: it holds Route 53's TXT answer, up or down"
+        );
+        let same = draft(codes::VERDICT_IS_RECORD, &path, at, message, help);
+        drafts.push(same.beside(beside, "the public record".to_owned()));
+    }
+}
+
+fn undo(seen: &Seen, hook: &str, drafts: &mut Vec<Draft>) {
+    let path = format!("{hook}.at");
+    let Some(("capacity", at)) = seen.text(&path) else { return };
+    if !seen.has(&format!("{hook}.undo")) {
+        let message = format!("`{hook}` raises capacity and has no `undo`");
+        let help = "add `undo: https://...`: a failover that is refused or rolled back must lower it again"
+            .to_owned();
+        drafts.push(draft(codes::CAPACITY_UNDO, hook, at, message, help));
+    }
+}
+
+fn draft(code: &'static str, path: &str, span: Span, message: String, help: String) -> Draft {
+    Draft { code, path: path.to_owned(), span, message, help, related: None }
+}
+
+impl Draft {
+    fn beside(self, span: Span, label: String) -> Self {
+        Self { related: Some((span, label)), ..self }
+    }
+}

@@ -1,0 +1,111 @@
+//! A plan in fast motion, for demonstrations on one machine.
+//!
+//! Only what waits is shortened. What is promised, counted or named stays, so that a demonstration is judged by the
+//! plan's own objectives. What comes out passes every rule that the plan itself passes.
+
+use super::model::{Detection, Hook, Lease, Plan, Policy, Route, Store};
+use crate::time::Millis;
+
+/// No call over a network is given less.
+const CALL_MIN: Millis = Millis(500);
+/// A tick below this leaves no room for a probe.
+const TICK_MIN: Millis = Millis(1000);
+
+impl Plan {
+    /// The plan with its waits divided by `factor`.
+    ///
+    /// | field | becomes |
+    /// |---|---|
+    /// | `tick` | divided, rounded down, at least 1 s: the factor itself is lowered where it would ask for less |
+    /// | `detection.window`, `vote_max_age`, `cooldown` | divided, rounded up |
+    /// | `detection.probe_timeout` | divided, at least 500 ms, always below the tick |
+    /// | `lease.ttl`, `drift` | divided, rounded up |
+    /// | `lease.commit_margin` | divided, rounded down, at least 1 ms |
+    /// | `policy.approval_timeout`, `stores[].promote_timeout` | divided, rounded up |
+    /// | `routes[].ttl` | divided, rounded up to whole seconds, at least 1 s |
+    /// | `routes[].hold` | divided, rounded down, at least 1 ms |
+    /// | `routes[].confirm_timeout` | divided, rounded up, always above the hold |
+    /// | `hooks[].timeout` | divided, at least 500 ms |
+    /// | all else, `objectives` and `stores[].lag` among it | unchanged |
+    ///
+    /// Nothing ever grows, but `confirm_timeout` by a millisecond where it must stay above the hold. A factor that
+    /// does not shorten (1 or less, or not a number) leaves the plan as it is.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let factor = factor.min(self.tick.0 as f64 / TICK_MIN.0 as f64);
+        if factor.is_nan() || factor <= 1.0 {
+            return self.clone();
+        }
+        let scale = Scale(factor);
+        let tick = scale.down(self.tick);
+        Self {
+            tick,
+            detection: scale.detection(&self.detection, tick),
+            lease: scale.lease(&self.lease),
+            policy: Policy {
+                approval_timeout: scale.up(self.policy.approval_timeout),
+                ..self.policy.clone()
+            },
+            stores: self.stores.iter().map(|store| scale.store(store)).collect(),
+            routes: self.routes.iter().map(|route| scale.route(route)).collect(),
+            hooks: self.hooks.iter().map(|hook| scale.hook(hook)).collect(),
+            ..self.clone()
+        }
+    }
+}
+
+/// Bounds are rounded up and what they bound is rounded down, so that every relation of the plan survives.
+#[derive(Clone, Copy)]
+struct Scale(f64);
+
+impl Scale {
+    fn down(self, span: Millis) -> Millis {
+        Millis(((span.0 as f64 / self.0).floor() as u64).max(1))
+    }
+
+    fn up(self, span: Millis) -> Millis {
+        Millis(((span.0 as f64 / self.0).ceil() as u64).max(1))
+    }
+
+    /// The time of one call: not below what a call needs, unless the plan itself gives less.
+    fn call(self, span: Millis) -> Millis {
+        self.down(span).max(CALL_MIN).min(span)
+    }
+
+    fn detection(self, detection: &Detection, tick: Millis) -> Detection {
+        Detection {
+            window: self.up(detection.window),
+            vote_max_age: self.up(detection.vote_max_age),
+            probe_timeout: self.call(detection.probe_timeout).min(tick.saturating_sub(Millis(1))),
+            cooldown: self.up(detection.cooldown),
+            ..detection.clone()
+        }
+    }
+
+    fn lease(self, lease: &Lease) -> Lease {
+        Lease {
+            ttl: self.up(lease.ttl),
+            commit_margin: self.down(lease.commit_margin),
+            drift: self.up(lease.drift),
+            ..lease.clone()
+        }
+    }
+
+    fn store(self, store: &Store) -> Store {
+        Store { promote_timeout: self.up(store.promote_timeout), ..store.clone() }
+    }
+
+    fn route(self, route: &Route) -> Route {
+        let hold = self.down(route.hold);
+        Route {
+            ttl: Millis::from_secs(self.up(route.ttl).secs_ceil()),
+            hold,
+            confirm_timeout: self.up(route.confirm_timeout).max(hold.saturating_add(Millis(1))),
+            ..route.clone()
+        }
+    }
+
+    fn hook(self, hook: &Hook) -> Hook {
+        Hook { timeout: self.call(hook.timeout), ..hook.clone() }
+    }
+}

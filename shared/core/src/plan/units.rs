@@ -1,0 +1,479 @@
+//! One value from one scalar: each kind of value is a [`Unit`], a row that says what it expects and how it is read.
+//!
+//! Nothing here knows where a value stands or what stands beside it.
+
+use super::codes;
+use super::model::{HookPoint, Mode, OnLeaseLoss, Region, Scheme, StoreKind, Strategy};
+use super::problem::printable;
+use super::words::nearest;
+use crate::time::Millis;
+
+/// A kind of value.
+pub(super) struct Unit<T> {
+    /// Ends the sentence "expected ...".
+    pub expected: &'static str,
+    pub shape: Shape,
+    pub parse: fn(&str) -> Result<T, Wrong>,
+}
+
+/// What a scalar must look like before it is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// `5` and `true` need quotes to be text.
+    Text,
+    /// A number or truth value without quotes.
+    Bare,
+    /// Whatever: the parser has the better words.
+    Any,
+}
+
+/// Why a scalar is refused. `what` goes on after the name of the field.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub code: &'static str,
+    pub what: String,
+    pub help: String,
+}
+
+pub(super) fn wrong<T>(
+    code: &'static str,
+    what: impl Into<String>,
+    help: impl Into<String>,
+) -> Result<T, Wrong> {
+    Err(Wrong { code, what: what.into(), help: help.into() })
+}
+
+/// A found text in backticks, fit for a message.
+pub(super) fn quote(text: &str) -> String {
+    format!("`{}`", printable(text, 60))
+}
+
+pub(super) const DURATION: Unit<Millis> =
+    Unit { expected: "a duration such as `90s`, `15m` or `1h`", shape: Shape::Any, parse: duration };
+
+pub(super) const DNS_TTL: Unit<Millis> =
+    Unit { expected: "a duration in whole seconds such as `60s`", shape: Shape::Any, parse: dns_ttl };
+
+pub(super) const PLAN_NAME: Unit<String> =
+    Unit { expected: "a name such as `financial-rag`", shape: Shape::Text, parse: name };
+
+pub(super) const REGION: Unit<Region> =
+    Unit { expected: "an AWS Region such as `us-west-2`", shape: Shape::Text, parse: region };
+
+pub(super) const TEXT: Unit<String> = Unit { expected: "a text", shape: Shape::Text, parse: line_of_text };
+
+pub(super) const REASON: Unit<String> =
+    Unit { expected: "a reason in words", shape: Shape::Text, parse: reason };
+
+pub(super) const DATE: Unit<String> =
+    Unit { expected: "a date such as `2026-11-01`", shape: Shape::Text, parse: date };
+
+pub(super) const SQL_NAME: Unit<String> =
+    Unit { expected: "a PostgreSQL name such as `rag_app`", shape: Shape::Text, parse: sql_name };
+
+pub(super) const TABLE: Unit<String> =
+    Unit { expected: "a table such as `public.documents`", shape: Shape::Text, parse: table };
+
+pub(super) const INSTANCE_ID: Unit<String> = Unit {
+    expected: "a DB instance identifier such as `my-app-replica`",
+    shape: Shape::Text,
+    parse: instance_id,
+};
+
+pub(super) const SECRET_ID: Unit<String> = Unit {
+    expected: "a Secrets Manager id such as `my-app/application`",
+    shape: Shape::Text,
+    parse: secret_id,
+};
+
+pub(super) const ZONE_ID: Unit<String> =
+    Unit { expected: "a hosted zone id such as `Z0123456789EXAMPLE`", shape: Shape::Text, parse: zone_id };
+
+pub(super) const TRUTH: Unit<bool> = Unit { expected: "`true` or `false`", shape: Shape::Bare, parse: truth };
+
+pub(super) const FORMAT: Unit<u32> =
+    Unit { expected: "the format version `1`", shape: Shape::Bare, parse: format };
+
+pub(super) const QUORUM: Unit<u32> =
+    Unit { expected: "a number of votes, `1` to `3`", shape: Shape::Bare, parse: |text| whole(text, 1, 3) };
+
+pub(super) const YEARS: Unit<u32> =
+    Unit { expected: "a number of years such as `7`", shape: Shape::Bare, parse: |text| whole(text, 1, 100) };
+
+pub(super) const SHADOW_DAYS: Unit<u32> =
+    Unit { expected: "a number of days such as `45`", shape: Shape::Bare, parse: shadow_days };
+
+pub(super) const PORT: Unit<u16> =
+    Unit { expected: "a port such as `5432`", shape: Shape::Bare, parse: port };
+
+pub(super) const SHARE: Unit<f64> =
+    Unit { expected: "a share from `0` to `1` such as `0.99`", shape: Shape::Any, parse: share };
+
+pub(super) const ON_LOSS: Unit<OnLeaseLoss> =
+    Unit { expected: "`stay` or `fence`", shape: Shape::Text, parse: |text| choice(text, ON_LOSS_WORDS) };
+
+pub(super) const MODE: Unit<Mode> = Unit {
+    expected: "`approval` or `automatic`",
+    shape: Shape::Text,
+    parse: |text| choice(text, MODE_WORDS),
+};
+
+pub(super) const STORE_KIND: Unit<StoreKind> =
+    Unit { expected: "`rds-postgres`", shape: Shape::Text, parse: |text| choice(text, STORE_KIND_WORDS) };
+
+pub(super) const STRATEGY: Unit<Strategy> =
+    Unit { expected: "`switch-metric`", shape: Shape::Text, parse: |text| choice(text, STRATEGY_WORDS) };
+
+pub(super) const HOOK_POINT: Unit<HookPoint> = Unit {
+    expected: "`capacity`, `recycle` or `consumers`",
+    shape: Shape::Text,
+    parse: |text| choice(text, HOOK_POINT_WORDS),
+};
+
+/// The words of a closed choice; written and read by the same rows.
+pub(super) type Words<T> = &'static [(&'static str, T)];
+
+pub(super) const ON_LOSS_WORDS: Words<OnLeaseLoss> =
+    &[("stay", OnLeaseLoss::Stay), ("fence", OnLeaseLoss::Fence)];
+
+pub(super) const MODE_WORDS: Words<Mode> = &[("approval", Mode::Approval), ("automatic", Mode::Automatic)];
+
+pub(super) const STORE_KIND_WORDS: Words<StoreKind> = &[("rds-postgres", StoreKind::RdsPostgres)];
+
+pub(super) const STRATEGY_WORDS: Words<Strategy> = &[("switch-metric", Strategy::SwitchMetric)];
+
+pub(super) const SCHEME_WORDS: Words<Scheme> = &[("http", Scheme::Http), ("https", Scheme::Https)];
+
+pub(super) const HOOK_POINT_WORDS: Words<HookPoint> = &[
+    ("capacity", HookPoint::Capacity),
+    ("recycle", HookPoint::Recycle),
+    ("consumers", HookPoint::Consumers),
+];
+
+/// The word for a value.
+pub(super) fn word<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
+    words.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word)
+}
+
+const DURATION_MAX: Millis = Millis::from_secs(400 * 86_400);
+
+/// One whole number, one unit.
+fn duration(text: &str) -> Result<Millis, Wrong> {
+    let digits = text.len().saturating_sub(text.trim_start_matches(|c: char| c.is_ascii_digit()).len());
+    let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
+    let (Ok(number), Some(scale)) = (number.parse::<u64>(), scale(unit)) else {
+        return not_a_duration(text);
+    };
+    let span = Millis(number.saturating_mul(scale));
+    if span == Millis::ZERO {
+        return wrong(codes::DURATION_RANGE, "is zero", "write a duration above zero, such as `1s`");
+    }
+    if span > DURATION_MAX {
+        let what = format!("is {}, longer than any plan waits", quote(text));
+        return wrong(codes::DURATION_RANGE, what, "write `400d` at most; look at the unit");
+    }
+    Ok(span)
+}
+
+fn scale(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    })
+}
+
+fn not_a_duration<T>(text: &str) -> Result<T, Wrong> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let shown = printable(text, 20);
+        let help = format!("write the unit, `{shown}s` or `{shown}m`, not `{shown}`");
+        return wrong(codes::DURATION, format!("has no unit: `{shown}`"), help);
+    }
+    let help = match generous(text) {
+        Some(span) if span > Millis::ZERO => {
+            format!("write `{span}`: one whole number and one of ms, s, m, h, d")
+        }
+        _ => "write one whole number and one of ms, s, m, h, d: `90s`, `15m`, `1h`".to_owned(),
+    };
+    wrong(codes::DURATION, format!("is not a duration: {}", quote(text)), help)
+}
+
+/// What the writer of `1h30m`, `5 min` or `1.5h` most likely meant; for the help line only.
+fn generous(text: &str) -> Option<Millis> {
+    let mut rest = text.trim();
+    let mut millis = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let tail = tail.trim_start();
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(letters)?;
+        millis += number.parse::<f64>().ok()? * f64::from(generous_scale(unit)?);
+        rest = tail.trim_start();
+    }
+    // Out of range saturates, and what saturates is not suggested.
+    let whole = Millis(millis.round() as u64);
+    (whole <= DURATION_MAX).then_some(whole)
+}
+
+fn generous_scale(unit: &str) -> Option<u32> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "ms" | "msec" | "millis" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1000,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        "w" | "week" | "weeks" => 604_800_000,
+        _ => return None,
+    })
+}
+
+fn dns_ttl(text: &str) -> Result<Millis, Wrong> {
+    let ttl = duration(text)?;
+    if !ttl.0.is_multiple_of(1000) {
+        let help = format!(
+            "write `{}`: DNS counts a TTL in whole seconds, from `1s` on",
+            Millis::from_secs(ttl.secs_ceil())
+        );
+        return wrong(codes::DURATION_RANGE, format!("is {}, not whole seconds", quote(text)), help);
+    }
+    Ok(ttl)
+}
+
+/// Lower-case letters, digits and hyphens: it becomes part of resource names.
+fn name(text: &str) -> Result<String, Wrong> {
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    let fits = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if begins && fits && (2..=31).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    let rule = "2 to 31 lower-case letters, digits or hyphens, beginning with a letter";
+    let help = slug(text).map_or_else(|| format!("write {rule}"), |slug| format!("write `{slug}`: {rule}"));
+    wrong(codes::NAME, format!("is not a usable name: {}", quote(text)), help)
+}
+
+/// The usable name nearest to `text`, for the help line only.
+fn slug(text: &str) -> Option<String> {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let slug = words.join("-");
+    (slug.starts_with(|c: char| c.is_ascii_lowercase()) && (2..=31).contains(&slug.len())).then_some(slug)
+}
+
+/// `us-west-2`, `us-gov-east-1`, `eusc-de-east-1`: words, then a number.
+fn region(text: &str) -> Result<Region, Wrong> {
+    let mut parts = text.split('-').rev();
+    let number = parts
+        .next()
+        .is_some_and(|part| matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit()));
+    let words: Vec<&str> = parts.collect();
+    let word = |part: &&str| (2..=16).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_lowercase());
+    if number && (2..=4).contains(&words.len()) && words.iter().all(word) {
+        return Ok(Region(text.to_owned()));
+    }
+    let zone = text.strip_suffix(|c: char| c.is_ascii_lowercase()).filter(|stem| region(stem).is_ok());
+    let help = match zone {
+        Some(stem) => format!("write the Region `{stem}`; `{text}` is one of its zones"),
+        None => "write the Region's code, such as `us-west-2`".to_owned(),
+    };
+    wrong(codes::REGION, format!("is not a Region: {}", quote(text)), help)
+}
+
+fn line_of_text(text: &str) -> Result<String, Wrong> {
+    if text.trim().is_empty() {
+        return wrong(codes::TEXT, "is an empty text", "write a few words");
+    }
+    if text.chars().count() > 200 {
+        return wrong(
+            codes::TEXT,
+            "is longer than 200 characters",
+            "shorten it: it stands in every report's head",
+        );
+    }
+    if text.chars().any(char::is_control) {
+        return wrong(
+            codes::TEXT,
+            "is broken over lines or holds a control character",
+            "write it on one line",
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn reason(text: &str) -> Result<String, Wrong> {
+    let text = line_of_text(text)?;
+    if text.trim().chars().count() < 10 {
+        let help = "say in ten characters or more why nobody waited 30 days; every report prints it";
+        return wrong(
+            codes::WAIVER_REASON,
+            format!("gives no reason worth printing: {}", quote(&text)),
+            help,
+        );
+    }
+    Ok(text)
+}
+
+fn date(text: &str) -> Result<String, Wrong> {
+    match text.parse::<jiff::civil::Date>() {
+        // Other spellings of a date parse too, but a signature has one.
+        Ok(date) if date.to_string() == text => Ok(text.to_owned()),
+        _ => wrong(
+            codes::DATE,
+            format!("is not a date: {}", quote(text)),
+            "write year-month-day, such as `2026-11-01`",
+        ),
+    }
+}
+
+/// Stands in DDL without quotes, so it must need none.
+fn sql_name(text: &str) -> Result<String, Wrong> {
+    if is_sql_name(text) {
+        return Ok(text.to_owned());
+    }
+    let help = "write 1 to 63 lower-case letters, digits or `_`, not beginning with a digit; \
+                names that need quotes in SQL are not supported";
+    wrong(codes::SQL_NAME, format!("is not a plain PostgreSQL name: {}", quote(text)), help)
+}
+
+fn is_sql_name(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    begins
+        && text.len() <= 63
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn table(text: &str) -> Result<String, Wrong> {
+    match text.split_once('.') {
+        Some((schema, table)) if is_sql_name(schema) && is_sql_name(table) => Ok(text.to_owned()),
+        None if is_sql_name(text) => {
+            let help = format!("write the schema too, such as `public.{text}`");
+            wrong(codes::SQL_NAME, format!("names no schema: {}", quote(text)), help)
+        }
+        _ => {
+            let help =
+                "write `schema.table`, both in lower-case letters, digits or `_`, such as `public.documents`";
+            wrong(codes::SQL_NAME, format!("is not a plain table name: {}", quote(text)), help)
+        }
+    }
+}
+
+fn instance_id(text: &str) -> Result<String, Wrong> {
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    let fits = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if begins && fits && text.len() <= 63 && !text.ends_with('-') && !text.contains("--") {
+        return Ok(text.to_owned());
+    }
+    let help = "write the DBInstanceIdentifier as RDS shows it: lower-case letters, digits and single hyphens, \
+                beginning with a letter; not the host name, not the ARN";
+    wrong(codes::AWS_ID, format!("is not a DB instance identifier: {}", quote(text)), help)
+}
+
+fn secret_id(text: &str) -> Result<String, Wrong> {
+    let fits = text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+=.@:-".contains(c));
+    if fits && (1..=512).contains(&text.len()) {
+        return Ok(text.to_owned());
+    }
+    let help = "write the secret's name or ARN in the standby Region, such as `my-app/application`";
+    wrong(codes::AWS_ID, format!("is not a Secrets Manager id: {}", quote(text)), help)
+}
+
+fn zone_id(text: &str) -> Result<String, Wrong> {
+    let tail = text.strip_prefix('Z').unwrap_or_default();
+    if (1..=31).contains(&tail.len()) && tail.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    let help = "write the id alone, as `aws route53 list-hosted-zones` shows it after `/hostedzone/`: \
+                `Z` and 1 to 31 capital letters or digits";
+    wrong(codes::AWS_ID, format!("is not a hosted zone id: {}", quote(text)), help)
+}
+
+fn truth(text: &str) -> Result<bool, Wrong> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => wrong(
+            codes::WRONG_TYPE,
+            format!("is not true or false: {}", quote(text)),
+            "write `true` or `false`",
+        ),
+    }
+}
+
+fn format(text: &str) -> Result<u32, Wrong> {
+    match text {
+        "1" => Ok(1),
+        _ => {
+            let help = "write `understudy: 1`, or read this plan with a build that knows its format";
+            wrong(codes::FORMAT, format!("is {}, a format that this build does not read", quote(text)), help)
+        }
+    }
+}
+
+fn whole(text: &str, least: u32, most: u32) -> Result<u32, Wrong> {
+    let number = digits(text).and_then(|digits| digits.parse::<u32>().ok());
+    match number.filter(|number| (least..=most).contains(number)) {
+        Some(number) => Ok(number),
+        None => {
+            let help = format!("write a whole number from `{least}` to `{most}`");
+            wrong(codes::NUMBER_RANGE, format!("is {}, out of range", quote(text)), help)
+        }
+    }
+}
+
+fn digits(text: &str) -> Option<&str> {
+    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+fn shadow_days(text: &str) -> Result<u32, Wrong> {
+    let days = whole(text, 0, 10_000)?;
+    if days < 30 {
+        let help = "write `30` or more once as many days have passed without a single would-have-fenced; \
+                    or give `shadow_waived` with a reason instead";
+        return wrong(codes::SHADOW_DAYS, format!("is {days}, too few to trust a fence with"), help);
+    }
+    Ok(days)
+}
+
+pub(super) fn port(text: &str) -> Result<u16, Wrong> {
+    match digits(text).and_then(|digits| digits.parse::<u16>().ok()).filter(|port| *port > 0) {
+        Some(port) => Ok(port),
+        None => {
+            let help = "write a whole number from `1` to `65535`";
+            wrong(codes::NUMBER_RANGE, format!("is not a port: {}", quote(text)), help)
+        }
+    }
+}
+
+fn share(text: &str) -> Result<f64, Wrong> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share = text.parse::<f64>().ok().filter(|_| plain);
+    if let Some(share) = share.filter(|share| (0.0..=1.0).contains(share)) {
+        return Ok(share);
+    }
+    let percent = text.strip_suffix('%').map(str::trim_end).unwrap_or(text).parse::<f64>().ok();
+    let help = match percent.filter(|percent| *percent > 1.0 && *percent <= 100.0) {
+        Some(percent) => format!("write `{}` for {percent} %", percent / 100.0),
+        None => "write a number from `0` to `1`, such as `0.99`".to_owned(),
+    };
+    wrong(codes::NUMBER_RANGE, format!("is not a share of 1: {}", quote(text)), help)
+}
+
+fn choice<T: Copy>(text: &str, options: &[(&'static str, T)]) -> Result<T, Wrong> {
+    if let Some((_, value)) = options.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words: Vec<String> = options.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let all = words.join(" or ");
+    let help = match nearest(text, options.iter().map(|(word, _)| *word)) {
+        Some(word) if options.len() > 1 => format!("did you mean `{word}`? The words here are {all}"),
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!("write {all}"),
+    };
+    wrong(codes::CHOICE, format!("does not know the word {}", quote(text)), help)
+}

@@ -1,0 +1,200 @@
+//! What the core asks of the world: small traits, one capability each.
+//!
+//! Each has one real adapter in `understudy-aws` and one fake in the simulator. A port says what is wanted,
+//! never how a service spells it. No port takes a default: what cannot be read is an error or `Unknown`.
+
+use crate::fault::Fault;
+use crate::plan::Region;
+use crate::sql::{Answer, Secret, Statement};
+use crate::time::Millis;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The wall clock of this Region.
+pub trait Clock {
+    fn now(&self) -> Timestamp;
+}
+
+/// One versioned document of the state table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    pub version: u64,
+    pub body: Value,
+}
+
+/// What became of a conditional write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    Done,
+    /// Somebody else wrote first: read again, decide again.
+    Conflict,
+}
+
+/// A state table: strongly consistent reads, conditional writes, nothing else.
+///
+/// `expected` is the version that was read, `None` for a cell that must not exist yet. A write whose reply
+/// is lost is `Transient`; the caller reads again and never assumes (L5).
+#[expect(async_fn_in_trait, reason = "called on concrete adapters only; no `dyn`, no spawned generic future")]
+pub trait Cells {
+    async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault>;
+    async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault>;
+}
+
+/// The name of a cell: `kind` is the partition, which IAM can restrict; `id` tells cells of a kind apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub kind: &'static str,
+    pub id: String,
+}
+
+impl Key {
+    pub fn new(kind: &'static str, id: impl Into<String>) -> Self {
+        Self { kind, id: id.into() }
+    }
+}
+
+/// The named statements of `sql-agent` in one Region.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Sql {
+    async fn ask(&self, statement: &Statement) -> Result<Answer, Fault>;
+}
+
+/// What a managed database service says of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub id: String,
+    /// The service's own word: `available`, `modifying`, `backing-up`, …
+    pub status: String,
+    /// The instance it replicates from; `None` once it stands alone.
+    pub source: Option<String>,
+    pub backup_retention_days: Option<i32>,
+}
+
+/// The managed databases of the standby Region.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Databases {
+    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault>;
+    /// Asks for promotion. Accepted is not done: only [`Databases::describe`] and a read-back tell.
+    async fn promote(&self, instance: &str) -> Result<(), Fault>;
+}
+
+/// Starts executions of the workflow.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Executions {
+    /// Starts `name` once. `AlreadyExists` is success for the caller who asks twice.
+    async fn start(&self, name: &str, incident: &str) -> Result<Started, Fault>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    Now,
+    Already,
+}
+
+/// Write-once evidence. The stored bytes are what is hashed.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Evidence {
+    /// Stores `bytes` at `key` once; an equal object already there is `Done`, a different one `Conflict`.
+    async fn put_once(&self, key: &str, bytes: &[u8], content_type: &str) -> Result<Written, Fault>;
+}
+
+/// Publishes levels as metrics.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Metrics {
+    async fn publish(&self, metric: Metric, value: f64) -> Result<(), Fault>;
+}
+
+/// The metrics that this product writes, each with the plan as its one dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// 1 = the standby serves. The switch health check follows it.
+    Switch,
+    /// 1 = this prober reached the primary, 0 = it did not. Never published when Unknown.
+    PrimaryHealthy,
+}
+
+/// One request and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpAnswer {
+    Status(u16),
+    /// Nothing came: refused, timed out, unresolvable. Says which.
+    Failed(String),
+}
+
+impl HttpAnswer {
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Status(200..=299))
+    }
+}
+
+/// HTTP as a client does it, bounded by `timeout`.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Http {
+    async fn get(&self, url: &str, timeout: Millis) -> HttpAnswer;
+    async fn post(&self, url: &str, body: &Value, timeout: Millis) -> HttpAnswer;
+}
+
+/// The answer to a DNS question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DnsAnswer {
+    Values(Vec<String>),
+    Failed(String),
+}
+
+/// DNS, asked afresh each time.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Dns {
+    async fn txt(&self, name: &str, timeout: Millis) -> DnsAnswer;
+    async fn addresses(&self, name: &str, timeout: Millis) -> DnsAnswer;
+}
+
+/// How loud a page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+/// A message to people. Equal `dedup` keys are one matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    pub severity: Severity,
+    pub plan: String,
+    pub incident: Option<String>,
+    pub text: String,
+    pub dedup: String,
+}
+
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Pager {
+    async fn page(&self, page: &Page) -> Result<(), Fault>;
+}
+
+/// Reads a secret of this Region. The value is passed on, never kept.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Secrets {
+    async fn login(&self, secret_id: &str) -> Result<Secret, Fault>;
+}
+
+/// Where this code runs, told by the deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Standby,
+    Primary,
+    Witness,
+}
+
+impl Role {
+    /// The role's Region by the plan; `None` where the plan has no witness.
+    pub fn region(self, regions: &crate::plan::Regions) -> Option<&Region> {
+        match self {
+            Self::Standby => Some(&regions.standby),
+            Self::Primary => Some(&regions.primary),
+            Self::Witness => regions.witness.as_ref(),
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! The report: a rendering of one journal. It computes nothing that the journal does not hold.
+//!
+//! Figures that were not measured are null with a reason, never zero; a range is given where an instant is only
+//! known to lie between two (L7).
+
+use crate::checks::{Finding, Verdict};
+use crate::fault::Fault;
+use crate::journal::{Entry, Record, Stored, verify_chain};
+use crate::plan::Plan;
+use crate::run::{End, Position, Receipt};
+use crate::steps::Step;
+use crate::time::{Millis, elapsed};
+use crate::votes::Onset;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The name of the published schema, `shared/core/report.schema.json`.
+pub const SCHEMA: &str = "understudy/report/v1";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: String,
+    pub plan: String,
+    pub plan_title: String,
+    pub plan_digest: String,
+    pub execution: String,
+    pub incident: String,
+    pub attempt: u32,
+    pub end: End,
+    /// Why it ended so, in one line.
+    pub cause: String,
+    pub clock: Clock,
+    pub rto: Rto,
+    pub rpo: Rpo,
+    pub verdict: Option<Verdict>,
+    pub findings: Vec<Finding>,
+    pub receipt: Option<Receipt>,
+    pub positions: Vec<Position>,
+    /// The waiver of the shadow period, printed wherever it was used.
+    pub shadow_waived: Option<String>,
+    pub timeline: Vec<Line>,
+    /// Everything above that is null, and why.
+    pub not_measured: Vec<String>,
+    pub attestation: Attestation,
+    pub journal: JournalSummary,
+}
+
+/// A span that was measured, or the reason why it was not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figure {
+    pub ms: Option<u64>,
+    pub why_null: Option<String>,
+}
+
+impl Figure {
+    fn measured(span: Millis) -> Self {
+        Self { ms: Some(span.0), why_null: None }
+    }
+
+    fn null(why: impl Into<String>) -> Self {
+        Self { ms: None, why_null: Some(why.into()) }
+    }
+}
+
+/// Whether an objective was met. No evidence, no `met`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Met {
+    Met,
+    Missed,
+    /// Part of the range lies on either side, or nothing was measured.
+    NotShown,
+}
+
+/// The named instants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Clock {
+    pub last_good: Option<Timestamp>,
+    pub first_bad: Timestamp,
+    pub accepted: Timestamp,
+    /// The standby was found fit and the lease about to be closed.
+    pub decided: Option<Timestamp>,
+    pub fenced: Option<Timestamp>,
+    /// A row was written as the application and read back.
+    pub promoted: Option<Timestamp>,
+    /// The last look from outside that still failed.
+    pub served_after: Option<Timestamp>,
+    /// The first of the successes that then lasted.
+    pub served: Option<Timestamp>,
+    /// `served` plus one TTL: who resolved just before the switch has moved too.
+    pub settled: Option<Timestamp>,
+    pub confirmed: Option<Timestamp>,
+    /// Gapless; `confirm` stands beside the RTO, not in it.
+    pub segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    pub name: String,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub ms: u64,
+}
+
+/// Recovery time as a range: the outage began between the last good and the first failed probe, and service
+/// came back between the last failed look and one TTL after the first good one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rto {
+    pub objective_ms: u64,
+    pub at_least: Figure,
+    pub at_most: Figure,
+    pub met: Met,
+}
+
+/// Data loss: what could be lost at most, and what is known to be missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rpo {
+    pub objective_ms: u64,
+    /// Last instant at which the old writer could commit, minus the commit time of the last position received;
+    /// the worst required store.
+    pub bound: Figure,
+    /// Commit time of the last transaction received, by the old primary's clock.
+    pub last_received_commit_at: Option<Timestamp>,
+    pub last_commit_possible_at: Option<Timestamp>,
+    pub observed: Figure,
+    pub met: Met,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    pub seq: u64,
+    pub at: Timestamp,
+    pub writer: String,
+    pub text: String,
+}
+
+/// Who vouches for the journal's head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attestation {
+    /// No key was configured: the product vouches for itself.
+    SelfAttested,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalSummary {
+    pub records: u64,
+    pub head_sha256: String,
+}
+
+/// Renders a whole, closed chain. A chain that does not verify is not rendered.
+pub fn build(plan: &Plan, chain: &[Stored]) -> Result<Report, Fault> {
+    let records = verify_chain(chain).map_err(Fault::bug)?;
+    let told = Told::of(&records).ok_or_else(|| Fault::bug("the journal has no first or no last record"))?;
+    let clock = told.clock();
+    let rto = rto(plan, &clock);
+    let rpo = told.rpo(plan);
+    Ok(Report {
+        schema: SCHEMA.to_owned(),
+        plan: plan.name.clone(),
+        plan_title: plan.title.clone(),
+        plan_digest: told.plan_digest.clone(),
+        execution: told.execution.clone(),
+        incident: told.incident.clone(),
+        attempt: told.attempt,
+        end: told.end,
+        cause: told.cause.clone(),
+        not_measured: not_measured(&rto, &rpo),
+        clock,
+        rto,
+        rpo,
+        verdict: told.verdict,
+        findings: told.findings.clone(),
+        receipt: told.receipt.clone(),
+        positions: told.positions.clone(),
+        shadow_waived: shadow_waived(plan),
+        timeline: records.iter().map(line).collect(),
+        attestation: Attestation::SelfAttested,
+        journal: JournalSummary {
+            records: records.last().map_or(0, |record| record.seq),
+            head_sha256: chain.last().map(|stored| stored.sha256.clone()).unwrap_or_default(),
+        },
+    })
+}
+
+fn shadow_waived(plan: &Plan) -> Option<String> {
+    match plan.lease.arming.as_ref().map(|arming| &arming.shadow) {
+        Some(crate::plan::Shadow::Waived(reason)) => Some(reason.clone()),
+        _ => None,
+    }
+}
+
+/// Why an execution ended as it did: the last thing it recorded that was not plain success.
+pub fn cause(records: &[Record], end: End) -> String {
+    match end {
+        End::Recovered => "success has lasted, seen by the public names".to_owned(),
+        End::Unfinished => {
+            let last = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
+            format!("it stopped without an end of its own; the last thing on record: {last}")
+        }
+        End::Refused => records.iter().rev().find_map(refusal).unwrap_or_else(|| "refused".to_owned()),
+        End::RolledBack | End::NeedsOperator => {
+            let last = records.iter().rev().find_map(trouble);
+            last.unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
+        }
+    }
+}
+
+fn refusal(record: &Record) -> Option<String> {
+    match &record.entry {
+        Entry::Assessed { findings, .. } => Some(crate::steps::assess::refusal(findings)),
+        _ => None,
+    }
+}
+
+fn trouble(record: &Record) -> Option<String> {
+    match &record.entry {
+        Entry::Outcome { step, outcome, detail } if outcome != "done" && outcome != "fenced" => {
+            Some(format!("{step:?}: {outcome}: {detail}"))
+        }
+        _ => None,
+    }
+}
+
+/// What the records tell, collected in one pass.
+struct Told {
+    plan_digest: String,
+    execution: String,
+    incident: String,
+    attempt: u32,
+    onset: Onset,
+    accepted: Timestamp,
+    decided: Option<Timestamp>,
+    verdict: Option<Verdict>,
+    findings: Vec<Finding>,
+    receipt: Option<Receipt>,
+    fenced: Option<Timestamp>,
+    positions: Vec<Position>,
+    verified: Option<Timestamp>,
+    moved: Option<Timestamp>,
+    confirmed: Option<Confirmed>,
+    end: End,
+    cause: String,
+}
+
+struct Confirmed {
+    at: Timestamp,
+    last_bad: Option<Timestamp>,
+    first_good: Timestamp,
+    settled_at: Timestamp,
+}
+
+impl Told {
+    fn of(records: &[Record]) -> Option<Self> {
+        let first = records.first()?;
+        let Entry::Accepted { incident, attempt, accepted_at, onset, .. } = &first.entry else { return None };
+        let mut told = Self {
+            plan_digest: first.plan_digest.clone(),
+            execution: first.execution.clone(),
+            incident: incident.clone(),
+            attempt: *attempt,
+            onset: *onset,
+            accepted: *accepted_at,
+            decided: None,
+            verdict: None,
+            findings: Vec::new(),
+            receipt: None,
+            fenced: None,
+            positions: Vec::new(),
+            verified: None,
+            moved: None,
+            confirmed: None,
+            end: End::Unfinished,
+            cause: String::new(),
+        };
+        let mut closed = false;
+        for record in records {
+            closed |= matches!(record.entry, Entry::Closed { .. });
+            told.take(record);
+        }
+        closed.then_some(told)
+    }
+
+    fn take(&mut self, record: &Record) {
+        match &record.entry {
+            Entry::Assessed { verdict, findings, .. } => {
+                self.verdict = Some(*verdict);
+                self.findings.clone_from(findings);
+            }
+            Entry::Intent { step: Step::CloseLease, .. } => self.decided = self.decided.or(Some(record.at)),
+            Entry::Fenced { receipt } => {
+                self.receipt = Some(receipt.clone());
+                self.fenced = self.fenced.or(Some(record.at));
+            }
+            Entry::Captured { positions } => self.positions.clone_from(positions),
+            Entry::Verified { .. } => self.verified = Some(record.at),
+            Entry::Intent { step: Step::MoveTraffic, .. } => self.moved = self.moved.or(Some(record.at)),
+            Entry::Confirmed { last_bad, first_good, settled_at, .. } => {
+                self.confirmed = Some(Confirmed {
+                    at: record.at,
+                    last_bad: *last_bad,
+                    first_good: *first_good,
+                    settled_at: *settled_at,
+                });
+            }
+            Entry::Closed { end, cause } => {
+                self.end = *end;
+                self.cause.clone_from(cause);
+            }
+            Entry::Accepted { .. } | Entry::Intent { .. } | Entry::Outcome { .. } | Entry::Probed { .. } => {}
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        let confirmed = self.confirmed.as_ref();
+        let marks = [
+            ("detect", Some(self.accepted)),
+            ("decide", self.decided),
+            ("fence", self.fenced),
+            ("promote", self.verified),
+            ("switch", confirmed.map(|c| c.first_good)),
+            ("confirm", confirmed.map(|c| c.at)),
+        ];
+        Clock {
+            last_good: self.onset.last_good,
+            first_bad: self.onset.first_bad,
+            accepted: self.accepted,
+            decided: self.decided,
+            fenced: self.fenced,
+            promoted: self.verified,
+            served_after: confirmed.and_then(|c| c.last_bad).or(self.moved),
+            served: confirmed.map(|c| c.first_good),
+            settled: confirmed.map(|c| c.settled_at),
+            confirmed: confirmed.map(|c| c.at),
+            segments: segments(self.onset.first_bad, &marks),
+        }
+    }
+
+    fn rpo(&self, plan: &Plan) -> Rpo {
+        let objective = plan.objectives.rpo;
+        let possible = self.receipt.as_ref().map(Receipt::last_commit_possible_at);
+        let received = self.worst_received();
+        let bound = match (possible, &received) {
+            (Some(possible), Ok(received)) => Figure::measured(elapsed(*received, possible)),
+            (None, _) => Figure::null("the old primary was not fenced"),
+            (_, Err(why)) => Figure::null(why.clone()),
+        };
+        let met = met(None, bound.ms, objective);
+        Rpo {
+            objective_ms: objective.0,
+            bound,
+            last_received_commit_at: received.ok(),
+            last_commit_possible_at: possible,
+            observed: Figure::null("what the old primary wrote last can only be compared once it is back"),
+            met,
+        }
+    }
+
+    /// The oldest commit time among the required stores: the worst one counts.
+    fn worst_received(&self) -> Result<Timestamp, String> {
+        let required = self.positions.iter().filter(|position| position.required);
+        let mut worst: Option<Timestamp> = None;
+        for position in required {
+            let at = position.commit_at.ok_or_else(|| format!("`{}` told no commit time", position.store))?;
+            worst = Some(worst.map_or(at, |worst| worst.min(at)));
+        }
+        worst.ok_or_else(|| "no position was captured".to_owned())
+    }
+}
+
+fn rto(plan: &Plan, clock: &Clock) -> Rto {
+    let objective = plan.objectives.rto;
+    let never = "service was not confirmed from outside";
+    let at_least = clock
+        .served
+        .and(clock.served_after)
+        .map_or_else(|| Figure::null(never), |after| Figure::measured(elapsed(clock.first_bad, after)));
+    let at_most = match (clock.settled, clock.last_good) {
+        (Some(settled), Some(last_good)) => Figure::measured(elapsed(last_good, settled)),
+        (None, _) => Figure::null(never),
+        (_, None) => Figure::null("no good probe is on record before the outage"),
+    };
+    let met = met(at_least.ms, at_most.ms, objective);
+    Rto { objective_ms: objective.0, at_least, at_most, met }
+}
+
+/// Met only when even the worst case lies within; missed only when even the best lies outside.
+fn met(at_least: Option<u64>, at_most: Option<u64>, objective: Millis) -> Met {
+    match (at_least, at_most) {
+        (_, Some(most)) if most <= objective.0 => Met::Met,
+        (Some(least), _) if least > objective.0 => Met::Missed,
+        _ => Met::NotShown,
+    }
+}
+
+/// The segments up to the first instant that was not reached: gapless as far as they go.
+fn segments(start: Timestamp, marks: &[(&str, Option<Timestamp>)]) -> Vec<Segment> {
+    let mut from = start;
+    let reached = marks.iter().map_while(|(name, at)| at.map(|at| (*name, at)));
+    reached
+        .map(|(name, to)| {
+            let segment = Segment { name: name.to_owned(), from, to, ms: elapsed(from, to).0 };
+            from = to;
+            segment
+        })
+        .collect()
+}
+
+fn not_measured(rto: &Rto, rpo: &Rpo) -> Vec<String> {
+    let figures = [
+        ("rto.at_least", &rto.at_least),
+        ("rto.at_most", &rto.at_most),
+        ("rpo.bound", &rpo.bound),
+        ("rpo.observed", &rpo.observed),
+    ];
+    figures
+        .iter()
+        .filter_map(|(name, figure)| figure.why_null.as_ref().map(|why| format!("{name}: {why}")))
+        .collect()
+}
+
+/// One record as people read it.
+pub fn line(record: &Record) -> Line {
+    let text = match &record.entry {
+        Entry::Accepted { incident, attempt, hint, .. } => {
+            format!("outage accepted: {incident}, attempt {attempt}, woken by {hint}")
+        }
+        Entry::Assessed { verdict, findings, .. } => {
+            let blocking = findings.iter().filter(|finding| finding.blocks()).count();
+            format!("standby assessed: {verdict:?}, {} findings, {blocking} blocking", findings.len())
+        }
+        Entry::Intent { step, what } => format!("{step:?}: about to {what}"),
+        Entry::Outcome { step, outcome, detail } => format!("{step:?}: {outcome}: {detail}"),
+        Entry::Fenced { receipt } => {
+            format!("fenced: no commit possible after {}", receipt.last_commit_possible_at())
+        }
+        Entry::Captured { positions } => {
+            let one = |p: &Position| match p.received {
+                Some(received) => format!("{} at {received}", p.store),
+                None => format!("{} unknown", p.store),
+            };
+            format!("last received: {}", positions.iter().map(one).collect::<Vec<_>>().join(", "))
+        }
+        Entry::Verified { store, .. } => format!("`{store}` written and read back as the application"),
+        Entry::Probed { route, good, detail } => {
+            format!("`{route}` from outside: {}: {detail}", if *good { "good" } else { "failed" })
+        }
+        Entry::Confirmed { first_good, probes, .. } => {
+            format!("confirmed: good since {first_good}, {probes} looks")
+        }
+        Entry::Closed { end, cause } => format!("{end}: {cause}"),
+    };
+    Line { seq: record.seq, at: record.at, writer: record.writer.clone(), text }
+}

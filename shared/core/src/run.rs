@@ -1,0 +1,175 @@
+//! The working state of one execution: what its steps hand to each other.
+//!
+//! One cell for each execution. It is state, not evidence: a report reads the journal, never this.
+
+use crate::fault::Fault;
+use crate::ports::Cells;
+use crate::sql::Lsn;
+use crate::state::{Change, keys, load, update};
+use crate::steps::Step;
+use crate::votes::Onset;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What kind of execution this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Unplanned: the primary is lost.
+    Failover,
+}
+
+/// How an execution ended. Every execution reaches exactly one (L6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    Recovered,
+    RolledBack,
+    Refused,
+    NeedsOperator,
+    /// It ended without saying so; closed from outside.
+    Unfinished,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Recovered => "Recovered",
+            Self::RolledBack => "RolledBack",
+            Self::Refused => "Refused",
+            Self::NeedsOperator => "NeedsOperator",
+            Self::Unfinished => "Unfinished",
+        };
+        f.write_str(name)
+    }
+}
+
+/// What stops the old primary from writing, and how that is known. Nothing is promoted without one (L2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "receipt", rename_all = "snake_case")]
+pub enum Receipt {
+    /// The lease ran out by this Region's clock, and the dead-man in the database was seen armed with the last
+    /// renewal. `lapsed_at`: the last instant at which the old writer could commit.
+    Expired { epoch: u64, last_renewal_seen_at: Timestamp, lapsed_at: Timestamp },
+}
+
+impl Receipt {
+    /// The last instant at which the old writer could commit.
+    pub fn last_commit_possible_at(&self) -> Timestamp {
+        match self {
+            Self::Expired { lapsed_at, .. } => *lapsed_at,
+        }
+    }
+
+    pub fn epoch(&self) -> u64 {
+        match self {
+            Self::Expired { epoch, .. } => *epoch,
+        }
+    }
+}
+
+/// The last position that a store's standby received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    pub store: String,
+    pub required: bool,
+    pub received: Option<Lsn>,
+    pub replayed: Option<Lsn>,
+    /// Commit time, by the old primary's clock, of the last transaction that is surely here.
+    pub commit_at: Option<Timestamp>,
+}
+
+/// The probes of the public name, from the first failure to lasting success.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    pub last_bad: Option<Timestamp>,
+    /// The first of the present unbroken run of successes.
+    pub first_good: Option<Timestamp>,
+    pub probes: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub execution: String,
+    pub incident: String,
+    pub attempt: u32,
+    pub kind: Kind,
+    pub plan_digest: String,
+    pub onset: Onset,
+    pub accepted_at: Timestamp,
+    /// The workflow was asked to start it.
+    pub started: bool,
+    /// The epoch that this execution claims; fixed when the standby is assessed.
+    pub epoch: Option<u64>,
+    /// The newest renewal seen when all keepers were closed, and whether the dead-man was armed with it.
+    pub closed: Option<Closed>,
+    pub receipt: Option<Receipt>,
+    pub positions: Vec<Position>,
+    pub promoted: BTreeMap<String, Timestamp>,
+    pub confirmation: Confirmation,
+    /// Findings that refused this run.
+    pub blocking: Vec<String>,
+    /// How often each waiting step has looked; loops end by these (L6).
+    pub looks: BTreeMap<Step, u32>,
+    /// When each waiting step first looked.
+    pub since: BTreeMap<Step, Timestamp>,
+    pub end: Option<End>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    pub at: Timestamp,
+    /// Every keeper of the plan was closed; otherwise no *expired* receipt exists.
+    pub all: bool,
+    pub last_renewal_seen_at: Option<Timestamp>,
+    pub armed: bool,
+}
+
+impl Run {
+    pub async fn read(cells: &impl Cells, execution: &str) -> Result<Self, Fault> {
+        load::<Self>(cells, &keys::run(execution))
+            .await?
+            .ok_or_else(|| Fault::invalid(format!("execution: no run `{execution}` is on record")))
+    }
+
+    /// Changes the run; `change` must give the same result when repeated (L5).
+    pub async fn change(
+        cells: &impl Cells,
+        execution: &str,
+        mut change: impl FnMut(&mut Self),
+    ) -> Result<Self, Fault> {
+        let changed = update::<Self, _>(cells, &keys::run(execution), |current| {
+            let Some(run) = current else {
+                return Err(Fault::invalid(format!("execution: no run `{execution}` is on record")));
+            };
+            let mut next = run.clone();
+            change(&mut next);
+            Ok(if next == *run { Change::Keep } else { Change::Write(next) })
+        })
+        .await?;
+        changed.ok_or_else(|| Fault::bug("a run vanished while it was changed"))
+    }
+
+    /// Counts one more look of a waiting step and says since when it has been looking.
+    pub async fn look(
+        cells: &impl Cells,
+        execution: &str,
+        step: Step,
+        now: Timestamp,
+    ) -> Result<(Self, u32, Timestamp), Fault> {
+        let run = Self::change(cells, execution, |run| {
+            *run.looks.entry(step).or_insert(0) += 1;
+            run.since.entry(step).or_insert(now);
+        })
+        .await?;
+        let looks = run.looks.get(&step).copied().unwrap_or(1);
+        let since = run.since.get(&step).copied().unwrap_or(now);
+        Ok((run, looks, since))
+    }
+
+    /// The epoch that this run claims, or why there is none yet.
+    pub fn claimed_epoch(&self) -> Result<u64, Fault> {
+        self.epoch.ok_or_else(|| Fault::bug("a step that needs the epoch ran before the assessment fixed it"))
+    }
+}

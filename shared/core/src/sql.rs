@@ -1,0 +1,160 @@
+//! The closed set of statements that `sql-agent` answers, as data.
+//!
+//! No SQL text ever travels in an event; only these names and their arguments do. Secrets travel in
+//! [`Secret`], which shows nothing in logs.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A login of the application. Serialised only into the request to `sql-agent`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    pub username: String,
+    pub password: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("username", &self.username).field("password", &"…").finish()
+    }
+}
+
+/// What to run, on which store, in the Region of the agent that is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "statement", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Statement {
+    /// Commit a heartbeat on the primary and read what it has written so far.
+    Heartbeat { store: String },
+    /// Set the lease row that the statement gate reads: `epoch` may write for `valid_ms` from `since`,
+    /// an instant of the database's own clock; without `valid_ms` the lease has no end.
+    SetLease { store: String, epoch: u64, holder: String, since: Option<Timestamp>, valid_ms: Option<u64> },
+    /// Read the replica's positions and counts.
+    ReplicaStatus { store: String },
+    /// Log in as the application and read.
+    ApplicationRead { store: String, login: Secret },
+    /// Log in as the application, write one row, commit, read it back on a second connection.
+    ApplicationWrite { store: String, login: Secret, token: String },
+}
+
+impl Statement {
+    pub fn store(&self) -> &str {
+        match self {
+            Self::Heartbeat { store }
+            | Self::SetLease { store, .. }
+            | Self::ReplicaStatus { store }
+            | Self::ApplicationRead { store, .. }
+            | Self::ApplicationWrite { store, .. } => store,
+        }
+    }
+
+    /// The statement's name in logs and evidence; never its arguments.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::SetLease { .. } => "set_lease",
+            Self::ReplicaStatus { .. } => "replica_status",
+            Self::ApplicationRead { .. } => "application_read",
+            Self::ApplicationWrite { .. } => "application_write",
+        }
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    Heartbeat(Written),
+    LeaseSet,
+    Replica(Replica),
+    ApplicationRead,
+    /// The row was committed and then read back by another connection.
+    ApplicationWrote,
+    /// The server was reached and said no, or could not be reached: the class and what it said.
+    Failed {
+        class: FailureClass,
+        detail: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// No connection: refused, timed out, name not found.
+    Unreachable,
+    /// The server refused the login.
+    Login,
+    /// The server takes no writes.
+    ReadOnly,
+    /// The statement gate stopped the write.
+    Fenced,
+    /// It did not end in time.
+    Timeout,
+    /// Anything else the server said.
+    Sql,
+}
+
+/// What the primary had written when the heartbeat committed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// The database's clock before the heartbeat; the lease counts from here.
+    pub before: Timestamp,
+    /// The database's clock after the heartbeat's commit.
+    pub committed_at: Timestamp,
+    pub position: Lsn,
+    /// Rows by table; a table that could not be counted in time is absent.
+    pub rows: BTreeMap<String, u64>,
+    /// The statement gate is enabled on every table of the plan and reads the lease row.
+    pub gate_armed: bool,
+}
+
+/// A replica as it sees itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replica {
+    pub in_recovery: bool,
+    /// The last position written to its disk; `None` before the first.
+    pub received: Option<Lsn>,
+    pub replayed: Option<Lsn>,
+    /// Commit time, by the primary's clock, of the last transaction replayed.
+    pub replayed_commit_at: Option<Timestamp>,
+    pub replay_paused: bool,
+    pub rows: BTreeMap<String, u64>,
+    /// The server's own clock.
+    pub now: Timestamp,
+}
+
+/// A position in the write-ahead log, ordered; written as PostgreSQL does, `16/B374D848`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Lsn(pub u64);
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
+
+impl std::str::FromStr for Lsn {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not a log position such as `16/B374D848`");
+        let (high, low) = text.split_once('/').ok_or_else(wrong)?;
+        let high = u32::from_str_radix(high, 16).map_err(|_| wrong())?;
+        let low = u32::from_str_radix(low, 16).map_err(|_| wrong())?;
+        Ok(Self(u64::from(high) << 32 | u64::from(low)))
+    }
+}
+
+impl Serialize for Lsn {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lsn {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,152 @@
+//! Typed cells of the state table: where each lives, how it is read and how it is changed.
+//!
+//! Every change is read, decide, conditional write; on a conflict all three again. The deciding closure must
+//! be idempotent: after a lost reply it sees its own effect and says [`Change::Keep`] (L5).
+
+use crate::fault::Fault;
+use crate::ports::{Cells, Key, Written};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Conflicts in a row after which a cell counts as contended; each one means that somebody else got through.
+const MAX_CONFLICTS: u32 = 16;
+
+/// What to do with a cell after looking at it.
+pub enum Change<T> {
+    Keep,
+    Write(T),
+}
+
+/// Reads a typed cell; a body that does not fit its type is a `Bug`, never a default.
+pub async fn load<T: DeserializeOwned>(cells: &impl Cells, key: &Key) -> Result<Option<T>, Fault> {
+    Ok(load_versioned(cells, key).await?.map(|(_, value)| value))
+}
+
+async fn load_versioned<T: DeserializeOwned>(
+    cells: &impl Cells,
+    key: &Key,
+) -> Result<Option<(u64, T)>, Fault> {
+    let Some(cell) = cells.read(key).await? else { return Ok(None) };
+    match serde_json::from_value(cell.body) {
+        Ok(value) => Ok(Some((cell.version, value))),
+        Err(error) => Err(Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id))),
+    }
+}
+
+/// Changes a cell by `decide` and returns what stands there afterwards.
+pub async fn update<T, F>(cells: &impl Cells, key: &Key, mut decide: F) -> Result<Option<T>, Fault>
+where
+    T: Serialize + DeserializeOwned,
+    F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
+{
+    for _ in 0..MAX_CONFLICTS {
+        let current = load_versioned::<T>(cells, key).await?;
+        let next = match decide(current.as_ref().map(|(_, value)| value))? {
+            Change::Keep => return Ok(current.map(|(_, value)| value)),
+            Change::Write(next) => next,
+        };
+        let body = serde_json::to_value(&next).map_err(|error| Fault::bug(format!("cell body: {error}")))?;
+        let expected = current.map(|(version, _)| version);
+        if cells.write(key, expected, &body).await? == Written::Done {
+            return Ok(Some(next));
+        }
+    }
+    Err(Fault::transient(format!(
+        "cell `{}/{}` changed {MAX_CONFLICTS} times while it was written",
+        key.kind, key.id
+    )))
+}
+
+/// The cells, by what they hold. The kind is the table's partition and the unit of permission.
+pub mod keys {
+    use super::Key;
+
+    pub fn lease() -> Key {
+        Key::new("lease", "current")
+    }
+
+    /// When this Region first saw the present renewal of a keeper.
+    pub fn sighting(keeper: &str) -> Key {
+        Key::new("sighting", keeper)
+    }
+
+    pub fn votes(observer: &str) -> Key {
+        Key::new("votes", observer)
+    }
+
+    pub fn watermark(store: &str) -> Key {
+        Key::new("watermark", store)
+    }
+
+    pub fn incident() -> Key {
+        Key::new("incident", "current")
+    }
+
+    pub fn run(execution: &str) -> Key {
+        Key::new("run", execution)
+    }
+
+    /// The executions that have no sealed end yet.
+    pub fn open_runs() -> Key {
+        Key::new("run", "open")
+    }
+
+    pub fn journal(execution: &str, seq: u64) -> Key {
+        Key::new("journal", format!("{execution}/{seq:06}"))
+    }
+
+    pub fn journal_head(execution: &str) -> Key {
+        Key::new("journal", format!("{execution}/head"))
+    }
+
+    /// Which side the routes should serve.
+    pub fn switch() -> Key {
+        Key::new("switch", "desired")
+    }
+
+    pub fn readiness() -> Key {
+        Key::new("readiness", "latest")
+    }
+
+    /// When a matter was last paged.
+    pub fn paged(dedup: &str) -> Key {
+        Key::new("paged", dedup)
+    }
+
+    pub fn hold() -> Key {
+        Key::new("flag", "hold")
+    }
+
+    pub fn freeze() -> Key {
+        Key::new("flag", "freeze")
+    }
+
+    pub fn abort(execution: &str) -> Key {
+        Key::new("flag", format!("abort/{execution}"))
+    }
+}
+
+/// A flag with who raised it and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Flag {
+    pub raised: bool,
+    pub by: String,
+    pub why: String,
+    pub at: jiff::Timestamp,
+}
+
+/// The flag if it is raised.
+pub async fn raised(cells: &impl Cells, key: &Key) -> Result<Option<Flag>, Fault> {
+    Ok(load::<Flag>(cells, key).await?.filter(|flag| flag.raised))
+}
+
+/// Raises or lowers a flag; equal state is left alone.
+pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), Fault> {
+    update::<Flag, _>(cells, key, |current| match current {
+        Some(now) if now.raised == flag.raised => Ok(Change::Keep),
+        None if !flag.raised => Ok(Change::Keep),
+        _ => Ok(Change::Write(flag.clone())),
+    })
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,304 @@
+//! Assess: gather the situation once, ask every check, fix the epoch to claim.
+//!
+//! All questions go out at the same time, each bounded by its adapter; the primary is never asked (L1).
+
+use super::{Context, Outcome, Reply, Step, not_mine};
+use crate::call::{self, Call};
+use crate::checks::{self, Finding, Verdict};
+use crate::decide::may_promote_alone;
+use crate::fault::Fault;
+use crate::journal::Entry;
+use crate::keepers::{self, Keeper};
+use crate::observed::Observed;
+use crate::plan::{Plan, Route, Store};
+use crate::ports::{Cells, Clock, Databases, Http, Secrets, Sql};
+use crate::run::Run;
+use crate::situation::{RouteSituation, Situation, StoreSituation};
+use crate::sql::{Answer, Statement};
+use crate::state::{Change, keys, load, raised, update};
+use crate::switch::Desired;
+use crate::votes::{History, Observer, Votes};
+use crate::watermark::Watermark;
+use futures_util::future::{join, join_all, join4};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the verifier may ask.
+pub struct Ports<'a, C, S, D, H, X> {
+    /// The witness's table, where the plan has one.
+    pub witness: Option<&'a C>,
+    pub sql: &'a S,
+    pub databases: &'a D,
+    pub http: &'a H,
+    pub secrets: &'a X,
+}
+
+/// The newest look at the standby while nothing is wrong: what blocks it now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Readiness {
+    pub at: Timestamp,
+    pub verdict: Verdict,
+    pub findings: Vec<Finding>,
+}
+
+impl Readiness {
+    pub fn blocking(&self) -> Vec<String> {
+        self.findings.iter().filter(|finding| finding.blocks()).map(Finding::key).collect()
+    }
+}
+
+/// What the verifier works with.
+pub struct Verifier<'a, C, K, S, D, H, X> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub ports: Ports<'a, C, S, D, H, X>,
+}
+
+/// What one call led to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answered {
+    Watched(Readiness),
+    Step(Reply),
+}
+
+pub async fn answer<C, K, S, D, H, X>(
+    verifier: &Verifier<'_, C, K, S, D, H, X>,
+    event: &Value,
+) -> Result<Answered, Fault>
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    H: Http,
+    X: Secrets,
+{
+    match call::read(event)? {
+        Call::Tick => {
+            watch(verifier.plan, verifier.cells, verifier.clock, &verifier.ports).await.map(Answered::Watched)
+        }
+        Call::Task(task) if task.step == Step::Assess => {
+            let ctx = Context {
+                plan: verifier.plan,
+                plan_digest: verifier.plan_digest,
+                cells: verifier.cells,
+                clock: verifier.clock,
+                execution: &task.execution,
+                writer: "preflight-verifier",
+            };
+            run(&ctx, &verifier.ports).await.map(Answered::Step)
+        }
+        Call::Task(task) => Err(not_mine(task.step, "preflight-verifier")),
+        Call::Ended { .. } => Err(Fault::invalid("detail: preflight-verifier takes no status change")),
+    }
+}
+
+/// Runs the step `Assess`.
+pub async fn run<C, K, S, D, H, X>(
+    ctx: &Context<'_, C, K>,
+    ports: &Ports<'_, C, S, D, H, X>,
+) -> Result<Reply, Fault>
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    H: Http,
+    X: Secrets,
+{
+    Run::read(ctx.cells, ctx.execution).await?;
+    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports).await;
+    let findings = checks::assess(ctx.plan, &situation);
+    let verdict = checks::verdict(&findings);
+    let epoch = next_epoch(&situation);
+    let blocking: Vec<String> = findings.iter().filter(|f| f.blocks()).map(Finding::key).collect();
+    ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch }).await?;
+    Run::change(ctx.cells, ctx.execution, |run| {
+        // The epoch is fixed once: a second delivery must claim the same one (L5).
+        run.epoch = run.epoch.or(epoch);
+        run.blocking.clone_from(&blocking);
+    })
+    .await?;
+    Ok(reply(ctx.plan, verdict, epoch, &findings))
+}
+
+fn reply(plan: &Plan, verdict: Verdict, epoch: Option<u64>, findings: &[Finding]) -> Reply {
+    match (verdict, epoch) {
+        (Verdict::Refused, _) => Reply::new(Outcome::Refused, refusal(findings)),
+        (Verdict::Ready, None) => {
+            Reply::new(Outcome::Refused, "no keeper names an epoch, so none can be claimed")
+        }
+        (Verdict::Ready, Some(_)) if may_promote_alone(plan) => {
+            Reply::new(Outcome::Ready, "every check passed")
+        }
+        (Verdict::Ready, Some(_)) => {
+            Reply::new(Outcome::NeedsApproval, "every check passed; the plan asks a person")
+        }
+    }
+}
+
+/// The refusal in one line for the pager: which checks, what was seen, what to do.
+pub fn refusal(findings: &[Finding]) -> String {
+    let line = |f: &Finding| format!("{} {}: {}. {}", f.id, f.subject, f.evidence, f.fix);
+    findings.iter().filter(|f| f.blocks()).map(line).collect::<Vec<_>>().join("; ")
+}
+
+fn next_epoch(situation: &Situation) -> Option<u64> {
+    let epochs =
+        situation.keepers.iter().filter_map(|view| view.sighting.value()).map(|seen| seen.lease.epoch);
+    epochs.max().map(|epoch| epoch.saturating_add(1))
+}
+
+/// Watches readiness: the same questions on a schedule, without an outage.
+pub async fn watch<C, K, S, D, H, X>(
+    plan: &Plan,
+    cells: &C,
+    clock: &K,
+    ports: &Ports<'_, C, S, D, H, X>,
+) -> Result<Readiness, Fault>
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    H: Http,
+    X: Secrets,
+{
+    let situation = gather(plan, cells, clock, ports).await;
+    let findings = checks::readiness(plan, &situation);
+    let readiness = Readiness { at: situation.at, verdict: checks::verdict(&findings), findings };
+    update::<Readiness, _>(cells, &keys::readiness(), |_| Ok(Change::Write(readiness.clone()))).await?;
+    Ok(readiness)
+}
+
+/// All that is known now, asked at the same time.
+pub async fn gather<C, K, S, D, H, X>(
+    plan: &Plan,
+    cells: &C,
+    clock: &K,
+    ports: &Ports<'_, C, S, D, H, X>,
+) -> Situation
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    H: Http,
+    X: Secrets,
+{
+    let all = keepers::keepers(cells, ports.witness);
+    let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports)));
+    let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http)));
+    let (hold_key, switch_key) = (keys::hold(), keys::switch());
+    let state = join4(
+        votes(&all, clock),
+        keepers::look(&all, cells, clock),
+        raised(cells, &hold_key),
+        load::<Desired>(cells, &switch_key),
+    );
+    let ((stores, routes), (votes, keepers, hold, switch)) = join(join(stores, routes), state).await;
+    let at = clock.now();
+    Situation {
+        at,
+        votes,
+        keepers,
+        hold: observed(hold, "state table", at),
+        switch: observed(switch, "state table", at).flatten("the switch was never set"),
+        stores,
+        routes,
+    }
+}
+
+/// The histories of all observers: the witness's own from its own table, the others from the standby's.
+pub async fn votes<C: Cells>(keepers: &[Keeper<'_, C>], clock: &impl Clock) -> Votes {
+    let reads = Observer::ALL.into_iter().map(|observer| async move {
+        let table = if observer == Observer::Witness { keepers::WITNESS } else { keepers::STANDBY };
+        let history = match keepers.iter().find(|keeper| keeper.name == table) {
+            None => Observed::unknown("the plan has no witness"),
+            Some(keeper) => {
+                let read = load::<History>(keeper.cells, &keys::votes(observer.name())).await;
+                observed(read, table, clock.now()).flatten("it has not voted yet")
+            }
+        };
+        (observer, history)
+    });
+    Votes { histories: join_all(reads).await }
+}
+
+fn observed<T>(read: Result<T, Fault>, source: &str, at: Timestamp) -> Observed<T> {
+    match read {
+        Ok(value) => Observed::known(value, source, at),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    }
+}
+
+async fn look_at_store<C, K, S, D, H, X>(
+    store: &Store,
+    cells: &C,
+    clock: &K,
+    ports: &Ports<'_, C, S, D, H, X>,
+) -> StoreSituation
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    H: Http,
+    X: Secrets,
+{
+    let key = keys::watermark(&store.name);
+    let status = Statement::ReplicaStatus { store: store.name.clone() };
+    let (watermark, replica, instance, login) = join4(
+        load::<Watermark>(cells, &key),
+        ports.sql.ask(&status),
+        ports.databases.describe(&store.standby.id),
+        log_in(store, ports),
+    )
+    .await;
+    let at = clock.now();
+    StoreSituation {
+        store: store.name.clone(),
+        watermark: observed(watermark, "watermark", at)
+            .flatten("the guard has not recorded one yet")
+            .map(|watermark| watermark.written),
+        replica: replica_answer(replica, at),
+        instance: observed(instance, "RDS", at).flatten("no such instance"),
+        login: login_answer(login, at),
+    }
+}
+
+fn replica_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<crate::sql::Replica> {
+    match answer {
+        Ok(Answer::Replica(replica)) => Observed::known(replica, "sql-agent", at),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    }
+}
+
+async fn log_in<C, S: Sql, D, H, X: Secrets>(
+    store: &Store,
+    ports: &Ports<'_, C, S, D, H, X>,
+) -> Result<Answer, Fault> {
+    let login = ports.secrets.login(&store.application.secret).await?;
+    ports.sql.ask(&Statement::ApplicationRead { store: store.name.clone(), login }).await
+}
+
+fn login_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<()> {
+    match answer {
+        Ok(Answer::ApplicationRead) => Observed::known((), "sql-agent", at),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    }
+}
+
+async fn look_at_route(plan: &Plan, route: &Route, clock: &impl Clock, http: &impl Http) -> RouteSituation {
+    let url = format!("{}{}", route.standby, route.health_path);
+    let answer = http.get(&url, plan.detection.probe_timeout).await;
+    RouteSituation { route: route.name.clone(), standby: Observed::known(answer, url, clock.now()) }
+}

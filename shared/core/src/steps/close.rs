@@ -1,0 +1,195 @@
+//! The end of an execution: close the journal, seal it, render the report, tell people.
+//!
+//! Only this module closes a journal. Sealing to the bucket may be late, never wrong: an object that is there
+//! with other bytes is a conflict that stops it.
+
+use super::{Context, Outcome, Reply, Step, not_mine};
+use crate::call::{self, Call};
+use crate::fault::Fault;
+use crate::handler::OpenRuns;
+use crate::incident::{Ended, Incident, end_attempt};
+use crate::journal::{Entry, Record, Stored};
+use crate::plan::Plan;
+use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Written};
+use crate::report::{self, Report};
+use crate::run::{End, Run};
+use crate::state::{Change, keys, load, update};
+use serde_json::Value;
+
+/// What the report writer works with.
+pub struct Writer<'a, C, K, E, P> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub evidence: &'a E,
+    pub pager: &'a P,
+}
+
+pub async fn answer<C: Cells, K: Clock, E: Evidence, P: Pager>(
+    writer: &Writer<'_, C, K, E, P>,
+    event: &Value,
+) -> Result<Reply, Fault> {
+    match call::read(event)? {
+        Call::Tick => writer.tick().await,
+        Call::Task(task) if task.step == Step::Report => {
+            let end = task
+                .end
+                .ok_or_else(|| Fault::invalid("end: `Report` must be told how the execution ended"))?;
+            close(&writer.context(&task.execution), end, writer.evidence, writer.pager).await
+        }
+        Call::Task(task) => Err(not_mine(task.step, "report-writer")),
+        // Whatever ended outside the workflow ends here, explained (L6).
+        Call::Ended { execution, .. } => {
+            close(&writer.context(&execution), End::Unfinished, writer.evidence, writer.pager).await
+        }
+    }
+}
+
+impl<C: Cells, K: Clock, E: Evidence, P: Pager> Writer<'_, C, K, E, P> {
+    fn context<'b>(&'b self, execution: &'b str) -> Context<'b, C, K> {
+        Context {
+            plan: self.plan,
+            plan_digest: self.plan_digest,
+            cells: self.cells,
+            clock: self.clock,
+            execution,
+            writer: "report-writer",
+        }
+    }
+
+    /// Seals what has been recorded of every open run.
+    async fn tick(&self) -> Result<Reply, Fault> {
+        let open = open_runs(self.cells).await?;
+        for execution in &open {
+            tick(&self.context(execution), self.evidence).await?;
+        }
+        Ok(Reply::new(Outcome::Done, format!("{} open runs", open.len())))
+    }
+}
+
+/// Closes `ctx.execution` with `end`, unless it was closed before; then says so to everybody.
+pub async fn close<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    end: End,
+    evidence: &impl Evidence,
+    pager: &impl Pager,
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let records = ctx.journal().records().await?;
+    let newly = !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. }));
+    if newly {
+        let cause = report::cause(&records, end);
+        ctx.journal().append(Entry::Closed { end, cause }).await?;
+    }
+    let chain = ctx.journal().all_stored().await?;
+    let report = report::build(ctx.plan, &chain)?;
+    end_everywhere(ctx, &run, report.end).await?;
+    // Evidence out of reach is late, not lost: the tick seals it, and the run stays on its list until then.
+    let sealed = seal(ctx, &chain, &report, evidence).await;
+    if sealed.is_ok() {
+        forget_open_run(ctx.cells, ctx.execution).await?;
+    }
+    if newly {
+        pager.page(&summary(ctx, &run, &report)).await?;
+    }
+    let detail = match sealed {
+        Ok(()) => format!("{}; sealed", report.end),
+        Err(fault) => format!("{}; sealing is late: {fault}", report.end),
+    };
+    Ok(Reply::new(Outcome::Done, detail))
+}
+
+async fn end_everywhere<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    run: &Run,
+    end: End,
+) -> Result<(), Fault> {
+    let ended = Ended { at: ctx.clock.now(), end, blocking: run.blocking.clone() };
+    update::<Incident, _>(ctx.cells, &keys::incident(), |incident| {
+        end_attempt(incident, ctx.execution, &ended)
+    })
+    .await?;
+    Run::change(ctx.cells, ctx.execution, |run| run.end = Some(end)).await.map(|_| ())
+}
+
+fn summary<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run, report: &Report) -> Page {
+    let severity = match report.end {
+        End::Recovered => Severity::Info,
+        End::Refused | End::RolledBack => Severity::Warning,
+        End::NeedsOperator | End::Unfinished => Severity::Critical,
+    };
+    Page {
+        severity,
+        plan: ctx.plan.name.clone(),
+        incident: Some(run.incident.clone()),
+        text: format!("{}: {} {}. {}", ctx.plan.title, ctx.execution, report.end, report.cause),
+        dedup: format!("{}-end", ctx.execution),
+    }
+}
+
+/// Where a record and a report lie in the evidence bucket.
+pub fn record_key(plan: &str, execution: &str, seq: u64) -> String {
+    format!("journal/{plan}/{execution}/{seq:06}.json")
+}
+
+pub fn report_key(plan: &str, execution: &str) -> String {
+    format!("reports/{plan}/{execution}.json")
+}
+
+async fn seal<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    chain: &[Stored],
+    report: &Report,
+    evidence: &impl Evidence,
+) -> Result<(), Fault> {
+    seal_records(ctx, chain, evidence).await?;
+    let bytes = serde_json::to_vec_pretty(report).map_err(Fault::bug)?;
+    put(evidence, &report_key(&ctx.plan.name, ctx.execution), &bytes).await
+}
+
+async fn seal_records<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    chain: &[Stored],
+    evidence: &impl Evidence,
+) -> Result<(), Fault> {
+    for (seq, stored) in (1_u64..).zip(chain) {
+        put(evidence, &record_key(&ctx.plan.name, ctx.execution, seq), stored.bytes.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn put(evidence: &impl Evidence, key: &str, bytes: &[u8]) -> Result<(), Fault> {
+    match evidence.put_once(key, bytes, "application/json").await? {
+        Written::Done => Ok(()),
+        Written::Conflict => Err(Fault::bug(format!("`{key}` is already there with other bytes"))),
+    }
+}
+
+/// The tick for one open run: seal what has been recorded; finish what was closed but not sealed.
+async fn tick<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, evidence: &impl Evidence) -> Result<(), Fault> {
+    let chain = ctx.journal().all_stored().await?;
+    let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
+    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+        return seal_records(ctx, &chain, evidence).await;
+    }
+    let report = report::build(ctx.plan, &chain)?;
+    seal(ctx, &chain, &report, evidence).await?;
+    forget_open_run(ctx.cells, ctx.execution).await
+}
+
+async fn open_runs(cells: &impl Cells) -> Result<Vec<String>, Fault> {
+    Ok(load::<OpenRuns>(cells, &keys::open_runs()).await?.unwrap_or_default().executions)
+}
+
+async fn forget_open_run(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
+    update::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
+        let Some(open) = open.filter(|open| open.executions.iter().any(|known| known == execution)) else {
+            return Ok(Change::Keep);
+        };
+        let executions = open.executions.iter().filter(|known| *known != execution).cloned().collect();
+        Ok(Change::Write(OpenRuns { executions }))
+    })
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,220 @@
+//! Close the lease, fence the old primary, capture what the standby received; and give the lease back.
+//!
+//! Close first, wait after: the wait counts from renewals that can no longer be followed by another. Without a
+//! receipt nothing after this module runs (L2).
+
+use super::{Context, Outcome, Reply, Step};
+use crate::fault::Fault;
+use crate::journal::Entry;
+use crate::keepers::Keeper;
+use crate::lease::{Lease, Sighting, close, lapses_at};
+use crate::plan::OnLeaseLoss;
+use crate::ports::{Cells, Clock, Sql};
+use crate::run::{Closed, Position, Receipt, Run};
+use crate::sql::{Answer, Statement};
+use crate::state::{Change, keys, load, update};
+use crate::time::{Millis, elapsed};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+
+/// How long the capture waits for a replica to replay what it has received.
+const REPLAY_LIMIT: Millis = Millis::from_secs(120);
+
+/// `CloseLease`: claim the epoch at every keeper.
+pub async fn close_lease<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    if let Some(closed) = run.closed {
+        return Ok(Reply::new(Outcome::Done, closed_text(&closed)));
+    }
+    let epoch = run.claimed_epoch()?;
+    ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {} keepers", keepers.len())).await?;
+    let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, epoch))).await;
+    // Another execution's claim is final; everything else leaves a keeper open, which the fence will see.
+    if let Some(Err(fenced @ Fault::Fenced(_))) = answers.iter().find(|c| matches!(c, Err(Fault::Fenced(_))))
+    {
+        return Err(fenced.clone());
+    }
+    let seen: Vec<&KeeperClosed> = answers.iter().filter_map(|close| close.as_ref().ok()).collect();
+    if seen.is_empty() {
+        return Err(Fault::transient("no keeper of the lease could be reached"));
+    }
+    let closed = Closed {
+        at: ctx.clock.now(),
+        all: seen.len() == keepers.len(),
+        last_renewal_seen_at: seen.iter().map(|keeper| keeper.last_renewal_seen_at).max(),
+        armed: seen
+            .iter()
+            .max_by_key(|keeper| keeper.last_renewal_seen_at)
+            .is_some_and(|keeper| keeper.armed),
+    };
+    Run::change(ctx.cells, ctx.execution, |run| {
+        run.closed = Some(run.closed.clone().unwrap_or(closed.clone()))
+    })
+    .await?;
+    ctx.outcome(Step::CloseLease, Outcome::Done, closed_text(&closed)).await
+}
+
+fn closed_text(closed: &Closed) -> String {
+    let which = if closed.all { "all keepers are closed" } else { "NOT all keepers are closed" };
+    match closed.last_renewal_seen_at {
+        Some(at) => format!("{which}; the last renewal was first seen at {at}"),
+        None => which.to_owned(),
+    }
+}
+
+struct KeeperClosed {
+    last_renewal_seen_at: Timestamp,
+    armed: bool,
+}
+
+/// Closes one keeper and says when its last renewal was first seen here.
+async fn close_one<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keeper: &Keeper<'_, C>,
+    epoch: u64,
+) -> Result<KeeperClosed, Fault> {
+    let sighting = load::<Sighting>(ctx.cells, &keys::sighting(keeper.name)).await?;
+    let standby = &ctx.plan.regions.standby;
+    let closed =
+        update::<Lease, _>(keeper.cells, &keys::lease(), |lease| close(lease, epoch, standby, ctx.execution))
+            .await?
+            .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
+    let now = ctx.clock.now();
+    // A renewal that was never sighted happened before the close, so before now: later is safer.
+    let last_renewal_seen_at = match sighting {
+        Some(seen) if seen.lease.epoch < epoch && seen.lease.counter == closed.counter => seen.first_seen_at,
+        _ => now,
+    };
+    Ok(KeeperClosed { last_renewal_seen_at, armed: closed.armed })
+}
+
+/// `Fence`: the receipt that the old primary cannot write, or how long until there is one, or why never.
+pub async fn fence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let epoch = run.claimed_epoch()?;
+    let closed = run.closed.ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
+    let now = ctx.clock.now();
+    match expired(ctx, &closed, epoch, now) {
+        Expiry::Lapsed(receipt) => {
+            ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
+            Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
+            let at = receipt.last_commit_possible_at();
+            ctx.outcome(Step::Fence, Outcome::Fenced, format!("expired: no commit is possible after {at}"))
+                .await
+        }
+        Expiry::LapsesAt(at) => {
+            let left = elapsed(now, at).saturating_add(Millis(1));
+            Ok(Reply::again(left, format!("the old writer's lease lapses at {at}")))
+        }
+        Expiry::Never(why) => ctx.outcome(Step::Fence, Outcome::Unproven, why).await,
+    }
+}
+
+enum Expiry {
+    Lapsed(Receipt),
+    LapsesAt(Timestamp),
+    Never(String),
+}
+
+/// The *expired* receipt needs all of: every keeper closed, the dead-man armed, its time run out.
+fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Timestamp) -> Expiry {
+    if ctx.plan.lease.on_loss == OnLeaseLoss::Stay {
+        return Expiry::Never("the plan says `on_loss: stay`: no dead-man stops the old primary".to_owned());
+    }
+    if !closed.all {
+        return Expiry::Never(
+            "a keeper could not be closed: the old primary may still renew there".to_owned(),
+        );
+    }
+    if !closed.armed {
+        return Expiry::Never("the last renewal came without a proof that the dead-man is armed".to_owned());
+    }
+    let Some(last_renewal_seen_at) = closed.last_renewal_seen_at else {
+        return Expiry::Never("no renewal was ever seen".to_owned());
+    };
+    let lapsed_at = lapses_at(last_renewal_seen_at, &ctx.plan.lease);
+    if now > lapsed_at {
+        Expiry::Lapsed(Receipt::Expired { epoch, last_renewal_seen_at, lapsed_at })
+    } else {
+        Expiry::LapsesAt(lapsed_at)
+    }
+}
+
+/// `Capture`: the last position that every store received, once nobody writes any more.
+pub async fn capture<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Capture, ctx.clock.now()).await?;
+    if run.receipt.is_none() {
+        return Err(Fault::bug("`Capture` ran without a fence receipt"));
+    }
+    let mut positions = Vec::new();
+    for store in &ctx.plan.stores {
+        positions.push(position(&store.name, store.required, sql).await?);
+    }
+    let behind = positions.iter().find(|p| p.required && p.replayed < p.received);
+    if let (Some(behind), true) = (behind, elapsed(since, ctx.clock.now()) < REPLAY_LIMIT) {
+        let text = format!("`{}` still replays what it received", behind.store);
+        return Ok(Reply::again(Millis::from_secs(1), text));
+    }
+    ctx.journal().append_once(Entry::Captured { positions: positions.clone() }).await?;
+    Run::change(ctx.cells, ctx.execution, |run| run.positions.clone_from(&positions)).await?;
+    ctx.outcome(Step::Capture, Outcome::Done, format!("{} stores", positions.len())).await
+}
+
+async fn position(store: &str, required: bool, sql: &impl Sql) -> Result<Position, Fault> {
+    match sql.ask(&Statement::ReplicaStatus { store: store.to_owned() }).await? {
+        Answer::Replica(replica) => Ok(Position {
+            store: store.to_owned(),
+            required,
+            received: replica.received,
+            replayed: replica.replayed,
+            commit_at: replica.replayed_commit_at,
+        }),
+        Answer::Failed { class, detail } if required => {
+            Err(Fault::transient(format!("`{store}` does not tell its position ({class:?}): {detail}")))
+        }
+        _ => Ok(Position {
+            store: store.to_owned(),
+            required,
+            received: None,
+            replayed: None,
+            commit_at: None,
+        }),
+    }
+}
+
+/// `GrantBack`: undo the close under a newer epoch; a delayed step that holds the old one stays void.
+pub async fn grant_back<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    if !run.promoted.is_empty() {
+        return Err(Fault::bug("the lease is not given back once a store was promoted"));
+    }
+    let Some(epoch) = run.epoch else {
+        return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));
+    };
+    let back = epoch.saturating_add(1);
+    ctx.intent(Step::GrantBack, format!("give the lease back to the primary under epoch {back}")).await?;
+    let primary = &ctx.plan.regions.primary;
+    let grants = keepers.iter().map(|keeper| async move {
+        update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
+            Ok(match lease {
+                Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => {
+                    let counter = lease.counter;
+                    Change::Write(Lease { counter, ..Lease::granted(back, primary, false) })
+                }
+                _ => Change::Keep,
+            })
+        })
+        .await
+    });
+    let failed = join_all(grants).await.into_iter().find_map(Result::err);
+    match failed {
+        Some(fault) => Err(fault),
+        None => ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await,
+    }
+}

@@ -1,0 +1,187 @@
+//! Promote the stores, lift the fence on them, and believe only a write that was read back.
+
+use super::{Context, Outcome, Reply, Step};
+use crate::fault::Fault;
+use crate::journal::Entry;
+use crate::lease::Lease;
+use crate::plan::Store;
+use crate::ports::{Cells, Clock, Databases, Secrets, Sql};
+use crate::run::Run;
+use crate::sql::{Answer, FailureClass, Statement};
+use crate::state::{keys, load, raised};
+use crate::time::{Millis, elapsed};
+
+/// Looks of one waiting step are this share of a tick apart.
+const LOOKS_PER_TICK: u64 = 12;
+/// How long a promoted store may refuse the application before a person is called.
+const VERIFY_LIMIT: Millis = Millis::from_secs(300);
+
+/// `Promote`: the one-way door.
+pub async fn promote<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    databases: &impl Databases,
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
+    let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
+    if let Some(why) = stopped(ctx).await? {
+        return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
+    }
+    for store in &ctx.plan.stores {
+        still_ours(ctx, receipt.epoch()).await?;
+        promote_one(ctx, store, databases).await?;
+    }
+    ctx.outcome(Step::Promote, Outcome::Done, "promotion was asked for").await
+}
+
+/// Read immediately before the one-way step: a hold, or an abort of this very execution.
+async fn stopped<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<String>, Fault> {
+    if let Some(flag) = raised(ctx.cells, &keys::hold()).await? {
+        return Ok(Some(format!("on hold by `{}`: {}", flag.by, flag.why)));
+    }
+    let abort = raised(ctx.cells, &keys::abort(ctx.execution)).await?;
+    Ok(abort.map(|flag| format!("aborted by `{}`: {}", flag.by, flag.why)))
+}
+
+/// RDS takes no token, so the epoch is checked immediately before the call.
+async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoch: u64) -> Result<(), Fault> {
+    match load::<Lease>(ctx.cells, &keys::lease()).await? {
+        Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => Ok(()),
+        Some(lease) => {
+            Err(Fault::Fenced(format!("epoch {epoch} is void: the lease is at epoch {}", lease.epoch)))
+        }
+        None => Err(Fault::bug("the lease vanished from its keeper")),
+    }
+}
+
+/// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5).
+async fn promote_one<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    store: &Store,
+    databases: &impl Databases,
+) -> Result<(), Fault> {
+    let id = &store.standby.id;
+    let Some(instance) = databases.describe(id).await? else {
+        return Err(Fault::invalid(format!(
+            "stores.{}.standby.id: no instance `{id}` in the standby",
+            store.name
+        )));
+    };
+    if instance.source.is_none() || instance.status != "available" {
+        return Ok(());
+    }
+    ctx.intent(Step::Promote, format!("promote `{id}`")).await?;
+    databases.promote(id).await
+}
+
+/// `AwaitPromotion`: until every required store stands alone and takes writes by its own word.
+pub async fn await_promotion<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    databases: &impl Databases,
+    sql: &impl Sql,
+) -> Result<Reply, Fault> {
+    let now = ctx.clock.now();
+    let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
+    for store in ctx.plan.stores.iter().filter(|store| store.required) {
+        if let Some(not_yet) = unpromoted(store, databases, sql).await? {
+            if elapsed(since, now) > store.promote_timeout {
+                return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, not_yet).await;
+            }
+            return Ok(Reply::again(pause(ctx), not_yet));
+        }
+        Run::change(ctx.cells, ctx.execution, |run| {
+            run.promoted.entry(store.name.clone()).or_insert(now);
+        })
+        .await?;
+    }
+    ctx.outcome(Step::AwaitPromotion, Outcome::Done, "every required store stands alone").await
+}
+
+/// Why a store does not count as promoted yet. The service's `available` alone proves nothing: it stands
+/// before, during and after.
+async fn unpromoted(
+    store: &Store,
+    databases: &impl Databases,
+    sql: &impl Sql,
+) -> Result<Option<String>, Fault> {
+    let id = &store.standby.id;
+    let Some(instance) = databases.describe(id).await? else {
+        return Ok(Some(format!("`{id}` is not listed")));
+    };
+    if let Some(source) = instance.source {
+        return Ok(Some(format!("`{id}` is `{}`, still a replica of `{source}`", instance.status)));
+    }
+    match sql.ask(&Statement::ReplicaStatus { store: store.name.clone() }).await? {
+        Answer::Replica(replica) if !replica.in_recovery => Ok(None),
+        Answer::Replica(_) => Ok(Some(format!("`{id}` is still in recovery"))),
+        Answer::Failed { class, detail } => Ok(Some(format!("`{id}` does not answer ({class:?}): {detail}"))),
+        other => Err(Fault::bug(format!("sql-agent answered a replica question with {other:?}"))),
+    }
+}
+
+fn pause<C, K>(ctx: &Context<'_, C, K>) -> Millis {
+    Millis(ctx.plan.tick.0 / LOOKS_PER_TICK)
+}
+
+/// `Unfence`: role and lease rows are data; they replicated, and the promoted store refuses its application
+/// until the lease row names the new epoch.
+pub async fn unfence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let epoch = run.claimed_epoch()?;
+    still_ours(ctx, epoch).await?;
+    ctx.intent(Step::Unfence, format!("let epoch {epoch} write in the standby")).await?;
+    for store in ctx.plan.stores.iter().filter(|store| run.promoted.contains_key(&store.name)) {
+        let statement = Statement::SetLease {
+            store: store.name.clone(),
+            epoch,
+            holder: ctx.plan.regions.standby.0.clone(),
+            since: None,
+            valid_ms: None,
+        };
+        match sql.ask(&statement).await? {
+            Answer::LeaseSet => {}
+            Answer::Failed { class, detail } => {
+                return Err(Fault::transient(format!(
+                    "`{}` keeps its fence ({class:?}): {detail}",
+                    store.name
+                )));
+            }
+            other => return Err(Fault::bug(format!("sql-agent answered a lease with {other:?}"))),
+        }
+    }
+    ctx.outcome(Step::Unfence, Outcome::Done, format!("epoch {epoch} may write")).await
+}
+
+/// `VerifyWrite`: as the application, one row written, committed, and read back on a second connection.
+pub async fn verify_write<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    sql: &impl Sql,
+    secrets: &impl Secrets,
+) -> Result<Reply, Fault> {
+    let now = ctx.clock.now();
+    let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::VerifyWrite, now).await?;
+    for store in ctx.plan.stores.iter().filter(|store| store.required) {
+        let login = secrets.login(&store.application.secret).await?;
+        let token = ctx.execution.to_owned();
+        let statement = Statement::ApplicationWrite { store: store.name.clone(), login, token };
+        match sql.ask(&statement).await? {
+            Answer::ApplicationWrote => {
+                let entry = Entry::Verified { store: store.name.clone(), position: None };
+                ctx.journal().append_once(entry).await?;
+            }
+            Answer::Failed { class: FailureClass::Login, detail } => {
+                return ctx.outcome(Step::VerifyWrite, Outcome::Exhausted, detail).await;
+            }
+            Answer::Failed { class, detail } if elapsed(since, now) > VERIFY_LIMIT => {
+                let text = format!("`{}` refuses the application ({class:?}): {detail}", store.name);
+                return ctx.outcome(Step::VerifyWrite, Outcome::Exhausted, text).await;
+            }
+            Answer::Failed { class, detail } => {
+                let text = format!("`{}` refuses the application ({class:?}): {detail}", store.name);
+                return Ok(Reply::again(Millis::from_secs(1), text));
+            }
+            other => return Err(Fault::bug(format!("sql-agent answered a write with {other:?}"))),
+        }
+    }
+    ctx.outcome(Step::VerifyWrite, Outcome::Done, "written and read back as the application").await
+}

@@ -1,0 +1,70 @@
+//! The steps that `store-promoter` owns, by name.
+
+use super::{Context, Reply, Step, fence, not_mine, promote};
+use crate::call::{self, Call};
+use crate::fault::Fault;
+use crate::keepers::keepers;
+use crate::plan::Plan;
+use crate::ports::{Cells, Clock, Databases, Secrets, Sql};
+use serde_json::Value;
+
+/// What the promoter may touch: both keepers, the standby's databases, and the application's login.
+pub struct Ports<'a, C, S, D, X> {
+    pub witness: Option<&'a C>,
+    pub sql: &'a S,
+    pub databases: &'a D,
+    pub secrets: &'a X,
+}
+
+/// What the promoter works with.
+pub struct Promoter<'a, C, K, S, D, X> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub ports: Ports<'a, C, S, D, X>,
+}
+
+/// Answers one task of the workflow.
+pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets>(
+    function: &Promoter<'_, C, K, S, D, X>,
+    event: &Value,
+) -> Result<Reply, Fault> {
+    let Call::Task(task) = call::read(event)? else {
+        return Err(Fault::invalid("event: store-promoter takes tasks only"));
+    };
+    let ctx = Context {
+        plan: function.plan,
+        plan_digest: function.plan_digest,
+        cells: function.cells,
+        clock: function.clock,
+        execution: &task.execution,
+        writer: "store-promoter",
+    };
+    run(&ctx, task.step, &function.ports).await
+}
+
+pub async fn run<C, K, S, D, X>(
+    ctx: &Context<'_, C, K>,
+    step: Step,
+    ports: &Ports<'_, C, S, D, X>,
+) -> Result<Reply, Fault>
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+    D: Databases,
+    X: Secrets,
+{
+    match step {
+        Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
+        Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness)).await,
+        Step::Fence => fence::fence(ctx).await,
+        Step::Capture => fence::capture(ctx, ports.sql).await,
+        Step::Promote => promote::promote(ctx, ports.databases).await,
+        Step::AwaitPromotion => promote::await_promotion(ctx, ports.databases, ports.sql).await,
+        Step::Unfence => promote::unfence(ctx, ports.sql).await,
+        Step::VerifyWrite => promote::verify_write(ctx, ports.sql, ports.secrets).await,
+        other => Err(not_mine(other, "store-promoter")),
+    }
+}

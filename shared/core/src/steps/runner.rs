@@ -1,0 +1,109 @@
+//! The reversible steps around the move: capacity, freeze, and the user's own hooks, each with its undo.
+
+use super::{Context, Outcome, Reply, Step, not_mine};
+use crate::call::{self, Call};
+use crate::fault::Fault;
+use crate::plan::{Hook, HookPoint, Plan};
+use crate::ports::{Cells, Clock, Http, HttpAnswer};
+use crate::state::{Flag, keys, set_flag};
+use serde_json::{Value, json};
+
+/// What the runner works with.
+pub struct Runner<'a, C, K, H> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub http: &'a H,
+}
+
+/// Answers one task of the workflow.
+pub async fn answer<C: Cells, K: Clock, H: Http>(
+    function: &Runner<'_, C, K, H>,
+    event: &Value,
+) -> Result<Reply, Fault> {
+    let Call::Task(task) = call::read(event)? else {
+        return Err(Fault::invalid("event: step-runner takes tasks only"));
+    };
+    let ctx = Context {
+        plan: function.plan,
+        plan_digest: function.plan_digest,
+        cells: function.cells,
+        clock: function.clock,
+        execution: &task.execution,
+        writer: "step-runner",
+    };
+    run(&ctx, task.step, function.http).await
+}
+
+/// Runs the step that `step` names.
+pub async fn run<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    step: Step,
+    http: &impl Http,
+) -> Result<Reply, Fault> {
+    match step {
+        Step::RaiseCapacity => {
+            call_hooks(ctx, step, HookPoint::Capacity, http, |hook| Some(&hook.http)).await
+        }
+        Step::LowerCapacity => {
+            call_hooks(ctx, step, HookPoint::Capacity, http, |hook| hook.undo.as_deref()).await
+        }
+        Step::Recycle => call_hooks(ctx, step, HookPoint::Recycle, http, |hook| Some(&hook.http)).await,
+        Step::RunConsumers => {
+            call_hooks(ctx, step, HookPoint::Consumers, http, |hook| Some(&hook.http)).await
+        }
+        Step::Freeze => freeze(ctx, step, true).await,
+        Step::Thaw => freeze(ctx, step, false).await,
+        other => Err(not_mine(other, "step-runner")),
+    }
+}
+
+/// Calls every hook of one point in the plan's order; each call names the execution, so that the callee can
+/// tell a repetition from a second request.
+async fn call_hooks<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    step: Step,
+    point: HookPoint,
+    http: &impl Http,
+    url: fn(&Hook) -> Option<&str>,
+) -> Result<Reply, Fault> {
+    let calls: Vec<(&Hook, &str)> = ctx
+        .plan
+        .hooks
+        .iter()
+        .filter(|hook| hook.at == point)
+        .filter_map(|hook| Some((hook, url(hook)?)))
+        .collect();
+    if calls.is_empty() {
+        return ctx.outcome(step, Outcome::Done, "the plan has no hook here").await;
+    }
+    for (hook, url) in &calls {
+        ctx.intent(step, format!("hook `{}`: POST {url}", hook.name)).await?;
+        let body = json!({"execution": ctx.execution, "hook": hook.name});
+        match http.post(url, &body, hook.timeout).await {
+            answer if answer.is_good() => {}
+            HttpAnswer::Status(status @ 400..=499) => {
+                return Err(Fault::invalid(format!("hooks.{}: POST {url} answered {status}", hook.name)));
+            }
+            other => return Err(Fault::transient(format!("hooks.{}: POST {url}: {other:?}", hook.name))),
+        }
+    }
+    ctx.outcome(step, Outcome::Done, format!("{} hooks answered", calls.len())).await
+}
+
+async fn freeze<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    step: Step,
+    raised: bool,
+) -> Result<Reply, Fault> {
+    ctx.intent(step, format!("set the freeze flag to {raised}")).await?;
+    let flag = Flag {
+        raised,
+        by: ctx.execution.to_owned(),
+        why: "an execution moves this application".to_owned(),
+        at: ctx.clock.now(),
+    };
+    set_flag(ctx.cells, &keys::freeze(), &flag).await?;
+    ctx.outcome(step, Outcome::Done, if raised { "frozen" } else { "thawed" }).await
+}

@@ -1,0 +1,99 @@
+//! Move the routes by the switch: one desired-state item, published as a level, at once and on every tick.
+//!
+//! Data plane only. Nothing here changes a record, and nothing here may ask Route 53's control plane (L1).
+
+use super::{Context, Outcome, Reply, Step, not_mine};
+use crate::call::{self, Call};
+use crate::fault::Fault;
+use crate::plan::Plan;
+use crate::ports::{Cells, Clock, Metric, Metrics};
+use crate::run::Run;
+use crate::state::{Change, keys, load, update};
+use crate::switch::{Desired, Side};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What the switcher works with.
+pub struct Switcher<'a, C, K, M> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub metrics: &'a M,
+}
+
+/// What one call led to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Published(Desired),
+    Step(Reply),
+}
+
+pub async fn answer<C: Cells, K: Clock, M: Metrics>(
+    switcher: &Switcher<'_, C, K, M>,
+    event: &Value,
+) -> Result<Answer, Fault> {
+    match call::read(event)? {
+        Call::Tick => {
+            republish(switcher.cells, switcher.clock, switcher.metrics).await.map(Answer::Published)
+        }
+        Call::Task(task) if task.step == Step::MoveTraffic => {
+            let ctx = Context {
+                plan: switcher.plan,
+                plan_digest: switcher.plan_digest,
+                cells: switcher.cells,
+                clock: switcher.clock,
+                execution: &task.execution,
+                writer: "dns-switcher",
+            };
+            move_traffic(&ctx, switcher.metrics).await.map(Answer::Step)
+        }
+        Call::Task(task) => Err(not_mine(task.step, "dns-switcher")),
+        Call::Ended { .. } => Err(Fault::invalid("detail: dns-switcher takes no status change")),
+    }
+}
+
+/// `MoveTraffic`: the standby serves from now on.
+pub async fn move_traffic<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    metrics: &impl Metrics,
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let epoch = run.claimed_epoch()?;
+    if run.promoted.is_empty() {
+        return Err(Fault::bug("`MoveTraffic` ran before any store was promoted"));
+    }
+    ctx.intent(Step::MoveTraffic, format!("switch to the standby under epoch {epoch}")).await?;
+    let now = ctx.clock.now();
+    let desired = update::<Desired, _>(ctx.cells, &keys::switch(), |current| match current {
+        Some(current) if current.epoch > epoch => Err(Fault::Fenced(format!(
+            "epoch {epoch} is void: the switch was set under epoch {}",
+            current.epoch
+        ))),
+        Some(current) if current.epoch == epoch && current.serves == Side::Standby => Ok(Change::Keep),
+        _ => Ok(Change::Write(Desired { serves: Side::Standby, epoch, set_at: now, published_at: None })),
+    })
+    .await?
+    .ok_or_else(|| Fault::bug("the switch held nothing after it was set"))?;
+    metrics.publish(Metric::Switch, desired.serves.level()).await?;
+    ctx.outcome(Step::MoveTraffic, Outcome::Done, "the switch metric says 1: standby").await
+}
+
+/// The tick: publish the level again, so that a lost datapoint costs a minute and not the switch.
+pub async fn republish<C: Cells, K: Clock>(
+    cells: &C,
+    clock: &K,
+    metrics: &impl Metrics,
+) -> Result<Desired, Fault> {
+    let now = clock.now();
+    let first = Desired { serves: Side::Primary, epoch: 0, set_at: now, published_at: None };
+    let desired = load::<Desired>(cells, &keys::switch()).await?.unwrap_or(first);
+    metrics.publish(Metric::Switch, desired.serves.level()).await?;
+    let written = update::<Desired, _>(cells, &keys::switch(), |current| {
+        let current = current.unwrap_or(&desired);
+        Ok(Change::Write(Desired { published_at: Some(now), ..current.clone() }))
+    })
+    .await?;
+    Ok(written.unwrap_or(desired))
+}

@@ -1,0 +1,33 @@
+//! Which side the routes should serve: one desired-state item, published as a level.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The side that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    Primary,
+    Standby,
+}
+
+impl Side {
+    /// The level of the switch metric: 1 = the standby serves.
+    pub fn level(self) -> f64 {
+        match self {
+            Self::Primary => 0.0,
+            Self::Standby => 1.0,
+        }
+    }
+}
+
+/// The desired state of the plan's switch. It has exactly one writer and one publisher: the switcher.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    pub serves: Side,
+    /// The epoch under which it was set; an older one never overwrites it.
+    pub epoch: u64,
+    pub set_at: Timestamp,
+    /// The last time the level was published.
+    pub published_at: Option<Timestamp>,
+}
