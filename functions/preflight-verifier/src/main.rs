@@ -1,7 +1,8 @@
 //! Assesses the standby for one execution; on a schedule watches its readiness.
 
 use understudy_aws::dynamodb::Table;
-use understudy_aws::network::{Resolver, Web};
+use understudy_aws::dns::Resolver;
+use understudy_aws::http::Web;
 use understudy_aws::rds::Rds;
 use understudy_aws::scaffold::WallClock;
 use understudy_aws::secrets::SecretsManager;

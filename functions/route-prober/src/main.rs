@@ -2,7 +2,8 @@
 
 use understudy_aws::cloudwatch::CloudWatch;
 use understudy_aws::dynamodb::Table;
-use understudy_aws::network::{Resolver, Web};
+use understudy_aws::dns::Resolver;
+use understudy_aws::http::Web;
 use understudy_aws::scaffold::WallClock;
 use understudy_aws::{Environment, serve};
 use understudy_core::prober::{Prober, answer};

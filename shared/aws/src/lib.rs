@@ -5,11 +5,13 @@
 
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
+#[cfg(feature = "dns")]
+pub mod dns;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod fault;
-#[cfg(feature = "network")]
-pub mod network;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "rds")]
 pub mod rds;
 #[cfg(feature = "s3")]

@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod checks;
+pub mod ddl;
 pub mod decide;
 pub mod fault;
 pub mod guard;

@@ -156,6 +156,8 @@ impl Reader {
                 self.seen.0.insert(value.path.clone(), Sighting { opened: true, ..Sighting::at(value.at) });
                 Some(Record::open(self, value, fields))
             }
+            // A heading with nothing under it lacks its fields.
+            Kind::Scalar { text, plain: true } if text.is_empty() => Some(Record::open(self, value, &[])),
             _ => self.wrong_type(value, expected),
         }
     }

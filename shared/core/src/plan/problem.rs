@@ -3,7 +3,7 @@
 //! Every problem says where it is, what was found and what to write instead. Nothing here judges a value, and
 //! nothing here colours its output; the text that is kept for rendering has its secrets masked already.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::fmt;
 
@@ -104,27 +104,43 @@ impl Draft {
     }
 }
 
+/// Lines further apart than this are shown as two snippets.
+const NEAR: usize = 6;
+
 fn render(problem: &Problem, file: &str, lines: &Lines<'_>) -> String {
-    let (first, last) = match &problem.related {
-        Some(related) => (problem.line.min(related.line), problem.line.max(related.line)),
-        None => (problem.line, problem.line),
+    let primary = Mark { kind: AnnotationKind::Primary, span: problem.span, label: None };
+    let title = Level::ERROR.primary_title(&problem.message).id(problem.code);
+    let group = match &problem.related {
+        None => title.element(snippet(lines, file, problem.line, problem.line, &[primary])),
+        Some(related) => {
+            let context = Mark { kind: AnnotationKind::Context, span: related.span, label: Some(&related.label) };
+            let (first, last) = (problem.line.min(related.line), problem.line.max(related.line));
+            if last.saturating_sub(first) <= NEAR {
+                title.element(snippet(lines, file, first, last, &[primary, context]))
+            } else {
+                title
+                    .element(snippet(lines, file, problem.line, problem.line, &[primary]))
+                    .element(snippet(lines, file, related.line, related.line, &[context]))
+            }
+        }
     };
-    // Only the lines at hand are given to the renderer, so that a file of ten thousand mistakes renders in linear time.
+    Renderer::plain().render(&[group.element(Level::HELP.message(wrapped(&problem.help)))])
+}
+
+struct Mark<'p> {
+    kind: AnnotationKind,
+    span: Span,
+    label: Option<&'p str>,
+}
+
+/// Lines `first..=last` with their marks. The renderer is given no other line, so that it stays linear in the file.
+fn snippet<'p>(lines: &Lines<'p>, file: &'p str, first: usize, last: usize, marks: &[Mark<'p>]) -> Snippet<'p, Annotation<'p>> {
     let (offset, source) = lines.between(first, last);
-    let local = |span: Span| span.start.saturating_sub(offset)..span.end.saturating_sub(offset);
-    let mut snippet = Snippet::source(source)
-        .path(file)
-        .line_start(first)
-        .annotation(AnnotationKind::Primary.span(local(problem.span)));
-    if let Some(related) = &problem.related {
-        snippet = snippet.annotation(AnnotationKind::Context.span(local(related.span)).label(&related.label));
-    }
-    let group = Level::ERROR
-        .primary_title(&problem.message)
-        .id(problem.code)
-        .element(snippet)
-        .element(Level::HELP.message(wrapped(&problem.help)));
-    Renderer::plain().render(&[group])
+    let annotations = marks.iter().map(|mark| {
+        let local = mark.span.start.saturating_sub(offset)..mark.span.end.saturating_sub(offset);
+        mark.kind.span(local).label(mark.label)
+    });
+    Snippet::source(source).path(file).line_start(first).annotations(annotations)
 }
 
 /// Prose broken at [`WIDTH`]. Lines of YAML to be copied are left whole.

@@ -81,28 +81,37 @@ impl Relation {
         let (Some((value, at)), Some((other, beside))) = (duration(seen, left), duration(seen, right)) else {
             return;
         };
-        let bound = other.times(self.times);
+        let (value, written) = value;
+        let (bound, shown) = (other.0.times(self.times), times(other.1, self.times));
         let (holds, relation, instead) = match self.must {
-            Must::AtLeast => (value >= bound, "at least", format!("`{bound}` or more")),
-            Must::Above => (value > bound, "longer than", format!("more than `{bound}`")),
-            Must::Below => (value < bound, "shorter than", format!("less than `{bound}`")),
-            Must::AtMost => (value <= bound, "at most", format!("`{bound}` or less")),
+            Must::AtLeast => (value >= bound, "at least", format!("`{shown}` or more")),
+            Must::Above => (value > bound, "longer than", format!("more than `{shown}`")),
+            Must::Below => (value < bound, "shorter than", format!("less than `{shown}`")),
+            Must::AtMost => (value <= bound, "at most", format!("`{shown}` or less")),
         };
         if holds {
             return;
         }
         let counted =
             if self.times == 1 { format!("`{right}`") } else { format!("{} x `{right}`", self.times) };
-        let message = format!("`{left}` is {value}, but must be {relation} {counted}, {bound}");
+        let message = format!("`{left}` is `{written}`, but must be {relation} {counted}, `{shown}`");
         let help = format!("write {instead}, or change `{right}`: {}", self.why);
         drafts
-            .push(draft(self.code, left, at, message, help).beside(beside, format!("`{right}` is {other}")));
+            .push(draft(self.code, left, at, message, help).beside(beside, format!("`{right}`")));
     }
 }
 
-fn duration(seen: &Seen, path: &str) -> Option<(Millis, Span)> {
+/// A duration, as it counts and as it is written.
+fn duration<'s>(seen: &'s Seen, path: &str) -> Option<((Millis, &'s str), Span)> {
     let (text, span) = seen.text(path)?;
-    Some(((DURATION.parse)(text).ok()?, span))
+    Some((((DURATION.parse)(text).ok()?, text), span))
+}
+
+/// A written duration times `factor`, in its own unit: twice `60s` is `120s`, which is easier to see than `2m`.
+fn times(written: &str, factor: u64) -> String {
+    let digits = written.find(|c: char| !c.is_ascii_digit()).unwrap_or(written.len());
+    let (number, unit) = written.split_at_checked(digits).unwrap_or((written, ""));
+    number.parse::<u64>().map_or_else(|_| written.to_owned(), |n| format!("{}{unit}", n.saturating_mul(factor)))
 }
 
 /// Values that must differ from each other. `[]` stands for every index.

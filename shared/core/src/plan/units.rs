@@ -384,13 +384,18 @@ fn secret_id(text: &str) -> Result<String, Wrong> {
 }
 
 fn zone_id(text: &str) -> Result<String, Wrong> {
-    let tail = text.strip_prefix('Z').unwrap_or_default();
-    if (1..=31).contains(&tail.len()) && tail.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()) {
+    if is_zone_id(text) {
         return Ok(text.to_owned());
     }
-    let help = "write the id alone, as `aws route53 list-hosted-zones` shows it after `/hostedzone/`: \
-                `Z` and 1 to 31 capital letters or digits";
+    let bare = text.trim_start_matches("/hostedzone/");
+    let bare = if is_zone_id(bare) { bare } else { "Z0123456789EXAMPLE" };
+    let help = format!("write the id alone, such as `{bare}`: `Z` and 1 to 31 capital letters or digits");
     wrong(codes::AWS_ID, format!("is not a hosted zone id: {}", quote(text)), help)
+}
+
+fn is_zone_id(text: &str) -> bool {
+    let tail = text.strip_prefix('Z').unwrap_or_default();
+    (1..=31).contains(&tail.len()) && tail.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
 }
 
 fn truth(text: &str) -> Result<bool, Wrong> {

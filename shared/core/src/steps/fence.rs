@@ -17,9 +17,6 @@ use crate::time::{Millis, elapsed};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-/// How long the capture waits for a replica to replay what it has received.
-const REPLAY_LIMIT: Millis = Millis::from_secs(120);
-
 /// `CloseLease`: claim the epoch at every keeper.
 pub async fn close_lease<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
@@ -144,22 +141,25 @@ fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Time
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.
+///
+/// A replica whose primary died in the middle of a record has received more than it will ever replay, so it is
+/// waited for only as long as it moves.
 pub async fn capture<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
-    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Capture, ctx.clock.now()).await?;
-    if run.receipt.is_none() {
+    let before = Run::read(ctx.cells, ctx.execution).await?;
+    if before.receipt.is_none() {
         return Err(Fault::bug("`Capture` ran without a fence receipt"));
     }
     let mut positions = Vec::new();
     for store in &ctx.plan.stores {
         positions.push(position(&store.name, store.required, sql).await?);
     }
+    Run::change(ctx.cells, ctx.execution, |run| run.positions.clone_from(&positions)).await?;
     let behind = positions.iter().find(|p| p.required && p.replayed < p.received);
-    if let (Some(behind), true) = (behind, elapsed(since, ctx.clock.now()) < REPLAY_LIMIT) {
+    if let Some(behind) = behind.filter(|_| positions != before.positions) {
         let text = format!("`{}` still replays what it received", behind.store);
         return Ok(Reply::again(Millis::from_secs(1), text));
     }
     ctx.journal().append_once(Entry::Captured { positions: positions.clone() }).await?;
-    Run::change(ctx.cells, ctx.execution, |run| run.positions.clone_from(&positions)).await?;
     ctx.outcome(Step::Capture, Outcome::Done, format!("{} stores", positions.len())).await
 }
 

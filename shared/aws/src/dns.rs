@@ -1,4 +1,4 @@
-//! HTTP and DNS as a client outside does them: resolved afresh, bounded, no proxy, no redirects, no cache.
+//! DNS as a client outside asks it: afresh each time, bounded, nothing kept.
 //!
 //! `UNDERSTUDY_DNS=address:port` names the resolver to ask instead of the system's.
 
@@ -6,12 +6,9 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use serde_json::Value;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use understudy_core::fault::Fault;
-use understudy_core::ports::{Dns, DnsAnswer, Http, HttpAnswer};
+use understudy_core::ports::{Dns, DnsAnswer};
 use understudy_core::time::Millis;
 
 /// A resolver that keeps nothing: a failover is visible in the very next answer.
@@ -83,63 +80,5 @@ fn text(data: &RData) -> Option<String> {
     match data {
         RData::TXT(txt) => Some(txt.txt_data.iter().map(|part| String::from_utf8_lossy(part)).collect()),
         _ => None,
-    }
-}
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let resolver = self.clone();
-        Box::pin(async move {
-            let addresses = Self::resolve(&resolver, name.as_str()).await?;
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)));
-            Ok(addresses)
-        })
-    }
-}
-
-/// An HTTP client that opens a fresh connection for each request, as a new client would.
-#[derive(Clone, Debug)]
-pub struct Web(reqwest::Client);
-
-impl Web {
-    pub fn new(resolver: Resolver) -> Result<Self, Fault> {
-        // A second installation is refused and changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        reqwest::Client::builder()
-            .dns_resolver(Arc::new(resolver))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("understudy/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| Fault::bug(format!("http client: {error}")))
-    }
-}
-
-async fn answer(request: reqwest::RequestBuilder, timeout: Millis) -> HttpAnswer {
-    match request.timeout(timeout.as_std()).send().await {
-        Ok(response) => HttpAnswer::Status(response.status().as_u16()),
-        Err(error) => HttpAnswer::Failed(root_cause(&error)),
-    }
-}
-
-/// The innermost error says what happened; the outer ones only that something did.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-impl Http for Web {
-    async fn get(&self, url: &str, timeout: Millis) -> HttpAnswer {
-        answer(self.0.get(url), timeout).await
-    }
-
-    async fn post(&self, url: &str, body: &Value, timeout: Millis) -> HttpAnswer {
-        let request = self.0.post(url).header("content-type", "application/json").body(body.to_string());
-        answer(request, timeout).await
     }
 }

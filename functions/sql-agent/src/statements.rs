@@ -1,0 +1,141 @@
+//! The statements themselves: fixed texts, bound arguments. Table names come from the checked plan only.
+
+use crate::connect::Refusal;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use tokio_postgres::Client;
+use understudy_core::ddl::{APPLICATION_WRITE, GATE_TRIGGER};
+use understudy_core::plan::Store;
+use understudy_core::sql::{FailureClass, Lsn, Replica, Written};
+use understudy_core::time::{Millis, after};
+
+/// Commits a heartbeat, then reads what has been written up to it.
+pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusal> {
+    let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
+    client
+        .execute(
+            "insert into understudy.heartbeat (id, beat_at) values (1, clock_timestamp()) \
+             on conflict (id) do update set beat_at = excluded.beat_at",
+            &[],
+        )
+        .await?;
+    let row = client.query_one("select clock_timestamp(), pg_current_wal_lsn()::text", &[]).await?;
+    let position: String = row.try_get(1)?;
+    Ok(Written {
+        before,
+        committed_at: row.try_get(0)?,
+        position: lsn(&position)?,
+        rows: count_rows(client, store).await,
+        gate_armed: gate_armed(client, store).await?,
+    })
+}
+
+/// A table that cannot be counted in time is left out: absent is Unknown, zero would be a claim.
+async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
+    let mut rows = BTreeMap::new();
+    for table in &store.tables {
+        let count = client.query_one(&format!("select count(*) from {table}"), &[]).await;
+        let count = count.ok().and_then(|row| row.try_get::<_, i64>(0).ok()).and_then(|n| u64::try_from(n).ok());
+        if let Some(count) = count {
+            rows.insert(table.clone(), count);
+        }
+    }
+    rows
+}
+
+/// The gate is enabled on every table of the plan and on the application's own test table, and it has a lease
+/// row to read.
+async fn gate_armed(client: &Client, store: &Store) -> Result<bool, Refusal> {
+    let mut tables = store.tables.clone();
+    tables.push(APPLICATION_WRITE.to_owned());
+    let row = client
+        .query_one(
+            "select (select count(*) from understudy.lease) = 1 and not exists ( \
+               select from unnest($1::text[]) as wanted where not exists ( \
+                 select from pg_trigger where tgrelid = to_regclass(wanted) and tgname = $2 and tgenabled = 'A'))",
+            &[&tables, &GATE_TRIGGER],
+        )
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Sets the lease row, unless a newer epoch stands there: an epoch never falls.
+pub async fn set_lease(
+    client: &Client,
+    epoch: u64,
+    holder: &str,
+    since: Option<Timestamp>,
+    valid_ms: Option<u64>,
+) -> Result<(), Refusal> {
+    let epoch = i64::try_from(epoch).map_err(|_| failed("the epoch is out of range"))?;
+    let until = match (since, valid_ms) {
+        (Some(since), Some(valid)) => Some(after(since, Millis(valid))),
+        (None, Some(_)) => return Err(failed("a lease that ends needs an instant to count from")),
+        (_, None) => None,
+    };
+    let written = client
+        .execute(
+            "update understudy.lease set epoch = $1, holder = $2, \
+             valid_until = coalesce($3::timestamptz, 'infinity') where epoch <= $1",
+            &[&epoch, &holder, &until],
+        )
+        .await?;
+    if written == 1 {
+        Ok(())
+    } else {
+        Err(Refusal { class: FailureClass::Fenced, detail: format!("the lease row holds an epoch above {epoch}") })
+    }
+}
+
+pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, Refusal> {
+    // On a server that is no replica the replay functions answer null: null stays unknown.
+    let row = client
+        .query_one(
+            "select pg_is_in_recovery(), pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text, \
+             pg_last_xact_replay_timestamp(), \
+             case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end, clock_timestamp()",
+            &[],
+        )
+        .await?;
+    let received: Option<String> = row.try_get(1)?;
+    let replayed: Option<String> = row.try_get(2)?;
+    Ok(Replica {
+        in_recovery: row.try_get(0)?,
+        received: received.as_deref().map(lsn).transpose()?,
+        replayed: replayed.as_deref().map(lsn).transpose()?,
+        replayed_commit_at: row.try_get(3)?,
+        replay_paused: row.try_get(4)?,
+        rows: count_rows(client, store).await,
+        now: row.try_get(5)?,
+    })
+}
+
+pub async fn application_read(client: &Client) -> Result<(), Refusal> {
+    client.query_one("select 1", &[]).await?;
+    Ok(())
+}
+
+pub async fn application_write(client: &Client, token: &str) -> Result<(), Refusal> {
+    let statement = format!(
+        "insert into {APPLICATION_WRITE} (token) values ($1) \
+         on conflict (token) do update set written_at = clock_timestamp()"
+    );
+    client.execute(&statement, &[&token]).await?;
+    Ok(())
+}
+
+pub async fn application_read_back(client: &Client, token: &str) -> Result<(), Refusal> {
+    let statement = format!("select 1 from {APPLICATION_WRITE} where token = $1");
+    match client.query_opt(&statement, &[&token]).await? {
+        Some(_) => Ok(()),
+        None => Err(failed("the row that was committed cannot be read back")),
+    }
+}
+
+fn lsn(text: &str) -> Result<Lsn, Refusal> {
+    text.parse().map_err(|error: String| failed(&error))
+}
+
+fn failed(detail: &str) -> Refusal {
+    Refusal { class: FailureClass::Sql, detail: detail.to_owned() }
+}

@@ -1,0 +1,109 @@
+//! What a database needs before its plan can be armed: the `understudy` schema, the statement gate, the grants.
+//!
+//! Text only, made from a checked plan; nothing here runs it. A database administrator does, once, on the
+//! primary; everything replicates. No statement needs a superuser.
+
+use crate::plan::{Lease, Plan, Store};
+use std::fmt::Write;
+
+/// The trigger that stops every write once the lease row has run out.
+pub const GATE_TRIGGER: &str = "understudy_gate";
+/// Where the application's own login proves that it can write.
+pub const APPLICATION_WRITE: &str = "understudy.application_write";
+
+/// The script for one store, idempotent, to be run as the database's owner.
+pub fn script(plan: &Plan, store: &Store) -> String {
+    let mut sql = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        sql,
+        "-- Understudy, plan `{plan}`, store `{store}`: run once on the primary; replicas receive it.\n\
+         -- Safe to run again. Before the guard starts, the lease has no end and nothing is stopped.\n\
+         begin;\n\n{SCHEMA}",
+        plan = plan.name,
+        store = store.name,
+    );
+    let _ = write!(sql, "{}", grants(store));
+    for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
+        let _ = write!(sql, "{}", gate(table));
+    }
+    for role in &store.writer_roles {
+        let _ = write!(sql, "{}", bounds(role, &plan.lease));
+    }
+    sql.push_str("\ncommit;\n");
+    sql
+}
+
+const SCHEMA: &str = r"create schema if not exists understudy;
+
+create table if not exists understudy.lease (
+  id integer primary key default 1 check (id = 1),
+  epoch bigint not null,
+  holder text not null,
+  valid_until timestamptz not null
+);
+insert into understudy.lease (epoch, holder, valid_until) values (0, '', 'infinity') on conflict do nothing;
+
+create table if not exists understudy.heartbeat (
+  id integer primary key default 1 check (id = 1),
+  beat_at timestamptz not null
+);
+
+create table if not exists understudy.application_write (
+  token text primary key,
+  written_at timestamptz not null default clock_timestamp()
+);
+
+-- The dead-man: past the lease no statement writes, whatever the session has set.
+create or replace function understudy.gate() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $gate$
+begin
+  if not exists (select from understudy.lease where valid_until > clock_timestamp()) then
+    raise exception 'the lease of this database has run out; it takes no writes'
+      using errcode = 'US001', hint = 'another Region may have taken over: ask its operators';
+  end if;
+  return null;
+end
+$gate$;
+";
+
+fn grants(store: &Store) -> String {
+    let operator = &store.operator_role;
+    let mut sql = format!(
+        "\ngrant usage on schema understudy to {operator};\n\
+         grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
+         grant pg_monitor to {operator};\n"
+    );
+    for table in &store.tables {
+        let schema = table.split('.').next().unwrap_or("public");
+        let _ = write!(sql, "grant usage on schema {schema} to {operator};\ngrant select on {table} to {operator};\n");
+    }
+    for role in &store.writer_roles {
+        let _ = write!(
+            sql,
+            "grant usage on schema understudy to {role};\n\
+             grant select, insert, update on {APPLICATION_WRITE} to {role};\n"
+        );
+    }
+    sql
+}
+
+/// `always`: a session that turns ordinary triggers off does not turn off this one.
+fn gate(table: &str) -> String {
+    format!(
+        "\ndrop trigger if exists {GATE_TRIGGER} on {table};\n\
+         create trigger {GATE_TRIGGER} before insert or update or delete or truncate on {table}\n\
+         \x20 for each statement execute function understudy.gate();\n\
+         alter table {table} enable always trigger {GATE_TRIGGER};\n"
+    )
+}
+
+/// A transaction that wrote before the lease ran out may still commit after it: one statement and one idle
+/// wait together stay within the plan's margin.
+fn bounds(role: &str, lease: &Lease) -> String {
+    let half = lease.commit_margin.0 / 2;
+    format!(
+        "\nalter role {role} set statement_timeout = '{half}ms';\n\
+         alter role {role} set idle_in_transaction_session_timeout = '{half}ms';\n"
+    )
+}

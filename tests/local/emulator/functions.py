@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lambda: the environment of a function, its log file, and asynchronous delivery.
+
+A function gets the environment that its template gives it and that of its place, and nothing of the
+emulator's own. Never in here: what a function is allowed to do (`permissions`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ministack.core import lambda_runtime
+from ministack.services import eventbridge, lambda_svc, sns
+
+from cloud import Cloud
+from internals import internal, replace
+
+# What a function may see of the emulator's own environment.
+_INHERITED = {"PATH", "HOME", "LANG", "TZ", "TMPDIR"}
+
+
+def install(cloud: Cloud) -> None:
+    """Mends how functions are started, logged and reached."""
+    _give_place(cloud)
+    _keep_logs(cloud.state_dir / "logs")
+    _retry_deliveries()
+
+
+def region_of(config: dict[str, Any]) -> str:
+    """The Region in a function's ARN. The Region of the request that starts it may be another one."""
+    return config["FunctionArn"].split(":")[3]
+
+
+def _give_place(cloud: Cloud) -> None:
+    def wrap(original: Any) -> Any:
+        def provided_worker_env(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
+            built = original(config, code_dir, port)
+            env = {
+                name: value
+                for name, value in built.items()
+                if name in _INHERITED or os.environ.get(name) != value
+            }
+            region = region_of(config)
+            env |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+            env |= cloud.place_environment(region)
+            return env
+
+        return provided_worker_env
+
+    replace(lambda_svc, "_provided_worker_env", wrap)
+
+
+# ---- logs ------------------------------------------------------------------------------------
+
+
+class _Tee:
+    """The output of one function process: each line goes to the log file and on to ministack."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream = stream
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def readline(self) -> bytes:
+        line = self._stream.readline()
+        if line:
+            self._file.write(line)  # one write a line: processes of one function share the file
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+        self._file.close()
+
+
+def _keep_logs(folder: Path) -> None:
+    worker = internal(lambda_runtime, "ProvidedWorker")
+    original = worker._pump_output
+
+    def pump_output(self: Any, stream: BinaryIO, log_queue: Any) -> None:
+        path = folder / region_of(self.config) / f"{self.func_name}.log"
+        original(self, _Tee(stream, path), log_queue)
+
+    worker._pump_output = pump_output
+
+
+# ---- asynchronous delivery -------------------------------------------------------------------
+
+
+def _retry_deliveries() -> None:
+    """Events from EventBridge, Scheduler and SNS are asynchronous invocations, as on AWS: two retries,
+    then the dead-letter queue or the on-failure destination. ministack invokes once and forgets."""
+    replace(eventbridge, "_dispatch_to_lambda", lambda _original: deliver)
+    replace(sns, "_deliver_to_lambda", lambda _original: _deliver_from_topic)
+
+
+def deliver(arn: str, payload: str) -> None:
+    """Invokes the function asynchronously; raises LookupError when there is none."""
+    function, config, name = internal(lambda_svc, "_get_func_record_for_ref")(arn)
+    if not function or not config:
+        raise LookupError(f"no function `{name}` in this Region")
+    record = internal(lambda_svc, "_execution_record_for_config")(function, config)
+    internal(lambda_svc, "invoke_async_with_retry")(record, json.loads(payload))
+
+
+def _deliver_from_topic(
+    endpoint: str,
+    envelope: str,
+    topic_arn: str,  # noqa: ARG001
+    subscription_arn: str,
+    message_id: str,  # noqa: ARG001
+    raw_message: str,  # noqa: ARG001
+    message_attributes: dict,  # noqa: ARG001
+) -> None:
+    record = {
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": subscription_arn,
+        "EventSource": "aws:sns",
+        "Sns": json.loads(envelope),
+    }
+    try:
+        deliver(endpoint, json.dumps({"Records": [record]}))
+    except LookupError as error:
+        internal(sns, "logger").warning("SNS to Lambda `%s`: %s", endpoint, error)
+
+
+# ---- the end ---------------------------------------------------------------------------------
+
+
+def end_all() -> None:
+    """Ends every function process that this emulator started."""
+    internal(lambda_runtime, "reset")()
