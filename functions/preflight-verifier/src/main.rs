@@ -1,7 +1,7 @@
 //! Assesses the standby for one execution; on a schedule watches its readiness.
 
-use understudy_aws::dynamodb::Table;
 use understudy_aws::dns::Resolver;
+use understudy_aws::dynamodb::Table;
 use understudy_aws::http::Web;
 use understudy_aws::rds::Rds;
 use understudy_aws::scaffold::WallClock;

@@ -1,8 +1,8 @@
 //! What a client sees: votes on the primary from standby and witness; confirms recovery from outside.
 
 use understudy_aws::cloudwatch::CloudWatch;
-use understudy_aws::dynamodb::Table;
 use understudy_aws::dns::Resolver;
+use understudy_aws::dynamodb::Table;
 use understudy_aws::http::Web;
 use understudy_aws::scaffold::WallClock;
 use understudy_aws::{Environment, serve};

@@ -51,7 +51,9 @@ impl Agent {
             }
             Statement::SetLease { epoch, holder, since, valid_ms, .. } => {
                 let client = self.operator(store).await?;
-                statements::set_lease(&client, *epoch, holder, *since, *valid_ms).await.map(|()| Answer::LeaseSet)
+                statements::set_lease(&client, *epoch, holder, *since, *valid_ms)
+                    .await
+                    .map(|()| Answer::LeaseSet)
             }
             Statement::ReplicaStatus { .. } => {
                 let client = self.operator(store).await?;

@@ -29,7 +29,10 @@ impl From<tokio_postgres::Error> for Refusal {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(told) = error.as_db_error() else {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            return Self { class: FailureClass::Unreachable, detail: cause.unwrap_or_else(|| error.to_string()) };
+            return Self {
+                class: FailureClass::Unreachable,
+                detail: cause.unwrap_or_else(|| error.to_string()),
+            };
         };
         let class = match told.code() {
             code if code.code() == FENCED => FailureClass::Fenced,
@@ -68,7 +71,9 @@ impl Connector {
         let tls = match tls {
             "off" => None,
             "verify-full" => Some(MakeRustlsConnect::new(verified()?)),
-            other => return Err(Fault::invalid(format!("DATABASE_TLS: `{other}` is neither verify-full nor off"))),
+            other => {
+                return Err(Fault::invalid(format!("DATABASE_TLS: `{other}` is neither verify-full nor off")));
+            }
         };
         Ok(Self { resolver, tls })
     }
@@ -76,7 +81,9 @@ impl Connector {
     pub async fn connect(&self, target: &Target<'_>, login: &Login<'_>) -> Result<Client, Refusal> {
         let resolve = tokio::time::timeout(CONNECT, self.resolver.resolve(target.host)).await;
         let address = match resolve {
-            Ok(Ok(addresses)) => addresses.into_iter().next().ok_or_else(|| unreachable(target, "no address"))?,
+            Ok(Ok(addresses)) => {
+                addresses.into_iter().next().ok_or_else(|| unreachable(target, "no address"))?
+            }
             Ok(Err(why)) => return Err(unreachable(target, &why)),
             Err(_) => return Err(unreachable(target, "its name did not resolve in time")),
         };
@@ -114,7 +121,9 @@ fn unreachable(target: &Target<'_>, why: &str) -> Refusal {
 fn verified() -> Result<rustls::ClientConfig, Fault> {
     let folder = std::env::var("LAMBDA_TASK_ROOT").map_or_else(|_| PathBuf::from("."), PathBuf::from);
     let path = folder.join("rds-ca.pem");
-    let wrong = |why: String| Fault::invalid(format!("{}: {why}; `make package RDS_CA=…` puts it there", path.display()));
+    let wrong = |why: String| {
+        Fault::invalid(format!("{}: {why}; `make package RDS_CA=…` puts it there", path.display()))
+    };
     let mut roots = rustls::RootCertStore::empty();
     let pem = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     for certificate in CertificateDer::pem_slice_iter(&pem) {

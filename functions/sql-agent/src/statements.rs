@@ -35,7 +35,8 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
     for table in &store.tables {
         let count = client.query_one(&format!("select count(*) from {table}"), &[]).await;
-        let count = count.ok().and_then(|row| row.try_get::<_, i64>(0).ok()).and_then(|n| u64::try_from(n).ok());
+        let count =
+            count.ok().and_then(|row| row.try_get::<_, i64>(0).ok()).and_then(|n| u64::try_from(n).ok());
         if let Some(count) = count {
             rows.insert(table.clone(), count);
         }
@@ -83,7 +84,10 @@ pub async fn set_lease(
     if written == 1 {
         Ok(())
     } else {
-        Err(Refusal { class: FailureClass::Fenced, detail: format!("the lease row holds an epoch above {epoch}") })
+        Err(Refusal {
+            class: FailureClass::Fenced,
+            detail: format!("the lease row holds an epoch above {epoch}"),
+        })
     }
 }
 

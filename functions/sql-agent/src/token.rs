@@ -2,7 +2,9 @@
 
 use crate::connect::{Refusal, Target};
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign as sign_request};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign as sign_request,
+};
 use aws_sigv4::sign::v4;
 use std::time::{Duration, SystemTime};
 use understudy_core::sql::FailureClass;
@@ -27,11 +29,13 @@ pub fn sign(target: &Target<'_>, user: &str, region: &str) -> Result<String, Ref
         .into();
     // The plan allows no character in a role's name that would need escaping in a query.
     let url = format!("https://{}:{}/?Action=connect&DBUser={user}", target.host, target.port);
-    let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[])).map_err(failed)?;
+    let request =
+        SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[])).map_err(failed)?;
     let (instructions, _) = sign_request(request, &params).map_err(failed)?.into_parts();
-    let signature = instructions.params().iter().fold(String::new(), |query, (name, value)| {
-        format!("{query}&{name}={}", escaped(value))
-    });
+    let signature = instructions
+        .params()
+        .iter()
+        .fold(String::new(), |query, (name, value)| format!("{query}&{name}={}", escaped(value)));
     Ok(format!("{}{signature}", url.trim_start_matches("https://")))
 }
 
@@ -50,9 +54,16 @@ fn escaped(value: &str) -> String {
 }
 
 fn from_environment() -> Result<Credentials, Refusal> {
-    let read = |name: &str| std::env::var(name).map_err(|_| failed(format!("environment: `{name}` is not set")));
+    let read =
+        |name: &str| std::env::var(name).map_err(|_| failed(format!("environment: `{name}` is not set")));
     let session = std::env::var("AWS_SESSION_TOKEN").ok();
-    Ok(Credentials::new(read("AWS_ACCESS_KEY_ID")?, read("AWS_SECRET_ACCESS_KEY")?, session, None, "environment"))
+    Ok(Credentials::new(
+        read("AWS_ACCESS_KEY_ID")?,
+        read("AWS_SECRET_ACCESS_KEY")?,
+        session,
+        None,
+        "environment",
+    ))
 }
 
 fn failed(error: impl std::fmt::Display) -> Refusal {

@@ -1,7 +1,7 @@
 //! Capacity, freeze and the user's own hooks, each with its undo.
 
-use understudy_aws::dynamodb::Table;
 use understudy_aws::dns::Resolver;
+use understudy_aws::dynamodb::Table;
 use understudy_aws::http::Web;
 use understudy_aws::scaffold::WallClock;
 use understudy_aws::{Environment, serve};

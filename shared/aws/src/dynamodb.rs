@@ -22,7 +22,11 @@ pub struct Table {
 impl Table {
     /// The plan's table in `region`; the name is the same everywhere.
     pub async fn new(region: &Region, prefix: &str) -> Self {
-        Self { client: Client::new(&crate::scaffold::sdk_config(region).await), name: prefix.to_owned() }
+        Self::from_config(&crate::scaffold::sdk_config(region).await, prefix)
+    }
+
+    pub fn from_config(config: &aws_config::SdkConfig, name: &str) -> Self {
+        Self { client: Client::new(config), name: name.to_owned() }
     }
 
     /// The witness's table, where the plan has a witness.

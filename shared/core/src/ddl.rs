@@ -76,7 +76,10 @@ fn grants(store: &Store) -> String {
     );
     for table in &store.tables {
         let schema = table.split('.').next().unwrap_or("public");
-        let _ = write!(sql, "grant usage on schema {schema} to {operator};\ngrant select on {table} to {operator};\n");
+        let _ = write!(
+            sql,
+            "grant usage on schema {schema} to {operator};\ngrant select on {table} to {operator};\n"
+        );
     }
     for role in &store.writer_roles {
         let _ = write!(

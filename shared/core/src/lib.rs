@@ -17,6 +17,7 @@ pub mod journal;
 pub mod keepers;
 pub mod lease;
 pub mod observed;
+pub mod parameters;
 pub mod plan;
 pub mod ports;
 pub mod prober;

@@ -22,7 +22,30 @@ from ministack.core import responses
 from ministack.services import cloudwatch, eventbridge, sns
 
 import functions
-from internals import internal, replace
+from internals import Internals
+
+_cloudwatch = Internals(
+    cloudwatch,
+    "_alarms",
+    "_calc_stats",
+    "_dims_from_list",
+    "_dims_key",
+    "_dispatch_alarm_actions",
+    "_evaluate_alarm",
+    "_evaluate_parent_alarms",
+    "_metrics",
+    "_record_history",
+    "_stat_value",
+    "logger",
+)
+_eventbridge = Internals(
+    eventbridge,
+    "_put_events",
+)
+_sns = Internals(
+    sns,
+    "_fanout",
+)
 
 # Periods that are looked at beyond EvaluationPeriods. The user guide's examples show two.
 _EXTRA_PERIODS = 2
@@ -41,8 +64,8 @@ _COMPARISONS = {
 def install(speed: float) -> None:
     """Puts this evaluation in ministack's place and starts the tick."""
     judge = _Judge(speed)
-    replace(cloudwatch, "_evaluate_alarm", lambda _original: judge.evaluate)
-    replace(cloudwatch, "_dispatch_alarm_actions", lambda _original: dispatch)
+    _cloudwatch.replace("_evaluate_alarm", lambda _original: judge.evaluate)
+    _cloudwatch.replace("_dispatch_alarm_actions", lambda _original: dispatch)
     # CloudWatch's shortest period is ten seconds.
     threading.Thread(target=judge.tick_for_ever, args=(10 / speed,), daemon=True, name="alarm-tick").start()
 
@@ -127,21 +150,21 @@ class _Judge:
         """Evaluates every alarm of every Region, for those whose data stopped."""
         pause = threading.Event()
         while not pause.wait(interval):
-            for (account, region, _), alarm in list(internal(cloudwatch, "_alarms")._data.items()):
+            for (account, region, _), alarm in list(_cloudwatch._alarms._data.items()):
                 responses.set_request_account_id(account)
                 responses.set_request_region(region)
                 try:
                     self.evaluate(alarm)
                 except Exception:  # one broken alarm must not silence the others
-                    cloudwatch.logger.exception("alarm `%s` of %s", alarm.get("AlarmName"), region)
+                    _cloudwatch.logger.exception("alarm `%s` of %s", alarm.get("AlarmName"), region)
 
 
 def _points(alarm: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """The datapoints of exactly the alarm's metric: namespace, name, dimensions, unit."""
-    dimensions = internal(cloudwatch, "_dims_from_list")(alarm.get("Dimensions") or [])
-    key = (alarm["Namespace"], alarm["MetricName"], internal(cloudwatch, "_dims_key")(dimensions))
+    dimensions = _cloudwatch._dims_from_list(alarm.get("Dimensions") or [])
+    key = (alarm["Namespace"], alarm["MetricName"], _cloudwatch._dims_key(dimensions))
     unit = alarm.get("Unit")
-    for point in list(internal(cloudwatch, "_metrics").get(key) or []):
+    for point in list(_cloudwatch._metrics.get(key) or []):
         if not unit or point.get("Unit") == unit:
             yield point
 
@@ -149,7 +172,7 @@ def _points(alarm: dict[str, Any]) -> Iterable[dict[str, Any]]:
 def _statistic(points: list[dict[str, Any]] | None, name: str) -> float | None:
     if not points:
         return None
-    return internal(cloudwatch, "_stat_value")(internal(cloudwatch, "_calc_stats")(points), name, points)
+    return _cloudwatch._stat_value(_cloudwatch._calc_stats(points), name, points)
 
 
 def _reason(alarm: dict[str, Any], values: list[float | None], state: str) -> str:
@@ -172,9 +195,9 @@ def _reason(alarm: dict[str, Any], values: list[float | None], state: str) -> st
 def _change(alarm: dict[str, Any], state: str, reason: str) -> None:
     old = alarm["StateValue"]
     alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(time.time())}
-    internal(cloudwatch, "_record_history")(alarm["AlarmName"], old, state, reason)
+    _cloudwatch._record_history(alarm["AlarmName"], old, state, reason)
     dispatch(alarm, old, state, reason)
-    internal(cloudwatch, "_evaluate_parent_alarms")(alarm)
+    _cloudwatch._evaluate_parent_alarms(alarm)
 
 
 # ---- actions ---------------------------------------------------------------------------------
@@ -185,7 +208,7 @@ _ACTIONS = {"ALARM": "AlarmActions", "OK": "OKActions", "INSUFFICIENT_DATA": "In
 def dispatch(alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
     """The three ways in which a change leaves CloudWatch: SNS, Lambda, and EventBridge (always)."""
     now = datetime.now(UTC)
-    internal(eventbridge, "_put_events")(
+    _eventbridge._put_events(
         {
             "Entries": [
                 {
@@ -206,13 +229,13 @@ def dispatch(alarm: dict[str, Any], old: str, new: str, reason: str) -> None:
             if service == "sns":
                 message = json.dumps(_sns_message(alarm, old, new, reason, now))
                 subject = f'{new}: "{alarm["AlarmName"]}" in {responses.get_region()}'[:100]
-                internal(sns, "_fanout")(action, responses.new_uuid(), message, subject)
+                _sns._fanout(action, responses.new_uuid(), message, subject)
             elif service == "lambda":
                 functions.deliver(action, json.dumps(_lambda_event(alarm, old, new, reason, now)))
             else:
-                cloudwatch.logger.warning("alarm action `%s` is not modelled", action)
+                _cloudwatch.logger.warning("alarm action `%s` is not modelled", action)
         except Exception:  # an action that fails must not stop the next one
-            cloudwatch.logger.exception("alarm action `%s`", action)
+            _cloudwatch.logger.exception("alarm action `%s`", action)
 
 
 def _is_composite(alarm: dict[str, Any]) -> bool:
@@ -277,9 +300,7 @@ def _sns_message(alarm: dict[str, Any], old: str, new: str, reason: str, now: da
         "StatisticType": "Statistic",
         "Statistic": str(alarm.get("Statistic") or "").upper(),
         "Unit": alarm.get("Unit"),
-        "Dimensions": [
-            {"value": item["Value"], "name": item["Name"]} for item in alarm.get("Dimensions") or []
-        ],
+        "Dimensions": [{"value": item["Value"], "name": item["Name"]} for item in alarm.get("Dimensions") or []],
         "Period": alarm.get("Period", 60),
         "EvaluationPeriods": alarm.get("EvaluationPeriods", 1),
         "DatapointsToAlarm": alarm.get("DatapointsToAlarm") or alarm.get("EvaluationPeriods", 1),

@@ -218,9 +218,7 @@ def deploy(world: World, folder: Path) -> dict[str, str]:
     bootstrap.chmod(0o755)
     reply = world.client("route53").create_hosted_zone(Name="example.com.", CallerReference="check")
     zone = reply["HostedZone"]["Id"].removeprefix("/hostedzone/")
-    world.client("s3").create_bucket(
-        Bucket="check-artifacts", CreateBucketConfiguration={"LocationConstraint": REGION}
-    )
+    world.client("s3").create_bucket(Bucket="check-artifacts", CreateBucketConfiguration={"LocationConstraint": REGION})
     for name, bucket in (("resolved", ["--resolve-s3"]), ("sample", ["--s3-bucket", "check-artifacts"])):
         command = ["sam", "deploy", "--template-file", "template.yaml", "--stack-name", name, "--region", REGION]
         command += [*bucket, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"]
@@ -317,6 +315,8 @@ def proves_condition_keys(world: World, stack: dict[str, str]) -> None:
 
     answers = metric("Sample"), metric("Foreign")
     must(answers[0] is None and "AccessDenied" in str(answers[1]), "cloudwatch:namespace", answers)
+    statuses = [world.invoke(worker, {"cbor": namespace})["status"] for namespace in ("Sample", "Foreign")]
+    must(statuses == [200, 403], "cloudwatch:namespace in CBOR, as the Rust SDK speaks", statuses)
 
     def item(key: str) -> str | None:
         content = {"pk": {"S": key}, "sk": {"S": "1"}}

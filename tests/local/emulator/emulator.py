@@ -11,12 +11,14 @@ Never in here: knowledge of Understudy. What is mended is how AWS behaves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 from cloud import Cloud, CloudError
@@ -131,15 +133,27 @@ async def _serve(cloud: Cloud, listener: socket.socket) -> None:
 
 
 def _end_group() -> None:
-    """Kills what functions left behind in our process group."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if os.getpgid(int(entry.name)) == os.getpgrp():
-                os.kill(int(entry.name), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    """Kills what functions left behind in our process group, and waits until it is gone."""
+    deadline = time.monotonic() + 2
+    while (left := _others_in_group()) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):  # a function's own child: init reaps it
+                os.waitpid(pid, 0)
+
+
+def _others_in_group() -> list[int]:
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [pid for pid in pids if pid != os.getpid() and _group_of(pid) == os.getpgrp()]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 if __name__ == "__main__":

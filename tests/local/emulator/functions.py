@@ -16,7 +16,34 @@ from ministack.core import lambda_runtime
 from ministack.services import eventbridge, lambda_svc, sns
 
 from cloud import Cloud
-from internals import internal, replace
+from internals import Internals
+
+_eventbridge = Internals(
+    eventbridge,
+    "_dispatch_to_lambda",
+)
+_lambda_runtime = Internals(
+    lambda_runtime,
+    "ProvidedWorker",
+    "reset",
+)
+_worker = Internals(
+    _lambda_runtime.ProvidedWorker,
+    "_pump_output",
+)
+_lambda_svc = Internals(
+    lambda_svc,
+    "_execution_record_for_config",
+    "_get_func_record_for_ref",
+    "_provided_code_lock",
+    "_provided_worker_env",
+    "invoke_async_with_retry",
+)
+_sns = Internals(
+    sns,
+    "_deliver_to_lambda",
+    "logger",
+)
 
 # What a function may see of the emulator's own environment.
 _INHERITED = {"PATH", "HOME", "LANG", "TZ", "TMPDIR"}
@@ -38,11 +65,7 @@ def _give_place(cloud: Cloud) -> None:
     def wrap(original: Any) -> Any:
         def provided_worker_env(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
             built = original(config, code_dir, port)
-            env = {
-                name: value
-                for name, value in built.items()
-                if name in _INHERITED or os.environ.get(name) != value
-            }
+            env = {name: value for name, value in built.items() if name in _INHERITED or os.environ.get(name) != value}
             region = region_of(config)
             env |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
             env |= cloud.place_environment(region)
@@ -50,7 +73,7 @@ def _give_place(cloud: Cloud) -> None:
 
         return provided_worker_env
 
-    replace(lambda_svc, "_provided_worker_env", wrap)
+    _lambda_svc.replace("_provided_worker_env", wrap)
 
 
 # ---- logs ------------------------------------------------------------------------------------
@@ -76,14 +99,14 @@ class _Tee:
 
 
 def _keep_logs(folder: Path) -> None:
-    worker = internal(lambda_runtime, "ProvidedWorker")
-    original = worker._pump_output
+    def wrap(original: Any) -> Any:
+        def pump_output(worker: Any, stream: BinaryIO, log_queue: Any) -> None:
+            path = folder / region_of(worker.config) / f"{worker.func_name}.log"
+            original(worker, _Tee(stream, path), log_queue)
 
-    def pump_output(self: Any, stream: BinaryIO, log_queue: Any) -> None:
-        path = folder / region_of(self.config) / f"{self.func_name}.log"
-        original(self, _Tee(stream, path), log_queue)
+        return pump_output
 
-    worker._pump_output = pump_output
+    _worker.replace("_pump_output", wrap)
 
 
 # ---- asynchronous delivery -------------------------------------------------------------------
@@ -92,17 +115,17 @@ def _keep_logs(folder: Path) -> None:
 def _retry_deliveries() -> None:
     """Events from EventBridge, Scheduler and SNS are asynchronous invocations, as on AWS: two retries,
     then the dead-letter queue or the on-failure destination. ministack invokes once and forgets."""
-    replace(eventbridge, "_dispatch_to_lambda", lambda _original: deliver)
-    replace(sns, "_deliver_to_lambda", lambda _original: _deliver_from_topic)
+    _eventbridge.replace("_dispatch_to_lambda", lambda _original: deliver)
+    _sns.replace("_deliver_to_lambda", lambda _original: _deliver_from_topic)
 
 
 def deliver(arn: str, payload: str) -> None:
     """Invokes the function asynchronously; raises LookupError when there is none."""
-    function, config, name = internal(lambda_svc, "_get_func_record_for_ref")(arn)
+    function, config, name = _lambda_svc._get_func_record_for_ref(arn)
     if not function or not config:
         raise LookupError(f"no function `{name}` in this Region")
-    record = internal(lambda_svc, "_execution_record_for_config")(function, config)
-    internal(lambda_svc, "invoke_async_with_retry")(record, json.loads(payload))
+    record = _lambda_svc._execution_record_for_config(function, config)
+    _lambda_svc.invoke_async_with_retry(record, json.loads(payload))
 
 
 def _deliver_from_topic(
@@ -123,12 +146,17 @@ def _deliver_from_topic(
     try:
         deliver(endpoint, json.dumps({"Records": [record]}))
     except LookupError as error:
-        internal(sns, "logger").warning("SNS to Lambda `%s`: %s", endpoint, error)
+        _sns.logger.warning("SNS to Lambda `%s`: %s", endpoint, error)
 
 
 # ---- the end ---------------------------------------------------------------------------------
 
 
 def end_all() -> None:
-    """Ends every function process that this emulator started."""
-    internal(lambda_runtime, "reset")()
+    """Ends every function process that this emulator started, and lets no new one begin.
+
+    A function is started under the code lock, which is taken here and never given back: a schedule
+    that fires while the emulator ends must not leave a process behind.
+    """
+    _lambda_svc._provided_code_lock.acquire(timeout=5)
+    _lambda_runtime.reset()

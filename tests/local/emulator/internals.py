@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one way in which this folder reaches into ministack.
 
-Every name that a mend leans on is asked for here, at start, so that another ministack fails at once
-with a sentence instead of later with a riddle.
+Each mend declares at its top which private names of which ministack module it leans on. All are
+looked up when the emulator starts, so that another ministack fails at once with a sentence instead
+of later with a riddle.
 """
 
 from __future__ import annotations
@@ -25,17 +26,28 @@ def check_version() -> None:
         )
 
 
-def internal(module: ModuleType, name: str) -> Any:
-    """The attribute `name` of a ministack module."""
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise SystemExit(
-            f"emulator: `{module.__name__}.{name}` is missing; ministack {PINNED} has it. "
-            "Install tests/local/requirements.txt, or mend tests/local/emulator for the new version"
-        ) from None
+class Internals:
+    """The declared private names of one ministack module or class, read anew at each use."""
 
+    def __init__(self, module: ModuleType | type, *names: str) -> None:
+        self._module = module
+        self._names = frozenset(names)
+        for name in names:
+            if not hasattr(module, name):
+                raise SystemExit(
+                    f"emulator: `{module.__name__}.{name}` is missing; ministack {PINNED} has it. Install "
+                    "tests/local/requirements.txt, or mend tests/local/emulator for the new version"
+                )
 
-def replace(module: ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Puts `wrap(original)` in the place of a ministack function."""
-    setattr(module, name, wrap(internal(module, name)))
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            raise AttributeError(f"`{name}` of `{self._module.__name__}` is not declared")
+        return getattr(self._module, name)
+
+    def replace(self, name: str, wrap: Callable[[Any], Any]) -> None:
+        """Puts `wrap(original)` in the place of `name`."""
+        setattr(self._module, name, wrap(getattr(self, name)))
+
+    def set(self, name: str, value: Any) -> None:
+        """Puts another value in the place of a constant."""
+        self.replace(name, lambda _original: value)

@@ -14,20 +14,42 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import parse_qs
 
 import cbor2
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb
 
-from internals import internal, replace
+from internals import Internals
+
+_dynamodb = Internals(
+    dynamodb,
+    "_tables",
+)
+_iam_actions = Internals(
+    iam_actions,
+    "SERVICE_TO_IAM_NAMESPACE",
+    "dynamodb_service_context",
+    "extract_iam_action",
+    "extract_resource_arn",
+    "request_tag_context",
+    "s3_service_context",
+)
+_iam_evaluator = Internals(
+    iam_evaluator,
+    "caller_arn",
+    "enforce",
+    "pin_request_origin",
+    "resolve_principal",
+)
 
 _principal: contextvars.ContextVar[str] = contextvars.ContextVar("checked_principal", default="")
 
 
 def install(log_file: Path) -> None:
     """Must run before `ministack.app` is imported, which binds some of these names for good."""
-    _log_checks(log_file)
+    log = _Log(log_file)
+    _read_cbor(log)
+    _log_checks(log)
     _fill_s3_keys()
     _fill_dynamodb_keys()
     _fill_cloudwatch_keys()
@@ -56,9 +78,62 @@ def role_of(principal_arn: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _log_checks(log_file: Path) -> None:
-    log = _Log(log_file)
+_CBOR_PATH = re.compile(r"/service/[^/]+/operation/(\w+)")
 
+
+def _read_cbor(log: _Log) -> None:
+    """CBOR is how the Rust SDK talks to CloudWatch. ministack finds no action in such a request, and
+    lets whatever has no action pass unchecked. Here the action and the alarm are found; what still
+    has no action leaves a line that says so, for a hole in the checks must be seen."""
+    namespaces = _iam_actions.SERVICE_TO_IAM_NAMESPACE
+
+    def name_action(original: Any) -> Any:
+        def extract_iam_action(
+            service: str, method: str, path: str, headers: dict, body: bytes, query_params: dict
+        ) -> str | None:
+            match = _CBOR_PATH.fullmatch(path)
+            if match and service in namespaces:
+                return f"{namespaces[service]}:{match.group(1)}"
+            action = original(service, method, path, headers, body, query_params)
+            if action is None:
+                principal = _iam_evaluator.caller_arn()
+                log.write(_line("", principal, None, f"{service} {method} {path}", True))
+            return action
+
+        return extract_iam_action
+
+    def name_resource(original: Any) -> Any:
+        def extract_resource_arn(service: str, method: str, path: str, headers: dict, body: bytes, *rest: Any) -> str:
+            readable = cbor_as_json(body) if _CBOR_PATH.fullmatch(path) else body
+            return original(service, method, path, headers, readable, *rest)
+
+        return extract_resource_arn
+
+    _iam_actions.replace("extract_iam_action", name_action)
+    _iam_actions.replace("extract_resource_arn", name_resource)
+
+
+def cbor_as_json(body: bytes) -> bytes:
+    """The same document in JSON; an empty one when it is no CBOR."""
+    try:
+        return json.dumps(cbor2.loads(body), default=str).encode()
+    except (ValueError, EOFError):  # malformed: the service itself will say so
+        return b"{}"
+
+
+def _line(region: str, principal: str, action: str | None, resource: str, allowed: bool) -> dict[str, Any]:
+    return {
+        "at": round(time.time(), 3),
+        "region": region,
+        "role": role_of(principal),
+        "principal": principal or None,
+        "action": action,
+        "resource": resource,
+        "allowed": allowed,
+    }
+
+
+def _log_checks(log: _Log) -> None:
     def remember_principal(original: Any) -> Any:
         def resolve_principal(*args: Any, **kwargs: Any) -> Any:
             principal = original(*args, **kwargs)
@@ -78,24 +153,13 @@ def _log_checks(log_file: Path) -> None:
         ) -> Any:
             _principal.set("")
             denied = original(access_key_id, iam_action, service, region, resource_arn, service_context)
-            principal = _principal.get()
-            log.write(
-                {
-                    "at": round(time.time(), 3),
-                    "region": region,
-                    "role": role_of(principal),
-                    "principal": principal or None,
-                    "action": iam_action,
-                    "resource": resource_arn,
-                    "allowed": denied is None,
-                }
-            )
+            log.write(_line(region, _principal.get(), iam_action, resource_arn, denied is None))
             return denied
 
         return enforce
 
-    replace(iam_evaluator, "resolve_principal", remember_principal)
-    replace(iam_evaluator, "enforce", record)
+    _iam_evaluator.replace("resolve_principal", remember_principal)
+    _iam_evaluator.replace("enforce", record)
 
 
 # ---- condition keys --------------------------------------------------------------------------
@@ -117,7 +181,7 @@ def _fill_s3_keys() -> None:
 
         return s3_service_context
 
-    replace(iam_actions, "s3_service_context", wrap)
+    _iam_actions.replace("s3_service_context", wrap)
 
 
 def _fill_cloudwatch_keys() -> None:
@@ -125,34 +189,35 @@ def _fill_cloudwatch_keys() -> None:
 
     def wrap(original: Any) -> Any:
         def request_tag_context(service: str, iam_action: str, body: bytes, params: dict) -> dict:
-            context = original(service, iam_action, body, params)
+            readable = body
+            if service == "monitoring" and body[:1] != b"{" and not params.get("Action"):
+                readable = cbor_as_json(body)
+            context = original(service, iam_action, readable, params)
             if iam_action == "cloudwatch:PutMetricData":
-                namespace = metric_namespace(body)
+                namespace = metric_namespace(readable, params)
                 if namespace:
                     context["cloudwatch:namespace"] = namespace
             return context
 
         return request_tag_context
 
-    replace(iam_actions, "request_tag_context", wrap)
+    _iam_actions.replace("request_tag_context", wrap)
 
 
-def metric_namespace(body: bytes) -> str | None:
-    """The Namespace of a PutMetricData body in JSON, form or CBOR encoding."""
-    try:
-        if body[:1] == b"{":
+def metric_namespace(body: bytes, params: dict) -> str | None:
+    """The Namespace of a PutMetricData request in JSON or in the older form encoding."""
+    if body[:1] == b"{":
+        try:
             return json.loads(body).get("Namespace")
-        if b"Namespace=" in body:
-            return parse_qs(body.decode()).get("Namespace", [None])[0]
-        decoded = cbor2.loads(body)
-        return decoded.get("Namespace") if isinstance(decoded, dict) else None
-    except (ValueError, UnicodeDecodeError):  # malformed: the service itself will say so
-        return None
+        except ValueError:  # malformed: the service itself will say so
+            return None
+    value = params.get("Namespace")
+    return value[0] if isinstance(value, list) else value
 
 
 def _fill_dynamodb_keys() -> None:
     """`dynamodb:LeadingKeys`: the partition keys that a request names."""
-    tables = internal(dynamodb, "_tables")
+    tables = _dynamodb._tables
 
     def wrap(original: Any) -> Any:
         def dynamodb_service_context(body: bytes) -> dict:
@@ -169,7 +234,7 @@ def _fill_dynamodb_keys() -> None:
 
         return dynamodb_service_context
 
-    replace(iam_actions, "dynamodb_service_context", wrap)
+    _iam_actions.replace("dynamodb_service_context", wrap)
 
 
 def _partition_key(tables: Any, name: str) -> str | None:
@@ -228,4 +293,4 @@ def _stand_in_for_tls() -> None:
 
         return pin_request_origin
 
-    replace(iam_evaluator, "pin_request_origin", wrap)
+    _iam_evaluator.replace("pin_request_origin", wrap)

@@ -15,7 +15,46 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from ministack.services import cloudwatch, lambda_svc, route53, s3, scheduler
 from ministack.services.cloudformation import provisioners
 
-from internals import internal, replace
+from internals import Internals
+
+_cloudwatch = Internals(
+    cloudwatch,
+    "_composite_alarms",
+    "_put_composite_alarm",
+)
+_lambda_svc = Internals(
+    lambda_svc,
+    "_functions",
+)
+_provisioners = Internals(
+    provisioners,
+    "_RESOURCE_HANDLERS",
+    "_physical_name",
+    "_r53_record_set_build_rs",
+    "_r53_resolve_hosted_zone_id",
+)
+_route53 = Internals(
+    route53,
+    "_build_health_check_el",
+    "_hc_caller_refs",
+    "_hc_id",
+    "_health_checks",
+    "_lock",
+    "_records",
+    "_rs_key",
+    "_zones",
+)
+_s3 = Internals(
+    s3,
+    "_bucket_has_versions",
+    "_bucket_versioning",
+    "_buckets",
+    "_put_object_lock_configuration",
+)
+_scheduler = Internals(
+    scheduler,
+    "_schedules",
+)
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, Any]]
@@ -34,13 +73,13 @@ def install() -> None:
 
 
 def _register(kind: str, create: Callable[..., Created], update: Callable[..., Created], delete: Any) -> None:
-    handlers = internal(provisioners, "_RESOURCE_HANDLERS")
+    handlers = _provisioners._RESOURCE_HANDLERS
     handlers[kind] = {"create": create, "update": update, "delete": delete}
 
 
 def _after(kind: str, finish: Callable[[str, Properties], None]) -> None:
     """Runs `finish(physical_id, properties)` after the create and update handlers of a type."""
-    handler = internal(provisioners, "_RESOURCE_HANDLERS")[kind]
+    handler = _provisioners._RESOURCE_HANDLERS[kind]
     create, update = handler["create"], handler["update"]
 
     def created(logical_id: str, props: Properties, stack_name: str) -> Created:
@@ -65,7 +104,7 @@ def _accepted(response: tuple[int, Any, Any], what: str) -> None:
 
 
 def _physical_name(stack_name: str, logical_id: str) -> str:
-    return internal(provisioners, "_physical_name")(stack_name, logical_id)
+    return _provisioners._physical_name(stack_name, logical_id)
 
 
 def _flag(value: Any) -> bool:
@@ -86,13 +125,13 @@ def _update_composite(physical_id: str, _old: Properties, new: Properties, _stac
 def _put_composite(name: str, props: Properties) -> Created:
     request = {key: value for key, value in props.items() if key != "Tags"}
     request |= {"AlarmName": name, "ActionsEnabled": _flag(props.get("ActionsEnabled", True))}
-    put = internal(cloudwatch, "_put_composite_alarm")
+    put = _cloudwatch._put_composite_alarm
     _accepted(put({}, request, False, is_json=True), f"composite alarm `{name}`")
-    return name, {"Arn": internal(cloudwatch, "_composite_alarms")[name]["AlarmArn"]}
+    return name, {"Arn": _cloudwatch._composite_alarms[name]["AlarmArn"]}
 
 
 def _delete_composite(physical_id: str, _props: Properties) -> None:
-    internal(cloudwatch, "_composite_alarms").pop(physical_id, None)
+    _cloudwatch._composite_alarms.pop(physical_id, None)
 
 
 # ---- Route53::HealthCheck --------------------------------------------------------------------
@@ -116,33 +155,33 @@ def _health_check_config(props: Properties) -> dict[str, Any]:
 
 def _create_health_check(logical_id: str, props: Properties, stack_name: str) -> Created:
     config = _health_check_config(props)
-    check_id = internal(route53, "_hc_id")()
+    check_id = _route53._hc_id()
     reference = f"{stack_name}-{logical_id}-{check_id}"
-    with internal(route53, "_lock"):
-        internal(route53, "_health_checks")[check_id] = {
+    with _route53._lock:
+        _route53._health_checks[check_id] = {
             "id": check_id,
             "caller_reference": reference,
             "config": config,
             "version": 1,
         }
-        internal(route53, "_hc_caller_refs")[reference] = check_id
+        _route53._hc_caller_refs[reference] = check_id
     return check_id, {"HealthCheckId": check_id}
 
 
 def _update_health_check(physical_id: str, _old: Properties, new: Properties, _stack_name: str) -> Created:
     config = _health_check_config(new)
-    with internal(route53, "_lock"):
-        check = internal(route53, "_health_checks")[physical_id]
+    with _route53._lock:
+        check = _route53._health_checks[physical_id]
         check["config"] = config
         check["version"] += 1
     return physical_id, {"HealthCheckId": physical_id}
 
 
 def _delete_health_check(physical_id: str, _props: Properties) -> None:
-    with internal(route53, "_lock"):
-        check = internal(route53, "_health_checks").pop(physical_id, None)
+    with _route53._lock:
+        check = _route53._health_checks.pop(physical_id, None)
         if check:
-            internal(route53, "_hc_caller_refs").pop(check["caller_reference"], None)
+            _route53._hc_caller_refs.pop(check["caller_reference"], None)
 
 
 def _write_booleans_as_xml_does() -> None:
@@ -158,7 +197,7 @@ def _write_booleans_as_xml_does() -> None:
 
         return build_health_check_el
 
-    replace(route53, "_build_health_check_el", wrap)
+    _route53.replace("_build_health_check_el", wrap)
 
 
 # ---- Route53::RecordSetGroup -----------------------------------------------------------------
@@ -166,30 +205,28 @@ def _write_booleans_as_xml_does() -> None:
 
 def _record_sets(props: Properties) -> list[tuple[str, dict[str, Any]]]:
     """(zone, record set) for each member; the group's zone is every member's default."""
-    zone_of = internal(provisioners, "_r53_resolve_hosted_zone_id")
-    build = internal(provisioners, "_r53_record_set_build_rs")
+    zone_of = _provisioners._r53_resolve_hosted_zone_id
+    build = _provisioners._r53_record_set_build_rs
     defaults = {key: props[key] for key in ("HostedZoneId", "HostedZoneName") if key in props}
     return [(zone_of({**defaults, **record}), build(record)) for record in props.get("RecordSets") or []]
 
 
 def _swap_records(old: list[tuple[str, dict]], new: list[tuple[str, dict]]) -> None:
     """Replaces `old` by `new`, all or nothing."""
-    key_of = internal(route53, "_rs_key")
-    zones, records = internal(route53, "_zones"), internal(route53, "_records")
-    with internal(route53, "_lock"):
+    key_of = _route53._rs_key
+    zones, records = _route53._zones, _route53._records
+    with _route53._lock:
         touched = {zone for zone, _ in [*old, *new]}
         gone = {(zone, key_of(record)) for zone, record in old}
         after = {
-            zone: [record for record in records.get(zone, []) if (zone, key_of(record)) not in gone]
-            for zone in touched
+            zone: [record for record in records.get(zone, []) if (zone, key_of(record)) not in gone] for zone in touched
         }
         for zone, record in new:
             if zone not in zones:
                 raise ValueError(f"no hosted zone `{zone}`")
             if any(key_of(other) == key_of(record) for other in after[zone]):
                 raise ValueError(
-                    f"zone `{zone}` already has {record['Name']} {record['Type']} "
-                    f"`{record.get('SetIdentifier', '')}`"
+                    f"zone `{zone}` already has {record['Name']} {record['Type']} `{record.get('SetIdentifier', '')}`"
                 )
             after[zone].append(record)
         for zone, content in after.items():
@@ -218,7 +255,7 @@ def _lock_bucket(name: str, props: Properties) -> None:
     configuration = props.get("ObjectLockConfiguration")
     if not (_flag(props.get("ObjectLockEnabled")) or configuration):
         return
-    internal(s3, "_bucket_versioning")[name] = "Enabled"
+    _s3._bucket_versioning[name] = "Enabled"
     root = Element("ObjectLockConfiguration")
     SubElement(root, "ObjectLockEnabled").text = "Enabled"
     retention = ((configuration or {}).get("Rule") or {}).get("DefaultRetention")
@@ -226,18 +263,18 @@ def _lock_bucket(name: str, props: Properties) -> None:
         default = SubElement(SubElement(root, "Rule"), "DefaultRetention")
         for key, value in retention.items():
             SubElement(default, key).text = str(value)
-    put = internal(s3, "_put_object_lock_configuration")
+    put = _s3._put_object_lock_configuration
     _accepted(put(name, tostring(root)), f"object lock of `{name}`")
 
 
 def _refuse_to_delete_full_buckets() -> None:
     """A stack that goes must not take evidence with it: AWS deletes empty buckets only."""
-    handler = internal(provisioners, "_RESOURCE_HANDLERS")["AWS::S3::Bucket"]
+    handler = _provisioners._RESOURCE_HANDLERS["AWS::S3::Bucket"]
     delete = handler["delete"]
 
     def refuse_or_delete(physical_id: str, props: Properties) -> None:
-        bucket = internal(s3, "_buckets").get(physical_id) or {}
-        if bucket.get("objects") or internal(s3, "_bucket_has_versions")(physical_id):
+        bucket = _s3._buckets.get(physical_id) or {}
+        if bucket.get("objects") or _s3._bucket_has_versions(physical_id):
             raise ValueError(f"the bucket `{physical_id}` is not empty")
         delete(physical_id, props)
 
@@ -246,7 +283,7 @@ def _refuse_to_delete_full_buckets() -> None:
 
 def _finish_function(name: str, props: Properties) -> None:
     """DeadLetterConfig and ReservedConcurrentExecutions."""
-    function = internal(lambda_svc, "_functions")[name]
+    function = _lambda_svc._functions[name]
     if props.get("DeadLetterConfig"):
         function["config"]["DeadLetterConfig"] = props["DeadLetterConfig"]
     else:
@@ -261,7 +298,7 @@ _SCHEDULE_FIELDS = ("ScheduleExpressionTimezone", "StartDate", "EndDate", "KmsKe
 def _finish_schedule(name: str, props: Properties) -> None:
     """Time zone, dates and key; the target's retry policy and dead-letter queue pass by themselves."""
     key = f"{props.get('GroupName', 'default')}/{name}"
-    schedule = internal(scheduler, "_schedules").get(key)
+    schedule = _scheduler._schedules.get(key)
     if schedule is None:
         raise ValueError(f"schedule `{key}` was refused: {json.dumps(props)}")
     for field in _SCHEDULE_FIELDS:

@@ -18,18 +18,36 @@ from ministack.core import responses
 from ministack.services import eventbridge, scheduler
 
 import functions
-from internals import internal, replace
+from internals import Internals
+
+_eventbridge = Internals(
+    eventbridge,
+    "_SCHEDULER_TICK_INTERVAL",
+    "_cron_next_fire",
+    "_dispatch_to_sqs",
+    "_invoke_target",
+    "_parse_cron_fields",
+    "_parse_rate_seconds",
+    "_pattern_event_view",
+)
+_scheduler = Internals(
+    scheduler,
+    "_SCHEDULE_TICK_INTERVAL",
+    "_schedules",
+    "_tick_schedules",
+    "_to_epoch",
+    "logger",
+)
 
 
 def install(speed: float) -> None:
     """Shortens rates, quickens both tickers and puts our own due-and-fire into Scheduler's."""
     tick = min(1.0, 5 / speed)  # a twelfth of the shortest rate at most
     ticker = _Ticker()
-    replace(eventbridge, "_parse_rate_seconds", lambda original: _scaled(original, speed))
-    for module, name in ((eventbridge, "_SCHEDULER_TICK_INTERVAL"), (scheduler, "_SCHEDULE_TICK_INTERVAL")):
-        internal(module, name)
-        setattr(module, name, tick)
-    replace(scheduler, "_tick_schedules", lambda _original: ticker.tick)
+    _eventbridge.replace("_parse_rate_seconds", lambda original: _scaled(original, speed))
+    _eventbridge.set("_SCHEDULER_TICK_INTERVAL", tick)
+    _scheduler.set("_SCHEDULE_TICK_INTERVAL", tick)
+    _scheduler.replace("_tick_schedules", lambda _original: ticker.tick)
 
 
 def _scaled(original: Any, speed: float) -> Any:
@@ -49,7 +67,7 @@ class _Ticker:
     def tick(self) -> None:
         """Fires what is due, each in its own account and Region."""
         now = time.time()
-        schedules = internal(scheduler, "_schedules")._data
+        schedules = _scheduler._schedules._data
         for key in self._due.keys() - schedules.keys():
             del self._due[key]
         for key, schedule in list(schedules.items()):
@@ -66,7 +84,7 @@ class _Ticker:
             self._due[key] = (expression, due)
         if due is None or now < due:
             return False
-        rate = internal(eventbridge, "_parse_rate_seconds")(schedule["ScheduleExpression"])
+        rate = _eventbridge._parse_rate_seconds(schedule["ScheduleExpression"])
         # A rate keeps its rhythm; missed beats are not made up for.
         following = due + rate * (1 + (now - due) // rate) if rate else next_fire(schedule, now)
         self._due[key] = (expression, following)
@@ -80,20 +98,20 @@ def next_fire(schedule: dict[str, Any], after: float) -> float | None:
     if expression.startswith("at("):
         moment = datetime.fromisoformat(expression[3:].rstrip(") ")).replace(tzinfo=zone).timestamp()
         return moment if moment > after else None
-    rate = internal(eventbridge, "_parse_rate_seconds")(expression)
+    rate = _eventbridge._parse_rate_seconds(expression)
     if rate is not None:
         return after + rate
-    fields = internal(eventbridge, "_parse_cron_fields")(expression)
+    fields = _eventbridge._parse_cron_fields(expression)
     if fields is None:
         return None
     # The walk over cron fields knows no zones: it walks local time that is called UTC.
     local = datetime.fromtimestamp(after, tz=zone).replace(tzinfo=UTC)
-    found = internal(eventbridge, "_cron_next_fire")(fields, local)
+    found = _eventbridge._cron_next_fire(fields, local)
     return None if found is None else found.replace(tzinfo=zone).timestamp()
 
 
 def _within_dates(schedule: dict[str, Any], now: float) -> bool:
-    epoch = internal(scheduler, "_to_epoch")
+    epoch = _scheduler._to_epoch
     start, end = epoch(schedule.get("StartDate")), epoch(schedule.get("EndDate"))
     return (start is None or now >= start) and (end is None or now <= end)
 
@@ -107,9 +125,9 @@ def _fire(schedule: dict[str, Any], due: float) -> None:
         if arn.split(":")[2] == "lambda":
             functions.deliver(arn, payload)
         else:
-            internal(eventbridge, "_invoke_target")({**target, "Input": payload}, event, schedule)
+            _eventbridge._invoke_target({**target, "Input": payload}, event, schedule)
     except Exception as error:  # one schedule must not stop the others
-        scheduler.logger.warning("schedule `%s`: %s", schedule.get("Name"), error)
+        _scheduler.logger.warning("schedule `%s`: %s", schedule.get("Name"), error)
         _to_dead_letters(target, payload)
 
 
@@ -130,7 +148,7 @@ def _input(target: dict[str, Any], schedule: dict[str, Any], event: dict[str, An
     """The target's Input with Scheduler's keywords filled in, or the whole event without one."""
     text = target.get("Input")
     if not text:
-        return json.dumps(internal(eventbridge, "_pattern_event_view")(event).event_with_detail())
+        return json.dumps(_eventbridge._pattern_event_view(event).event_with_detail())
     moment = datetime.fromtimestamp(event["Time"], tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     words = {
         "<aws.scheduler.scheduled-time>": moment,
@@ -147,4 +165,4 @@ def _to_dead_letters(target: dict[str, Any], payload: str) -> None:
     """What could not be delivered goes to the target's queue at once, without the retries of AWS."""
     queue = (target.get("DeadLetterConfig") or {}).get("Arn")
     if queue:
-        internal(eventbridge, "_dispatch_to_sqs")(arns.parse_arn(queue), payload)
+        _eventbridge._dispatch_to_sqs(arns.parse_arn(queue), payload)

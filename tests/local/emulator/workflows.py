@@ -14,15 +14,31 @@ from typing import Any
 from ministack.core import responses
 from ministack.services import stepfunctions
 
-from internals import internal, replace
+from internals import Internals
+
+_stepfunctions = Internals(
+    stepfunctions,
+    "_ExecutionError",
+    "_add_event",
+    "_emit_execution_status_event",
+    "_execute_task",
+    "_executions",
+    "_fail_execution",
+    "_invoke_resource",
+    "_invoke_with_callback",
+    "_resolve_path",
+    "_run_execution",
+    "_state_machines",
+    "_task_tokens",
+)
 
 
 def install() -> None:
     """Adds TimeoutSecondsPath, the machine's TimeoutSeconds and the failure of a callback's function."""
-    replace(stepfunctions, "_execute_task", _with_timeout_path)
-    replace(stepfunctions, "_run_execution", _with_machine_timeout)
-    replace(stepfunctions, "_fail_execution", _unless_ended)
-    replace(stepfunctions, "_invoke_with_callback", _with_failing_function)
+    _stepfunctions.replace("_execute_task", _with_timeout_path)
+    _stepfunctions.replace("_run_execution", _with_machine_timeout)
+    _stepfunctions.replace("_fail_execution", _unless_ended)
+    _stepfunctions.replace("_invoke_with_callback", _with_failing_function)
 
 
 def _with_timeout_path(original: Any) -> Any:
@@ -31,9 +47,9 @@ def _with_timeout_path(original: Any) -> Any:
     def execute_task(state: dict[str, Any], raw_input: Any, execution: Any, context: dict[str, Any]) -> Any:
         path = state.get("TimeoutSecondsPath")
         if path is not None:
-            seconds = internal(stepfunctions, "_resolve_path")(path, raw_input)
+            seconds = _stepfunctions._resolve_path(path, raw_input)
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
-                raise internal(stepfunctions, "_ExecutionError")(
+                raise _stepfunctions._ExecutionError(
                     "States.Runtime", f"TimeoutSecondsPath `{path}` leads to {json.dumps(seconds)}"
                 )
             state = {**state, "TimeoutSeconds": seconds}
@@ -46,8 +62,8 @@ def _with_machine_timeout(original: Any) -> Any:
     """The machine's own TimeoutSeconds ends an execution as TIMED_OUT."""
 
     def run_execution(execution_arn: str) -> None:
-        execution = internal(stepfunctions, "_executions").get(execution_arn) or {}
-        machine = internal(stepfunctions, "_state_machines").get(execution.get("stateMachineArn")) or {}
+        execution = _stepfunctions._executions.get(execution_arn) or {}
+        machine = _stepfunctions._state_machines.get(execution.get("stateMachineArn")) or {}
         seconds = _machine_timeout(machine)
         if seconds is None:
             original(execution_arn)
@@ -75,8 +91,8 @@ def _time_out(execution: dict[str, Any]) -> None:
     if execution.get("status") != "RUNNING":
         return
     execution |= {"status": "TIMED_OUT", "stopDate": responses.now_iso(), "error": "States.Timeout"}
-    internal(stepfunctions, "_add_event")(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
-    internal(stepfunctions, "_emit_execution_status_event")(execution)
+    _stepfunctions._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {}})
+    _stepfunctions._emit_execution_status_event(execution)
 
 
 def _unless_ended(original: Any) -> Any:
@@ -95,12 +111,12 @@ def _with_failing_function(original: Any) -> Any:
     def invoke_with_callback(resource: str, task_input: Any, token: str, state: dict[str, Any]) -> Any:
         if "states:::lambda:invoke" not in resource:
             return original(resource, task_input, token, state)
-        tokens = internal(stepfunctions, "_task_tokens")
-        failure = internal(stepfunctions, "_ExecutionError")
+        tokens = _stepfunctions._task_tokens
+        failure = _stepfunctions._ExecutionError
         answered = threading.Event()
         tokens[token] = {"event": answered, "result": None, "error": None, "heartbeat": None}
         try:
-            internal(stepfunctions, "_invoke_resource")(resource.replace(".waitForTaskToken", ""), task_input)
+            _stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), task_input)
             if not answered.wait(timeout=state.get("TimeoutSeconds", 99999999)):
                 raise failure("States.Timeout", "no answer to the task token in time")
         finally:

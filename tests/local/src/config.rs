@@ -123,8 +123,8 @@ pub enum ConfigError {
 impl Cloud {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let cloud: Self =
-            serde_json::from_slice(&text).map_err(|source| ConfigError::Parse { path: path.into(), source })?;
+        let cloud: Self = serde_json::from_slice(&text)
+            .map_err(|source| ConfigError::Parse { path: path.into(), source })?;
         cloud.checked()
     }
 
@@ -230,9 +230,13 @@ pub struct Free {
 /// then fails to bind.
 pub fn find_free() -> Result<Free, ConfigError> {
     let table = Path::new("/proc/net/tcp");
-    let sockets = fs::read_to_string(table).map_err(|source| ConfigError::Read { path: table.into(), source })?;
+    let sockets =
+        fs::read_to_string(table).map_err(|source| ConfigError::Read { path: table.into(), source })?;
     let taken = blocks_in_use(&sockets);
-    (FIRST_BLOCK..=LAST_BLOCK).filter(|block| !taken.contains(block)).find_map(ports_in).ok_or(ConfigError::NoBlock)
+    (FIRST_BLOCK..=LAST_BLOCK)
+        .filter(|block| !taken.contains(block))
+        .find_map(ports_in)
+        .ok_or(ConfigError::NoBlock)
 }
 
 /// The blocks in which any socket has its local address, read from `/proc/net/tcp`.
@@ -243,7 +247,7 @@ fn blocks_in_use(table: &str) -> BTreeSet<u8> {
         .filter_map(|line| line.split_whitespace().nth(1)?.split_once(':'))
         .filter_map(|(address, _)| u32::from_str_radix(address, 16).ok())
         // The kernel prints the address as one number in the machine's own byte order.
-        .map(|address| address.to_ne_bytes())
+        .map(u32::to_ne_bytes)
         .filter_map(|[first, block, _, _]| (first == 127).then_some(block))
         .collect()
 }

@@ -92,7 +92,12 @@ struct Api {
 }
 
 impl Control {
-    pub async fn bind(cloud: &Cloud, links: Links, rds: Rds, health: Arc<HealthBoard>) -> Result<Self, BindError> {
+    pub async fn bind(
+        cloud: &Cloud,
+        links: Links,
+        rds: Rds,
+        health: Arc<HealthBoard>,
+    ) -> Result<Self, BindError> {
         let address = cloud.control();
         let listener = TcpListener::bind(address).await.map_err(|source| BindError { address, source })?;
         Ok(Self { listener, api: Api { links, rds, health } })
@@ -116,7 +121,9 @@ impl Api {
             (&Method::GET, "/state") => json(StatusCode::OK, &self.state()),
             (&Method::PUT, "/links") => match Limited::new(request.into_body(), BODY_MAX).collect().await {
                 Ok(body) => self.set_links(&body.to_bytes()),
-                Err(error) => refuse(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}")),
+                Err(error) => {
+                    refuse(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))
+                }
             },
             (method, path) => {
                 let message = format!("no `{method} {path}` here; there are `GET /state` and `PUT /links`");

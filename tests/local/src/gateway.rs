@@ -43,7 +43,11 @@ pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// An answer of the local cloud itself.
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
     let mut response = Response::new(whole(body));
     *response.status_mut() = status;
     response.headers_mut().insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -145,7 +149,9 @@ impl Shared {
     async fn forward(&self, mut head: hyper::http::request::Parts, body: Bytes) -> Response<Body> {
         let emulator = self.cloud.emulator();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let Ok(uri) = Uri::builder().scheme("http").authority(emulator.to_string()).path_and_query(path).build() else {
+        let Ok(uri) =
+            Uri::builder().scheme("http").authority(emulator.to_string()).path_and_query(path).build()
+        else {
             return answer(StatusCode::BAD_REQUEST, "text/plain", "the path cannot be forwarded");
         };
         head.headers.entry(HOST).or_insert_with(|| HeaderValue::from_static("localhost"));

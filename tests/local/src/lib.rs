@@ -17,11 +17,23 @@
     )
 )]
 
+pub mod aws;
+pub mod breaks;
+pub mod compare;
 pub mod config;
 pub mod control;
+pub mod demo;
+pub mod deploy;
 pub mod dns;
 pub mod gateway;
+pub mod ledger;
 pub mod links;
+pub mod logs;
 pub mod postgres;
+pub mod processes;
+pub mod progress;
+pub mod python;
 pub mod rds;
+pub mod ready;
 pub mod serve;
+pub mod up;

@@ -145,8 +145,12 @@ impl Forwarders {
         for (from, to) in Place::pairs() {
             for port in [cloud.web_port, cloud.db_port] {
                 let address = SocketAddr::from((cloud.link(from, to), port));
-                let listener =
-                    TcpListener::bind(address).await.map_err(|source| BindError { address, from, to, source })?;
+                let listener = TcpListener::bind(address).await.map_err(|source| BindError {
+                    address,
+                    from,
+                    to,
+                    source,
+                })?;
                 let target = SocketAddr::from((cloud.own(to), port));
                 forwarders.push(Forwarder { listener, target, gate: links.follow(from, to) });
             }

@@ -146,7 +146,13 @@ impl Server {
         );
         let mut backup = self.command("pg_basebackup");
         backup.arg("-D").arg(&self.data_dir).args(["-d", &connection, "-S", slot]);
-        backup.args(["--create-slot", "--wal-method=stream", "--write-recovery-conf", "--checkpoint=fast", "-w"]);
+        backup.args([
+            "--create-slot",
+            "--wal-method=stream",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "-w",
+        ]);
         backup.env("PGPASSWORD", replicator_password);
         self.run("pg_basebackup", backup).await.map(drop)
     }

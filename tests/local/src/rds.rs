@@ -29,14 +29,14 @@ pub const REBOOTING: Duration = Duration::from_secs(150);
 /// The whole of a promotion whose instance keeps backups already.
 pub const PROMOTION: Duration = UNNOTICED.saturating_add(MODIFYING).saturating_add(REBOOTING);
 /// `backing-up`, inside the promotion of an instance that kept no backups.
-pub const FIRST_BACKUP: Duration = Duration::from_secs(120);
+pub const FIRST_BACKUP: Duration = Duration::from_mins(2);
 
 /// What a promotion sets where its caller names no retention and none was set before.
 const DEFAULT_RETENTION_DAYS: u8 = 1;
 /// AWS takes 0 to 35 days.
 const RETENTION_DAYS_MAX: u8 = 35;
 /// Logs reach the backup store this often.
-const LOG_UPLOAD: Duration = Duration::from_secs(300);
+const LOG_UPLOAD: Duration = Duration::from_mins(5);
 /// A server that is restarting does not answer; a description must not wait for it.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -142,7 +142,8 @@ impl Asked<'_> {
     }
 
     fn required(&self, name: &str) -> Result<&str, Refusal> {
-        let missing = || Refusal::bad("MissingParameter", format!("The request must contain the parameter {name}"));
+        let missing =
+            || Refusal::bad("MissingParameter", format!("The request must contain the parameter {name}"));
         self.get(name).ok_or_else(missing)
     }
 }
@@ -181,7 +182,9 @@ impl Rds {
         };
         match done {
             Ok(document) => gateway::answer(StatusCode::OK, "text/xml", document),
-            Err(refusal) => gateway::answer(refusal.status, "text/xml", xml::refusal(refusal.code, &refusal.message)),
+            Err(refusal) => {
+                gateway::answer(refusal.status, "text/xml", xml::refusal(refusal.code, &refusal.message))
+            }
         }
     }
 
@@ -217,7 +220,8 @@ impl Rds {
         let latest_restorable = inner.look_at_log(&instance).await;
         let replication = inner.replication(&instance).await;
         let link = || inner.cloud.link(asked.from, instance.place).to_string();
-        let replicas = self.instances().into_iter().filter(|other| other.source.as_ref() == Some(&instance.id));
+        let replicas =
+            self.instances().into_iter().filter(|other| other.source.as_ref() == Some(&instance.id));
         xml::instance(&xml::View {
             address: instance.host.clone().unwrap_or_else(link),
             port: inner.cloud.db_port,
@@ -273,7 +277,9 @@ impl Inner {
         }
         if instance.status != Status::Available || instance.promoting {
             let status = instance.status;
-            return Err(Refusal::state(format!("DB Instance {id} cannot be promoted now; its status is {status}.")));
+            return Err(Refusal::state(format!(
+                "DB Instance {id} cannot be promoted now; its status is {status}."
+            )));
         }
         if retention == Some(0) && has_replicas {
             return Err(Refusal::state(format!("DB Instance {id} has read replicas and must keep backups.")));
@@ -327,7 +333,8 @@ impl Inner {
 
 fn retention_days(given: &str) -> Result<u8, Refusal> {
     let problem = || {
-        let message = format!("Invalid backup retention period: {given}. Must be between 0 and {RETENTION_DAYS_MAX}.");
+        let message =
+            format!("Invalid backup retention period: {given}. Must be between 0 and {RETENTION_DAYS_MAX}.");
         Refusal::bad("InvalidParameterValue", message)
     };
     given.parse().ok().filter(|days| *days <= RETENTION_DAYS_MAX).ok_or_else(problem)

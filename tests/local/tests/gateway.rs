@@ -1,5 +1,10 @@
 //! The gateway forwards by Region, obeys the links, and logs every call; the control API sets links.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first surprise"
+)]
 
 mod support;
 
@@ -27,7 +32,8 @@ async fn served() -> (Room, HttpClient) {
 }
 
 fn signed(room: &Room, from: Place, region: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
-    let scope = format!("AWS4-HMAC-SHA256 Credential=AKIA7/20261104/{region}/dynamodb/aws4_request, Signature=0");
+    let scope =
+        format!("AWS4-HMAC-SHA256 Credential=AKIA7/20261104/{region}/dynamodb/aws4_request, Signature=0");
     Request::post(format!("http://{}{path}", room.cloud.aws(from)))
         .header("host", format!("dynamodb.{region}.amazonaws.com"))
         .header("authorization", scope)
@@ -75,7 +81,7 @@ async fn a_request_goes_through_unchanged_and_is_logged() {
     let (status, heard) = text_of(response).await;
     assert_eq!(status, 200);
     assert_eq!(heard, format!("POST /a?b=c%20d host=dynamodb.us-east-1.amazonaws.com body=5"));
-    let line = calls(&room, 1).await.remove(0);
+    let logged = calls(&room, 1).await.remove(0);
     for (field, expected) in [
         ("from", json!("standby")),
         ("to", json!("primary")),
@@ -86,31 +92,35 @@ async fn a_request_goes_through_unchanged_and_is_logged() {
         ("status", json!(200)),
         ("link", Value::Null),
     ] {
-        assert_eq!(line[field], expected, "{field} of {line}");
+        assert_eq!(logged[field], expected, "{field} of {logged}");
     }
 }
 
 #[tokio::test]
 async fn a_refusing_link_drops_the_connection_and_other_regions_go_on() {
     let (room, client) = served().await;
-    let (status, links) = set(&room, &client, json!({"from": "standby", "to": "primary", "state": "refuse"})).await;
+    let (status, links) =
+        set(&room, &client, json!({"from": "standby", "to": "primary", "state": "refuse"})).await;
     assert_eq!((status, links), (200, json!([{"from": "standby", "to": "primary", "state": "refuse"}])));
     assert!(send(&client, signed(&room, Standby, "us-east-1", "/", "")).await.unwrap().is_err());
-    for (from, region) in [(Standby, "us-west-2"), (Outside, "us-east-1"), (Primary, "us-east-1"), (Standby, "eu-x")] {
+    for (from, region) in
+        [(Standby, "us-west-2"), (Outside, "us-east-1"), (Primary, "us-east-1"), (Standby, "eu-x")]
+    {
         assert_eq!(send(&client, signed(&room, from, region, "/", "")).await.unwrap().unwrap().0, 200);
     }
-    let lines = calls(&room, 5).await;
-    assert_eq!((&lines[0]["status"], &lines[0]["link"]), (&Value::Null, &json!("refuse")));
+    let logged = calls(&room, 5).await;
+    assert_eq!((&logged[0]["status"], &logged[0]["link"]), (&Value::Null, &json!("refuse")));
 }
 
 #[tokio::test]
 async fn unsigned_requests_pass_whatever_the_links_do() {
     let (room, client) = served().await;
     set(&room, &client, json!({"from": "*", "to": "*", "state": "refuse"})).await;
-    let request = Request::get(format!("http://{}/health", room.cloud.aws(Standby))).body(Full::default()).unwrap();
+    let request =
+        Request::get(format!("http://{}/health", room.cloud.aws(Standby))).body(Full::default()).unwrap();
     assert_eq!(send(&client, request).await.unwrap().unwrap().0, 200);
-    let line = calls(&room, 1).await.remove(0);
-    assert_eq!((&line["region"], &line["operation"]), (&Value::Null, &json!("GET /health")));
+    let logged = calls(&room, 1).await.remove(0);
+    assert_eq!((&logged["region"], &logged["operation"]), (&Value::Null, &json!("GET /health")));
 }
 
 #[tokio::test]
@@ -146,8 +156,8 @@ async fn a_caller_that_gives_up_on_a_hanging_link_is_logged_with_it() {
     let mut held = send(&client, signed(&room, Standby, "us-east-1", "/", ""));
     assert!(timeout(SILENCE, &mut held).await.is_err());
     held.abort();
-    let line = calls(&room, 1).await.remove(0);
-    assert_eq!((&line["status"], &line["link"]), (&Value::Null, &json!("hang")));
+    let logged = calls(&room, 1).await.remove(0);
+    assert_eq!((&logged["status"], &logged["link"]), (&Value::Null, &json!("hang")));
 }
 
 #[tokio::test]
@@ -185,12 +195,14 @@ async fn the_control_api_shows_all_and_a_star_spares_a_place_itself() {
     let (_, set_now) = set(&room, &client, json!({"from": "primary", "to": "*", "state": "hang"})).await;
     assert_eq!(set_now.as_array().unwrap().len(), 3);
     set(&room, &client, json!({"from": "witness", "to": "witness", "state": "refuse"})).await;
-    let request = Request::get(format!("http://{}/state", room.cloud.control())).body(Full::default()).unwrap();
+    let request =
+        Request::get(format!("http://{}/state", room.cloud.control())).body(Full::default()).unwrap();
     let (_, text) = send(&client, request).await.unwrap().unwrap();
     let state: Value = serde_json::from_str(&text).unwrap();
     let links = state["links"].as_array().unwrap();
     assert_eq!(links.len(), 16);
-    let broken: Vec<_> = links.iter().filter(|link| link["state"] != "open").map(|link| &link["to"]).collect();
+    let broken: Vec<_> =
+        links.iter().filter(|link| link["state"] != "open").map(|link| &link["to"]).collect();
     assert_eq!(broken, ["standby", "witness", "outside", "witness"]);
     assert_eq!(state["databases"][0]["id"], "financial-rag");
     let (status, refusal) = set(&room, &client, json!({"from": "moon", "to": "*", "state": "hang"})).await;

@@ -1,5 +1,10 @@
 //! Links carry, reset, stall and resume, each pair by itself.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first surprise"
+)]
 
 mod support;
 
@@ -56,7 +61,7 @@ async fn an_open_link_carries_both_ways_and_half_closes() {
         to.write_all(&large).await.unwrap();
         to.shutdown().await.unwrap();
     };
-    let (_, read) = tokio::join!(send, timeout(SOON, from.read_to_end(&mut heard)));
+    let ((), read) = tokio::join!(send, timeout(SOON, from.read_to_end(&mut heard)));
     assert_eq!(read.unwrap().unwrap(), large.len());
     assert_eq!(heard, large);
 }

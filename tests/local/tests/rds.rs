@@ -1,7 +1,12 @@
 //! The RDS endpoint as the real AWS SDK sees it, through the gateway, and the real servers behind it.
 //!
 //! The second half needs PostgreSQL's programs: `UNDERSTUDY_PG_BIN` names their folder.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first surprise"
+)]
 
 mod support;
 
@@ -20,7 +25,8 @@ use understudy_local::rds::{FIRST_BACKUP, PROMOTION};
 
 const SOON: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(20);
-const APPLICATION: Application<'_> = Application { database: "rag", role: "rag_app", password: "it's \"secret\"" };
+const APPLICATION: Application<'_> =
+    Application { database: "rag", role: "rag_app", password: "it's \"secret\"" };
 
 async fn serve(cloud: &Cloud) {
     tokio::spawn(understudy_local::serve::serve(cloud.clone()));
@@ -100,7 +106,8 @@ async fn what_is_not_there_and_what_is_no_replica_is_refused_as_aws_does() {
     let west = rds(&room.cloud, Standby, "us-west-2");
     let again = west.promote_read_replica().db_instance_identifier("financial-rag-replica").send().await;
     assert!(again.unwrap_err().into_service_error().is_invalid_db_instance_state_fault());
-    let other = west.create_db_snapshot().db_instance_identifier("x").db_snapshot_identifier("y").send().await;
+    let other =
+        west.create_db_snapshot().db_instance_identifier("x").db_snapshot_identifier("y").send().await;
     assert_eq!(other.unwrap_err().code(), Some("InvalidAction"));
 }
 
@@ -132,7 +139,8 @@ impl Drop for Servers {
 }
 
 fn skipped(test: &str) -> bool {
-    let missing = std::env::var_os("UNDERSTUDY_PG_BIN").is_none_or(|bin| !Path::new(&bin).join("postgres").exists());
+    let missing =
+        std::env::var_os("UNDERSTUDY_PG_BIN").is_none_or(|bin| !Path::new(&bin).join("postgres").exists());
     if missing {
         let why = "UNDERSTUDY_PG_BIN does not name a folder with PostgreSQL's programs";
         let line = format!("SKIPPED {test}: {why}\n");
@@ -163,7 +171,12 @@ async fn streaming(room: &Room) -> Servers {
     servers
 }
 
-async fn login(cloud: &Cloud, to: Place, role: &str, password: &str) -> Result<tokio_postgres::Client, String> {
+async fn login(
+    cloud: &Cloud,
+    to: Place,
+    role: &str,
+    password: &str,
+) -> Result<tokio_postgres::Client, String> {
     let address = cloud.db(Outside, to);
     let (client, connection) = tokio_postgres::Config::new()
         .host(address.ip().to_string())
@@ -173,7 +186,9 @@ async fn login(cloud: &Cloud, to: Place, role: &str, password: &str) -> Result<t
         .dbname(APPLICATION.database)
         .connect(tokio_postgres::NoTls)
         .await
-        .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned()))?;
+        .map_err(|error| {
+            error.as_db_error().map_or_else(|| error.to_string(), |db| db.message().to_owned())
+        })?;
     tokio::spawn(connection);
     Ok(client)
 }
@@ -184,11 +199,16 @@ async fn app(cloud: &Cloud, to: Place) -> tokio_postgres::Client {
 
 async fn write(cloud: &Cloud, to: Place, tx: &str) -> Result<u64, String> {
     let insert = "INSERT INTO documents (tx, body) VALUES ($1, 'x')";
-    app(cloud, to).await.execute(insert, &[&tx]).await.map_err(|e| e.as_db_error().unwrap().message().to_owned())
+    app(cloud, to)
+        .await
+        .execute(insert, &[&tx])
+        .await
+        .map_err(|e| e.as_db_error().unwrap().message().to_owned())
 }
 
 async fn has(cloud: &Cloud, at: Place, tx: &str) -> bool {
-    let count = app(cloud, at).await.query_one("SELECT count(*) FROM documents WHERE tx = $1", &[&tx]).await.unwrap();
+    let count =
+        app(cloud, at).await.query_one("SELECT count(*) FROM documents WHERE tx = $1", &[&tx]).await.unwrap();
     count.get::<_, i64>(0) == 1
 }
 
@@ -204,7 +224,8 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 async fn set_link(cloud: &Cloud, state: &str) {
     let body = format!(r#"{{"from": "standby", "to": "primary", "state": "{state}"}}"#);
     let request = hyper::Request::put(format!("http://{}/links", cloud.control()));
-    let response = support::http().request(request.body(http_body_util::Full::from(body)).unwrap()).await.unwrap();
+    let response =
+        support::http().request(request.body(http_body_util::Full::from(body)).unwrap()).await.unwrap();
     assert_eq!(response.status(), 200);
 }
 
@@ -217,7 +238,12 @@ async fn the_servers_let_in_whom_they_should_and_stream_over_the_link() {
     let cloud = &room.cloud;
     let servers = streaming(&room).await;
     assert!(login(cloud, Primary, PRODUCT, "").await.is_ok());
-    assert!(login(cloud, Primary, "rag_app", "wrong").await.unwrap_err().contains("password authentication failed"));
+    assert!(
+        login(cloud, Primary, "rag_app", "wrong")
+            .await
+            .unwrap_err()
+            .contains("password authentication failed")
+    );
     for closed in ["postgres", "replicator"] {
         assert!(login(cloud, Primary, closed, "replication secret").await.unwrap_err().contains("rejects"));
     }
@@ -261,7 +287,8 @@ async fn watch_promotion(west: &aws_sdk_rds::Client) -> Vec<String> {
             return seen;
         }
         if status != "available" {
-            let again = west.promote_read_replica().db_instance_identifier("financial-rag-replica").send().await;
+            let again =
+                west.promote_read_replica().db_instance_identifier("financial-rag-replica").send().await;
             assert!(again.unwrap_err().into_service_error().is_invalid_db_instance_state_fault());
         }
         sleep(STEP).await;
@@ -285,7 +312,7 @@ async fn a_promotion_takes_awss_steps_and_the_server_really_writes() {
     let accepted = promote().await.unwrap();
     assert_eq!(accepted.db_instance().unwrap().db_instance_status(), Some("available"));
     assert!(promote().await.unwrap_err().into_service_error().is_invalid_db_instance_state_fault());
-    let seen = timeout(Duration::from_secs(60), watch_promotion(&west)).await.unwrap();
+    let seen = timeout(Duration::from_mins(1), watch_promotion(&west)).await.unwrap();
     assert_eq!(seen, ["available", "modifying", "rebooting", "available"]);
     let least = cloud.scaled(PROMOTION);
     let took = started.elapsed();
@@ -311,7 +338,7 @@ async fn a_promotion_without_backups_makes_one_first() {
     let west = rds(cloud, Standby, "us-west-2");
     let started = Instant::now();
     west.promote_read_replica().db_instance_identifier("financial-rag-replica").send().await.unwrap();
-    let seen = timeout(Duration::from_secs(60), watch_promotion(&west)).await.unwrap();
+    let seen = timeout(Duration::from_mins(1), watch_promotion(&west)).await.unwrap();
     assert_eq!(seen, ["available", "modifying", "rebooting", "backing-up", "available"]);
     assert!(started.elapsed() >= cloud.scaled(PROMOTION + FIRST_BACKUP));
     assert_eq!(describe(&west, "financial-rag-replica").await.backup_retention_period(), Some(1));

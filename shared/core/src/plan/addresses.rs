@@ -63,7 +63,11 @@ fn record(text: &str) -> Result<String, Wrong> {
         None => Ok(text.to_owned()),
         Some(fault) => {
             let bare = text.trim_end_matches('.').to_ascii_lowercase();
-            let bare = if bare.contains('.') && host_fault(&bare, true).is_none() { &bare } else { "app.example.com" };
+            let bare = if bare.contains('.') && host_fault(&bare, true).is_none() {
+                &bare
+            } else {
+                "app.example.com"
+            };
             let help = format!("write the full lower-case name without the last dot, such as `{bare}`");
             wrong(codes::RECORD, format!("is not a record name: {} {fault}", quote(text)), help)
         }

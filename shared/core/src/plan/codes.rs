@@ -15,7 +15,7 @@ macro_rules! codes {
 codes! {
     // The text.
     SYNTAX = "PL-01", "the file is not YAML";
-    TOO_LARGE = "PL-02", "the file is larger or nested deeper than any plan";
+    TOO_LARGE = "PL-02", "the file or a line of it is longer, or nested deeper, than any plan needs";
     FORBIDDEN_YAML = "PL-03", "an anchor, alias, tag, merge key or second document: a plan must read as it stands";
     CHARACTER = "PL-04", "a character that cannot be seen, or a tab as indentation";
     SECRET = "PL-05", "something shaped like a secret; plans are committed and copied";

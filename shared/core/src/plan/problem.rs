@@ -110,20 +110,22 @@ const NEAR: usize = 6;
 fn render(problem: &Problem, file: &str, lines: &Lines<'_>) -> String {
     let primary = Mark { kind: AnnotationKind::Primary, span: problem.span, label: None };
     let title = Level::ERROR.primary_title(&problem.message).id(problem.code);
-    let group = match &problem.related {
-        None => title.element(snippet(lines, file, problem.line, problem.line, &[primary])),
-        Some(related) => {
-            let context = Mark { kind: AnnotationKind::Context, span: related.span, label: Some(&related.label) };
-            let (first, last) = (problem.line.min(related.line), problem.line.max(related.line));
-            if last.saturating_sub(first) <= NEAR {
-                title.element(snippet(lines, file, first, last, &[primary, context]))
-            } else {
-                title
-                    .element(snippet(lines, file, problem.line, problem.line, &[primary]))
-                    .element(snippet(lines, file, related.line, related.line, &[context]))
+    let group =
+        match &problem.related {
+            None => title.element(snippet(lines, file, problem.line, problem.line, &[primary])),
+            Some(related) => {
+                let context =
+                    Mark { kind: AnnotationKind::Context, span: related.span, label: Some(&related.label) };
+                let (first, last) = (problem.line.min(related.line), problem.line.max(related.line));
+                if last.saturating_sub(first) <= NEAR {
+                    title.element(snippet(lines, file, first, last, &[primary, context]))
+                } else {
+                    title
+                        .element(snippet(lines, file, problem.line, problem.line, &[primary]))
+                        .element(snippet(lines, file, related.line, related.line, &[context]))
+                }
             }
-        }
-    };
+        };
     Renderer::plain().render(&[group.element(Level::HELP.message(wrapped(&problem.help)))])
 }
 
@@ -134,7 +136,13 @@ struct Mark<'p> {
 }
 
 /// Lines `first..=last` with their marks. The renderer is given no other line, so that it stays linear in the file.
-fn snippet<'p>(lines: &Lines<'p>, file: &'p str, first: usize, last: usize, marks: &[Mark<'p>]) -> Snippet<'p, Annotation<'p>> {
+fn snippet<'p>(
+    lines: &Lines<'p>,
+    file: &'p str,
+    first: usize,
+    last: usize,
+    marks: &[Mark<'p>],
+) -> Snippet<'p, Annotation<'p>> {
     let (offset, source) = lines.between(first, last);
     let annotations = marks.iter().map(|mark| {
         let local = mark.span.start.saturating_sub(offset)..mark.span.end.saturating_sub(offset);

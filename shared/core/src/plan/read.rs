@@ -43,9 +43,14 @@ pub fn read(name: &str, text: &str) -> Result<Plan, Problems> {
         return Err(Problems::new(name, String::new(), vec![too_large(text.len())]));
     }
     let secrets = secrets::scan(text);
-    let mut reader = Reader { drafts: secrets.iter().map(|hit| hit.draft()).collect(), ..Reader::default() };
     let spans: Vec<Span> = secrets.iter().map(|hit| hit.span).collect();
     let masked = secrets::mask(text, &spans);
+    let long = tree::long_lines(&masked);
+    if !long.is_empty() {
+        return Err(Problems::new(name, masked, long));
+    }
+    let mut reader =
+        Reader { drafts: secrets.iter().map(secrets::Hit::draft).collect(), ..Reader::default() };
     let plan = masked_plan(&mut reader, &masked);
     match plan {
         Some(plan) if reader.drafts.is_empty() => Ok(plan),

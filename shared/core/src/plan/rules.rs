@@ -96,8 +96,7 @@ impl Relation {
             if self.times == 1 { format!("`{right}`") } else { format!("{} x `{right}`", self.times) };
         let message = format!("`{left}` is `{written}`, but must be {relation} {counted}, `{shown}`");
         let help = format!("write {instead}, or change `{right}`: {}", self.why);
-        drafts
-            .push(draft(self.code, left, at, message, help).beside(beside, format!("`{right}`")));
+        drafts.push(draft(self.code, left, at, message, help).beside(beside, format!("`{right}`")));
     }
 }
 
@@ -111,7 +110,9 @@ fn duration<'s>(seen: &'s Seen, path: &str) -> Option<((Millis, &'s str), Span)>
 fn times(written: &str, factor: u64) -> String {
     let digits = written.find(|c: char| !c.is_ascii_digit()).unwrap_or(written.len());
     let (number, unit) = written.split_at_checked(digits).unwrap_or((written, ""));
-    number.parse::<u64>().map_or_else(|_| written.to_owned(), |n| format!("{}{unit}", n.saturating_mul(factor)))
+    number
+        .parse::<u64>()
+        .map_or_else(|_| written.to_owned(), |n| format!("{}{unit}", n.saturating_mul(factor)))
 }
 
 /// Values that must differ from each other. `[]` stands for every index.

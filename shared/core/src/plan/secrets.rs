@@ -5,6 +5,7 @@
 
 use super::codes;
 use super::problem::{Draft, Span};
+use std::cell::Cell;
 
 /// Words that, at the end of a name, make its value a secret. Compared without `_`, `-` and case.
 const SECRET_NAMES: &[&str] = &[
@@ -95,34 +96,57 @@ const fn blot(c: char) -> char {
 
 fn access_keys(text: &str, hits: &mut Vec<Hit>) {
     for prefix in ["AKIA", "ASIA"] {
-        for (start, _) in text.match_indices(prefix) {
-            let tail = text.get(start..).unwrap_or_default();
-            let length = run(tail, |c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let found = Found::default();
+        for (start, _) in text.match_indices(prefix).filter(|(start, _)| found.is_past(*start)) {
+            let length = run(tail(text, start), |c| c.is_ascii_uppercase() || c.is_ascii_digit());
             let joined =
                 text.get(..start).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_alphanumeric()));
             if length >= 16 && !joined {
-                hits.push(hit(Span { start, end: start.saturating_add(length) }, "an AWS access key"));
+                hits.push(hit(found.span(start, length), "an AWS access key"));
             }
         }
     }
 }
 
+/// Where the last find ended. Looking no further back keeps each scan linear in the text.
+#[derive(Default)]
+struct Found(Cell<usize>);
+
+impl Found {
+    fn is_past(&self, at: usize) -> bool {
+        at >= self.0.get()
+    }
+
+    fn span(&self, start: usize, length: usize) -> Span {
+        let end = start.saturating_add(length);
+        self.0.set(end);
+        Span { start, end }
+    }
+}
+
+fn tail(text: &str, at: usize) -> &str {
+    text.get(at..).unwrap_or_default()
+}
+
 fn private_keys(text: &str, hits: &mut Vec<Hit>) {
-    for (start, mark) in text.match_indices("-----BEGIN") {
-        let tail = text.get(start..).unwrap_or_default();
-        let length = match tail.find("-----END") {
-            Some(end) => end.saturating_add(line(tail.get(end..).unwrap_or_default())),
-            None => open_key(tail).max(mark.len()),
+    let found = Found::default();
+    let last_end = text.rfind("-----END").unwrap_or(0);
+    for (start, mark) in text.match_indices("-----BEGIN").filter(|(start, _)| found.is_past(*start)) {
+        let key = tail(text, start);
+        let closed = if start < last_end { key.find("-----END") } else { None };
+        let length = match closed {
+            Some(end) => end.saturating_add(line(tail(key, end))),
+            None => open_key(key).max(mark.len()),
         };
-        hits.push(hit(Span { start, end: start.saturating_add(length) }, "a private key or certificate"));
+        hits.push(hit(found.span(start, length), "a private key or certificate"));
     }
 }
 
 /// A key without its end: the first line, and the lines after it that are nothing but base64.
-fn open_key(tail: &str) -> usize {
+fn open_key(key: &str) -> usize {
     let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    let body = tail.split_inclusive('\n').skip(1).take_while(|line| line.trim().chars().all(base64));
-    line(tail).saturating_add(body.map(str::len).sum::<usize>()).min(tail.len())
+    let body = key.split_inclusive('\n').skip(1).take_while(|line| line.trim().chars().all(base64));
+    line(key).saturating_add(1).saturating_add(body.map(str::len).sum::<usize>()).min(key.len())
 }
 
 /// `://user:word@host`: everything between `://` and the last `@` of the authority.
@@ -140,21 +164,28 @@ fn user_infos(text: &str, hits: &mut Vec<Hit>) {
 
 /// `password=...` and its like, as in connection strings, command lines and query strings.
 fn assignments(text: &str, hits: &mut Vec<Hit>) {
-    for (at, _) in text.match_indices('=') {
-        let before = text.get(..at).unwrap_or_default().trim_end_matches(' ');
-        let name_at = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
-        let name = name_at.map_or(before, |i| before.get(i..).unwrap_or_default());
-        let after = text.get(at.saturating_add(1)..).unwrap_or_default();
-        let quoted = after.len().saturating_sub(after.trim_start_matches(['"', '\'']).len());
-        let start = at.saturating_add(1).saturating_add(quoted);
-        let length =
-            run(text.get(start..).unwrap_or_default(), |c| !c.is_whitespace() && !"\"'&,;{}[]".contains(c));
-        let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        let short = name.eq_ignore_ascii_case("secret") || name.eq_ignore_ascii_case("sig");
-        if length > 0 && (short || is_secret_name(name)) {
-            hits.push(hit(Span { start, end: start.saturating_add(length) }, "a password, key or token"));
+    let found = Found::default();
+    for (at, _) in text.match_indices('=').filter(|(at, _)| found.is_past(*at)) {
+        if !names_a_secret(text.get(..at).unwrap_or_default()) {
+            continue;
+        }
+        let after = tail(text, at.saturating_add(1));
+        let value = after.trim_start_matches(['"', '\'']);
+        let start = text.len().saturating_sub(value.len());
+        let length = run(value, |c| !c.is_whitespace() && !"\"'&,;{}[]".contains(c));
+        if length > 0 {
+            hits.push(hit(found.span(start, length), "a password, key or token"));
         }
     }
+}
+
+/// Whether the last word of `before` is the name of a secret.
+fn names_a_secret(before: &str) -> bool {
+    let before = before.trim_end_matches(' ');
+    let begin = before.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-');
+    let name =
+        begin.map_or(before, |at| tail(before, at)).trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    name.eq_ignore_ascii_case("secret") || name.eq_ignore_ascii_case("sig") || is_secret_name(name)
 }
 
 /// Bytes of the longest prefix whose characters all satisfy `keep`.

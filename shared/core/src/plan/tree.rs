@@ -11,6 +11,9 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 /// The deepest plan has seven levels; what lies beyond this is no plan.
 const DEPTH_MAX: usize = 16;
 
+/// In bytes. With it, finding and showing a problem costs the same wherever it stands.
+const LINE_MAX: usize = 2000;
+
 #[derive(Debug)]
 pub(super) struct Node {
     pub span: Span,
@@ -34,6 +37,26 @@ pub(super) enum Kind {
 pub(super) struct Key {
     pub span: Span,
     pub text: String,
+}
+
+/// Lines that nobody can read, and that no message could show.
+pub(super) fn long_lines(text: &str) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let mut at: usize = 0;
+    for line in text.split_inclusive('\n') {
+        if line.len() > LINE_MAX {
+            let message =
+                format!("a line of {} bytes, more than the {LINE_MAX} that a line may have", line.len());
+            let fault = Fault {
+                code: codes::TOO_LARGE,
+                message,
+                help: "break the line: one entry of a list on each",
+            };
+            drafts.push(fault.at(Span { start: at, end: at.saturating_add(1) }));
+        }
+        at = at.saturating_add(line.len());
+    }
+    drafts
 }
 
 /// Characters that must not stand in a plan, at most one problem a line.

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A custom runtime in one file: check.py puts a shebang before it and calls it `bootstrap`.
 
-What it does is in the event: `call` an AWS operation, `raise` an error of that type, `sleep`, or
-just be seen in the log.
+What it does is in the event: `call` an AWS operation, put a metric in `cbor`, `raise` an error of
+that type, `sleep`, or just be seen in the log.
 """
 
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -30,6 +31,27 @@ def call(service: str, operation: str, arguments: dict[str, Any]) -> dict[str, A
     return {"refused": None}
 
 
+def put_metric_in_cbor(namespace: str) -> dict[str, Any]:
+    """PutMetricData as the Rust SDK sends it; boto3 prefers JSON."""
+    import boto3
+    import cbor2
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    request = AWSRequest(
+        "POST",
+        f"{os.environ['AWS_ENDPOINT_URL']}/service/GraniteServiceVersion20100801/operation/PutMetricData",
+        data=cbor2.dumps({"Namespace": namespace, "MetricData": [{"MetricName": "Other", "Value": 1.0}]}),
+        headers={"smithy-protocol": "rpc-v2-cbor", "content-type": "application/cbor"},
+    )
+    SigV4Auth(boto3.Session().get_credentials(), "monitoring", os.environ["AWS_REGION"]).add_auth(request)
+    signed = urllib.request.Request(request.url, request.data, dict(request.headers), method="POST")
+    try:
+        return {"status": urllib.request.urlopen(signed).status}
+    except urllib.error.HTTPError as error:
+        return {"status": error.code}
+
+
 def handle(event: Any) -> Any:
     """Does what the event says."""
     print("event " + json.dumps(event), flush=True)
@@ -39,6 +61,8 @@ def handle(event: Any) -> Any:
         raise Named(event["raise"])
     if isinstance(event, dict) and "call" in event:
         return call(*event["call"])
+    if isinstance(event, dict) and "cbor" in event:
+        return put_metric_in_cbor(event["cbor"])
     return {"environment": dict(os.environ)}
 
 

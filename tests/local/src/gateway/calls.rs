@@ -89,7 +89,18 @@ impl<'a> Call<'a> {
         gate: Option<Gate>,
     ) -> Self {
         let (time, started) = (Timestamp::now(), Instant::now());
-        Self { calls, time, started, from, to, scope, operation: String::new(), gate, status: None, cut: false }
+        Self {
+            calls,
+            time,
+            started,
+            from,
+            to,
+            scope,
+            operation: String::new(),
+            gate,
+            status: None,
+            cut: false,
+        }
     }
 
     pub(super) fn operation(&mut self, operation: String) {

@@ -17,14 +17,11 @@ impl Scope {
     /// From the `Authorization` header, or from the query of a presigned URL.
     pub fn of(head: &Parts) -> Option<Self> {
         let header = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match header {
-            Some(header) => Self::parse(header.split_once("Credential=")?.1.split([',', ' ']).next()?),
-            None => {
-                let query = head.uri.query()?.as_bytes();
-                let mut pairs = form_urlencoded::parse(query);
-                Self::parse(&pairs.find(|(name, _)| name == "X-Amz-Credential")?.1)
-            }
+        if let Some(header) = header {
+            return Self::parse(header.split_once("Credential=")?.1.split([',', ' ']).next()?);
         }
+        let mut pairs = form_urlencoded::parse(head.uri.query()?.as_bytes());
+        Self::parse(&pairs.find(|(name, _)| name == "X-Amz-Credential")?.1)
     }
 
     /// `AK/date/region/service/aws4_request`
@@ -83,9 +80,13 @@ mod tests {
              Signature=00",
         ));
         let scope = Scope::of(&signed).unwrap();
-        assert_eq!((&*scope.access_key_id, &*scope.region, &*scope.service), ("AKIA1", "us-east-2", "monitoring"));
-        let presigned =
-            head(Request::builder().uri("/b/k?X-Amz-Credential=AKIA2%2F20261104%2Fus-west-2%2Fs3%2Faws4_request"));
+        assert_eq!(
+            (&*scope.access_key_id, &*scope.region, &*scope.service),
+            ("AKIA1", "us-east-2", "monitoring")
+        );
+        let presigned = head(
+            Request::builder().uri("/b/k?X-Amz-Credential=AKIA2%2F20261104%2Fus-west-2%2Fs3%2Faws4_request"),
+        );
         assert_eq!(Scope::of(&presigned).unwrap().region, "us-west-2");
         assert_eq!(Scope::of(&head(Request::builder().header("authorization", "Bearer x"))), None);
         assert_eq!(Scope::of(&head(Request::builder())), None);
@@ -96,7 +97,11 @@ mod tests {
         let form = "application/x-www-form-urlencoded";
         let cases = [
             (Request::builder().header("x-amz-target", "DynamoDB_20120810.PutItem"), "", "PutItem"),
-            (Request::builder().method("POST").uri("/service/Granite/operation/PutMetricData"), "", "PutMetricData"),
+            (
+                Request::builder().method("POST").uri("/service/Granite/operation/PutMetricData"),
+                "",
+                "PutMetricData",
+            ),
             (Request::builder().header("content-type", form), "Version=1&Action=Publish", "Publish"),
             (Request::builder().uri("/?Action=GetCallerIdentity"), "", "GetCallerIdentity"),
             (Request::builder().method("PUT").uri("/bucket/key?x=y"), "Action=No", "PUT /bucket/key"),

@@ -38,7 +38,9 @@ pub(super) fn arn(region: &str, id: &str) -> String {
 pub(super) fn result(action: &str, content: &str) -> String {
     let metadata = raw("ResponseMetadata", &text("RequestId", REQUEST_ID));
     let result = raw(&format!("{action}Result"), content);
-    format!("<?xml version=\"1.0\"?><{action}Response xmlns=\"{NAMESPACE}\">{result}{metadata}</{action}Response>")
+    format!(
+        "<?xml version=\"1.0\"?><{action}Response xmlns=\"{NAMESPACE}\">{result}{metadata}</{action}Response>"
+    )
 }
 
 pub(super) fn refusal(code: &str, message: &str) -> String {

@@ -106,13 +106,14 @@ pub async fn upstream(cloud: &Cloud) -> Arc<Notify> {
                         told.notified().await;
                     }
                     let host = head.headers.get("host").unwrap().to_str().unwrap().to_owned();
-                    let heard = format!("{} {} host={host} body={length}", head.method, head.uri);
-                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(heard))))
+                    let echo = format!("{} {} host={host} body={length}", head.method, head.uri);
+                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(echo))))
                 }
             });
             tokio::spawn(async move {
-                let _ =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });

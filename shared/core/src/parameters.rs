@@ -1,0 +1,62 @@
+//! What the template must be told of a plan: its parameters, role by role.
+//!
+//! The one place where the names of the template's parameters stand outside it; a test holds both together.
+
+use crate::plan::{Plan, Scheme};
+use crate::ports::Role;
+use std::collections::BTreeMap;
+
+/// The template's parameters for `role`, from the plan alone. What depends on the account (subnets, modes of
+/// retention) is the deployer's to add.
+pub fn parameters(plan: &Plan, role: Role) -> BTreeMap<&'static str, String> {
+    let mut all = BTreeMap::from([
+        ("Role", role_name(role).to_owned()),
+        ("Plan", plan.name.clone()),
+        ("StandbyRegion", plan.regions.standby.0.clone()),
+        ("WitnessRegion", plan.regions.witness.as_ref().map(|region| region.0.clone()).unwrap_or_default()),
+    ]);
+    if role == Role::Standby {
+        all.extend(standby(plan));
+    }
+    all
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Standby => "standby",
+        Role::Primary => "primary",
+        Role::Witness => "witness",
+    }
+}
+
+/// Records and application login of the first route and store: the template manages one of each.
+fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
+    let mut all = BTreeMap::new();
+    if let Some(store) = plan.stores.first() {
+        all.insert("ApplicationSecret", store.application.secret.clone());
+    }
+    if let Some(route) = plan.routes.first() {
+        let scheme = match route.scheme {
+            Scheme::Http => "HTTP",
+            Scheme::Https => "HTTPS",
+        };
+        all.extend([
+            ("ZoneId", route.zone_id.clone()),
+            ("RecordName", route.record.clone()),
+            ("RecordTtl", route.ttl.secs_ceil().to_string()),
+            ("VerdictName", route.verdict_record.clone()),
+            ("PrimaryName", host(&route.primary)),
+            ("StandbyName", host(&route.standby)),
+            ("HealthPort", route.port.to_string()),
+            ("HealthPath", route.health_path.clone()),
+            ("HealthType", scheme.to_owned()),
+        ]);
+    }
+    all
+}
+
+/// The host of an address that the plan reader has checked: no scheme, no port, no path.
+fn host(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', ':']).next().unwrap_or(rest).to_owned()
+}

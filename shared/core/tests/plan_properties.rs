@@ -1,0 +1,431 @@
+//! What holds of every text and of every plan.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use understudy_core::plan::{
+    Application, Arming, Detection, Hook, HookPoint, Instance, Lag, Lease, Mode, Objectives, OnLeaseLoss,
+    Plan, Policy, Region, Regions, Retention, Route, Scheme, Shadow, Store, StoreKind, Strategy as Move,
+    read,
+};
+use understudy_core::time::Millis;
+
+const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
+
+#[test]
+fn the_example_reads() {
+    let plan = read("financial-rag.yaml", EXAMPLE).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(plan.name, "financial-rag");
+    assert_eq!(plan.tick, Millis::from_secs(60));
+    let route = plan.routes.first().expect("one route");
+    assert_eq!((route.scheme, route.port), (Scheme::Https, 443));
+    assert_eq!(plan.digest().len(), 64);
+}
+
+#[test]
+fn the_digest_counts_values_and_not_layout() {
+    let digest = |text: &str| read("plan.yaml", text).expect("a plan").digest();
+    assert_eq!(
+        digest(EXAMPLE),
+        digest(&format!("# a comment\n{}", EXAMPLE.replace("tick: 60s", "tick:    1m  # same")))
+    );
+    assert_ne!(
+        digest(EXAMPLE),
+        digest(&EXAMPLE.replace("port: 5432}\n    standby", "port: 5433}\n    standby"))
+    );
+}
+
+/// Every scalar of the example: the line it stands on, and where in that line.
+fn scalars() -> Vec<(usize, std::ops::Range<usize>)> {
+    let mut scalars = Vec::new();
+    for (index, line) in EXAMPLE.lines().enumerate() {
+        let code = line.split(" #").next().unwrap_or_default().trim_end();
+        if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        let Some(open) = code.find(['{', '[']) else {
+            let item = code.find("- https").map(|at| at + 2);
+            let start = item.or_else(|| code.find(": ").map(|at| at + 2));
+            scalars.extend(start.map(|start| (index + 1, start..code.len())));
+            continue;
+        };
+        let mut at = open + 1;
+        for part in code[open + 1..code.len() - 1].split(',') {
+            let skip =
+                part.find(": ").map_or_else(|| part.len() - part.trim_start().len(), |colon| colon + 2);
+            scalars.push((index + 1, at + skip..at + part.len()));
+            at += part.len() + 1;
+        }
+    }
+    scalars
+}
+
+fn corrupted(line: usize, at: &std::ops::Range<usize>, with: &str) -> String {
+    let lines = EXAMPLE.lines().enumerate().map(|(index, text)| match index + 1 {
+        n if n == line => format!("{}{with}{}\n", &text[..at.start], &text[at.end..]),
+        _ => format!("{text}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_corrupted_scalar_is_told_on_its_own_line() {
+    let scalars = scalars();
+    assert!(scalars.len() >= 60, "the example has many scalars, found {}", scalars.len());
+    for (line, at) in scalars {
+        for with in ["[]", "{}", "''", "null", "\"\\0\"", "*alias", "AKIAIOSFODNN7EXAMPLE"] {
+            let text = corrupted(line, &at, with);
+            let problems = read("plan.yaml", &text).expect_err("corrupted");
+            assert!(
+                problems.problems.iter().any(|problem| problem.line == line),
+                "line {line}, {with}:\n{problems}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered(text in any::<String>()) {
+        let _ = read("plan.yaml", &text).map_err(|problems| problems.to_string());
+    }
+
+    #[test]
+    fn any_yaml_like_text_is_answered(parts in vec(yaml_like(), 0..24)) {
+        let _ = read("plan.yaml", &parts.concat()).map_err(|problems| problems.to_string());
+    }
+
+    #[test]
+    fn any_edit_of_the_example_is_answered(
+        start in 0..EXAMPLE.len(), length in 0_usize..200, with in vec(yaml_like(), 0..4)
+    ) {
+        let boundary = |at: usize| (0..=at.min(EXAMPLE.len())).rev().find(|at| EXAMPLE.is_char_boundary(*at)).unwrap_or(0);
+        let (start, end) = (boundary(start), boundary(start + length));
+        let text = format!("{}{}{}", &EXAMPLE[..start], with.concat(), &EXAMPLE[end.max(start)..]);
+        if let Err(problems) = read("plan.yaml", &text) {
+            let rendered = problems.to_string();
+            for problem in &problems.problems {
+                prop_assert!(text.is_char_boundary(problem.span.start) && text.is_char_boundary(problem.span.end));
+                let before = &text[..problem.span.start];
+                prop_assert_eq!(problem.line, before.matches('\n').count() + 1);
+                prop_assert_eq!(problem.column, before.rsplit('\n').next().unwrap_or("").chars().count() + 1);
+                prop_assert!(rendered.contains(problem.code));
+            }
+        }
+    }
+
+    #[test]
+    fn a_written_plan_reads_back(plan in plan()) {
+        let text = plan.to_yaml();
+        match read("plan.yaml", &text) {
+            Ok(back) => {
+                prop_assert_eq!(back.digest(), plan.digest());
+                prop_assert_eq!(back, plan);
+            }
+            Err(problems) => prop_assert!(false, "{text}\n{problems}"),
+        }
+    }
+
+    #[test]
+    fn a_scaled_plan_is_a_plan(plan in plan(), factor in prop_oneof![0.0..4.0, 1.0..1000.0, Just(f64::NAN), Just(f64::INFINITY)]) {
+        let scaled = plan.scaled(factor);
+        match read("plan.yaml", &scaled.to_yaml()) {
+            Ok(back) => prop_assert_eq!(&back, &scaled),
+            Err(problems) => prop_assert!(false, "{}\n{problems}", scaled.to_yaml()),
+        }
+        prop_assert!(scaled.tick <= plan.tick && scaled.detection.probe_timeout <= plan.detection.probe_timeout);
+        prop_assert_eq!(scaled.objectives, plan.objectives);
+    }
+}
+
+#[test]
+fn the_example_in_fast_motion() {
+    let plan = read("plan.yaml", EXAMPLE).expect("the example").scaled(20.0);
+    assert_eq!(plan.tick, Millis::from_secs(3));
+    assert_eq!(plan.detection.window, Millis::from_secs(6));
+    assert_eq!(plan.detection.probe_timeout, Millis(500));
+    assert_eq!(plan.lease.ttl, Millis::from_secs(9));
+    assert_eq!(plan.lease.commit_margin, Millis(500));
+    assert_eq!(plan.lease.drift, Millis(50));
+    assert_eq!(plan.policy.approval_timeout, Millis::from_secs(15));
+    let route = plan.routes.first().expect("one route");
+    assert_eq!(
+        (route.ttl, route.hold, route.confirm_timeout),
+        (Millis::from_secs(3), Millis::from_secs(3), Millis::from_secs(30))
+    );
+    assert_eq!(plan.objectives.rto, Millis::from_secs(900));
+    // A factor beyond what a tick can bear is lowered.
+    assert_eq!(read("plan.yaml", EXAMPLE).expect("the example").scaled(1e9).tick, Millis::from_secs(1));
+}
+
+fn yaml_like() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            ": ",
+            "- ",
+            "\n",
+            "\n  ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "\"",
+            "'",
+            "#",
+            "|",
+            ">",
+            "&a ",
+            "*a",
+            "!t ",
+            "<<: ",
+            "? ",
+            "---\n",
+            "...\n",
+            "%YAML 1.2\n",
+            "\t",
+            "\r\n",
+            "\r",
+            "\u{feff}",
+            "\u{200b}",
+            "é",
+            "\u{1f512}",
+            "password=x",
+            "-----BEGIN X",
+            "https://a:b@c",
+            "AKIAIOSFODNN7EXAMPLE",
+            "\\",
+            "null",
+            "60",
+            "90s",
+            "stores:\n  - ",
+            "regions: ",
+            "tick: ",
+            "lease: {on_loss: fence}\n",
+            "detection:\n  window: 1s\n",
+            "tick: 60s\n",
+        ])
+        .prop_map(str::to_owned),
+        "[a-z_]{1,8}: ?",
+        any::<char>().prop_map(String::from),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{1,30}"
+}
+
+fn identifier() -> impl Strategy<Value = String> {
+    "[a-z_][a-z0-9_]{0,20}"
+}
+
+/// Words, and the texts that YAML would take for something else.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-zA-Z][ -~]{0,60}",
+        "[ -~à-ž]{0,30}[a-z0-9'\"#:{\\[|>&*!%@`-]",
+        prop::sample::select(vec![
+            "true", "null", "~", "12", "1e3", "- x", "a: b", "#x", "it's", "\"", "yes", "0x1", ".5"
+        ])
+        .prop_map(str::to_owned),
+    ]
+    .prop_filter("a plan's text is not blank and holds no secret", |text| {
+        !text.trim().is_empty() && !text.contains('=') && !text.contains("://") && !text.contains("-----")
+    })
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9]{1,10}(-[a-z0-9]{1,5})?(\\.[a-z]{2,8}){1,3}",
+        "127\\.0\\.0\\.[1-9]",
+        Just("::1".to_owned())
+    ]
+}
+
+fn span(most: u64) -> impl Strategy<Value = Millis> {
+    prop_oneof![1..=most, (1..=most.div_ceil(1000)).prop_map(|seconds| seconds * 1000)].prop_map(Millis)
+}
+
+fn long() -> impl Strategy<Value = Millis> {
+    span(34_560_000_000)
+}
+
+/// `more` above `base`.
+fn above(base: Millis, more: Millis) -> Millis {
+    Millis((base.0 + more.0).min(34_560_000_000))
+}
+
+fn detection(tick: Millis) -> impl Strategy<Value = Detection> {
+    let controls = vec("https?://[a-z]{1,9}\\.[a-z]{2,4}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5})?", 1..3);
+    (span(9_000_000), 1..=2_u32, span(900_000), 0.0..1.0, long(), controls).prop_map(
+        move |(window, quorum, age, part, cooldown, mut controls)| {
+            controls.sort();
+            controls.dedup();
+            Detection {
+                window: above(tick.times(2), window),
+                quorum,
+                vote_max_age: above(tick, age),
+                probe_timeout: Millis(((tick.0 as f64 * part) as u64).clamp(1, tick.0 - 1)),
+                cooldown,
+                controls,
+            }
+        },
+    )
+}
+
+fn arming() -> impl Strategy<Value = Arming> {
+    let shadow = prop_oneof![
+        (30..9999_u32).prop_map(Shadow::Days),
+        text().prop_map(|text| Shadow::Waived(format!("{text} because of that")))
+    ];
+    (text(), "20[0-9]{2}-0[1-9]-[12][0-8]", shadow).prop_map(|(by, signed_on, shadow)| Arming {
+        by,
+        signed_on,
+        shadow,
+    })
+}
+
+fn lease(tick: Millis) -> impl Strategy<Value = Lease> {
+    (span(900_000), 0.0..1.0, long(), any::<bool>(), arming(), any::<bool>()).prop_map(
+        move |(ttl, part, drift, fence, arming, armed)| {
+            let ttl = above(tick.times(2), ttl);
+            Lease {
+                ttl,
+                commit_margin: Millis(((ttl.0 as f64 * part) as u64).clamp(1, ttl.0 - 1)),
+                drift,
+                on_loss: if fence { OnLeaseLoss::Fence } else { OnLeaseLoss::Stay },
+                arming: (fence || armed).then_some(arming),
+            }
+        },
+    )
+}
+
+fn store() -> impl Strategy<Value = Store> {
+    let instance = |id: &'static str| {
+        (host(), 1..=u16::MAX).prop_map(move |(host, port)| Instance { id: id.to_owned(), host, port })
+    };
+    let lag = (span(1_000_000), span(1_000_000), span(1_000_000)).prop_map(|(typical, warn, block)| {
+        let warn = above(typical, warn);
+        Lag { typical, warn, block: above(warn, block) }
+    });
+    let table = (identifier(), identifier()).prop_map(|(schema, table)| format!("{schema}.{table}"));
+    let parts = (
+        identifier(),
+        instance("main"),
+        instance("main-replica"),
+        identifier(),
+        "[A-Za-z0-9/_+.@-]{1,40}",
+        table,
+        lag,
+        0.0..=1.0,
+        long(),
+    );
+    (name(), any::<bool>(), parts)
+        .prop_map(
+            |(
+                name,
+                required,
+                (role, primary, standby, database, secret, table, lag, min_consistency, promote_timeout),
+            )| Store {
+                name,
+                kind: StoreKind::RdsPostgres,
+                required,
+                database,
+                primary,
+                standby,
+                operator_role: format!("{role}_op"),
+                writer_roles: vec![format!("{role}_w"), role.clone()],
+                application: Application { role, secret },
+                tables: vec![table],
+                lag,
+                min_consistency,
+                promote_timeout,
+            },
+        )
+        .prop_filter("the two sides are two addresses", |store| {
+            (&store.primary.host, store.primary.port) != (&store.standby.host, store.standby.port)
+        })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let address = (any::<bool>(), option::of(1..=u16::MAX), "[a-z]{3,9}\\.[a-z]{2,5}");
+    let spans = (1_u64..100_000, span(900_000), span(900_000));
+    (name(), address, "Z[A-Z0-9]{1,31}", "/[a-zA-Z0-9/_.%~-]{0,20}", spans)
+        .prop_map(|(name, (tls, port, domain), zone_id, path, spans)| {
+            let (ttl, hold, confirm) = spans;
+            let (scheme, word, standard) =
+                if tls { (Scheme::Https, "https", 443) } else { (Scheme::Http, "http", 80) };
+            let tail = port.map_or(String::new(), |port| format!(":{port}"));
+            Route {
+                record: format!("{name}.{domain}"),
+                zone_id,
+                ttl: Millis::from_secs(ttl),
+                strategy: Move::SwitchMetric,
+                primary: format!("{word}://p.{domain}{tail}"),
+                standby: format!("{word}://s.{domain}{tail}"),
+                verdict_record: format!("_verdict.{domain}"),
+                scheme,
+                port: port.unwrap_or(standard),
+                health_path: path.clone(),
+                transaction_path: path,
+                hold,
+                confirm_timeout: above(hold, confirm),
+                name,
+            }
+        })
+        .prop_filter("labels end in no hyphen", |route| !route.name.ends_with('-'))
+}
+
+fn hook() -> impl Strategy<Value = Hook> {
+    let point = prop::sample::select(vec![HookPoint::Capacity, HookPoint::Recycle, HookPoint::Consumers]);
+    let address = "https?://[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z0-9?]{0,9}";
+    (name(), point, address, option::of(address), long()).prop_map(|(name, at, http, undo, timeout)| Hook {
+        undo: undo.or_else(|| (at == HookPoint::Capacity).then(|| http.clone())),
+        name,
+        at,
+        http,
+        timeout,
+    })
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let tick = prop_oneof![2_u64..3000, 1000_u64..1_000_000].prop_map(Millis);
+    let head = (name(), text(), text(), long(), long(), any::<bool>(), long(), 1..=100_u32);
+    let lists = (vec(store(), 1..3), vec(route(), 1..3), vec(hook(), 0..3));
+    let parts = tick.prop_flat_map(|tick| (Just(tick), detection(tick), lease(tick)));
+    (head, parts, lists).prop_map(|(head, (tick, detection, lease), (mut stores, mut routes, mut hooks))| {
+        let (name, title, owner, rto, rpo, automatic, approval_timeout, evidence_years) = head;
+        stores.iter_mut().enumerate().for_each(|(index, store)| store.name = format!("store-{index}"));
+        routes.iter_mut().enumerate().for_each(|(index, route)| {
+            route.name = format!("route-{index}");
+            route.record = format!(
+                "r{index}.{}",
+                route.record.split_once('.').map_or("example.com", |(_, domain)| domain)
+            );
+        });
+        hooks.iter_mut().enumerate().for_each(|(index, hook)| hook.name = format!("hook-{index}"));
+        let region = |name: &str| Region(name.to_owned());
+        Plan {
+            name,
+            title,
+            owner,
+            regions: Regions {
+                primary: region("us-east-1"),
+                standby: region("eu-west-1"),
+                witness: Some(region("us-gov-west-1")),
+            },
+            objectives: Objectives { rto, rpo },
+            tick,
+            detection,
+            lease,
+            policy: Policy {
+                failover: if automatic { Mode::Automatic } else { Mode::Approval },
+                approval_timeout,
+            },
+            stores,
+            routes,
+            hooks,
+            retention: Retention { evidence_years },
+        }
+    })
+}

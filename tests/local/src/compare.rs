@@ -1,0 +1,131 @@
+//! The product's figures beside the client's: two accounts of one outage, kept by two programs.
+//!
+//! Pure. A figure that either side did not measure fails its line; it is never taken as agreement.
+
+use crate::ledger::{Account, RATE};
+use jiff::Timestamp;
+use understudy_core::plan::Plan;
+use understudy_core::report::Report;
+use understudy_core::run::End;
+use understudy_core::time::{Millis, after, before, elapsed};
+
+/// One thing that must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub holds: bool,
+    pub what: String,
+    pub told: String,
+}
+
+fn line(holds: bool, what: &str, told: String) -> Line {
+    Line { holds, what: what.to_owned(), told }
+}
+
+/// The client looks once in this time.
+const CLIENT_PERIOD: Millis = Millis(1000 / RATE as u64);
+
+/// Everything that a recovery must show.
+pub fn compare(plan: &Plan, report: &Report, account: &Account, unexplained: &[String]) -> Vec<Line> {
+    vec![
+        recovered(report),
+        began(report, account),
+        ended(plan, report, account),
+        lasted(report, account),
+        lost(report, account),
+        one_writer(account),
+        line(
+            unexplained.is_empty(),
+            "no function logged an error that the run does not explain",
+            if unexplained.is_empty() { "none".to_owned() } else { unexplained.join("\n      ") },
+        ),
+    ]
+}
+
+fn recovered(report: &Report) -> Line {
+    line(
+        report.end == End::Recovered,
+        "the execution ended `Recovered`",
+        format!("{}: {}", report.end, report.cause),
+    )
+}
+
+fn began(report: &Report, account: &Account) -> Line {
+    let what = "the client's first failure lies between the last good and the first failed probe";
+    let (Some(good), Some(outage)) = (report.clock.last_good, &account.outage) else {
+        return line(false, what, "not measured by both".to_owned());
+    };
+    let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.first_bad, CLIENT_PERIOD));
+    let holds = earliest <= outage.first_failure && outage.first_failure <= latest;
+    line(holds, what, format!("{} in {}", clock(outage.first_failure), range(earliest, latest)))
+}
+
+fn ended(plan: &Plan, report: &Report, account: &Account) -> Line {
+    let what = "the client's lasting success is within one probe period and TTL of the product's";
+    let (Some(served), Some(outage)) = (report.clock.served, &account.outage) else {
+        return line(false, what, "not measured by both".to_owned());
+    };
+    let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or_default();
+    let apart = plan.tick.saturating_add(ttl);
+    let (earliest, latest) = (before(served, apart), after(served, apart));
+    let holds = earliest <= outage.first_lasting_success && outage.first_lasting_success <= latest;
+    line(holds, what, format!("{} in {}", clock(outage.first_lasting_success), range(earliest, latest)))
+}
+
+fn lasted(report: &Report, account: &Account) -> Line {
+    let what = "the client's outage lies inside the product's RTO range";
+    let (Some(least), Some(most), Some(outage)) =
+        (report.rto.at_least.ms, report.rto.at_most.ms, &account.outage)
+    else {
+        return line(false, what, "not measured by both".to_owned());
+    };
+    let seen = elapsed(outage.first_failure, outage.first_lasting_success);
+    let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD)
+        && seen <= Millis(most).saturating_add(CLIENT_PERIOD);
+    line(holds, what, format!("{} in {} … {}", seconds(seen.0), seconds(least), seconds(most)))
+}
+
+fn lost(report: &Report, account: &Account) -> Line {
+    let what = "every acknowledged write that is missing lies within the RPO bound";
+    let (Some(received), Some(possible)) =
+        (report.rpo.last_received_commit_at, report.rpo.last_commit_possible_at)
+    else {
+        return line(false, what, "the product gave no bound".to_owned());
+    };
+    let bound = report.rpo.bound.ms.map_or_else(|| "unknown".to_owned(), seconds);
+    match (account.missing.first_done_at, account.missing.last_done_at) {
+        (None, None) if account.missing.count == 0 => line(true, what, format!("0 missing, bound {bound}")),
+        (Some(first), Some(last)) => line(
+            received <= first && last <= possible,
+            what,
+            format!(
+                "{} missing, {}, bound {}",
+                account.missing.count,
+                range(first, last),
+                range(received, possible)
+            ),
+        ),
+        _ => line(false, what, "the client does not say when they were acknowledged".to_owned()),
+    }
+}
+
+fn one_writer(account: &Account) -> Line {
+    let what = "no write was acknowledged by the old Region after the new one's first";
+    match &account.regions {
+        Some(regions) if regions.new.is_some() => {
+            line(regions.overlap == 0, what, format!("{} overlap", regions.overlap))
+        }
+        _ => line(false, what, "the client saw no second Region".to_owned()),
+    }
+}
+
+pub fn seconds(ms: u64) -> String {
+    format!("{}.{:01} s", ms / 1000, ms % 1000 / 100)
+}
+
+pub fn clock(at: Timestamp) -> String {
+    jiff::fmt::strtime::format("%H:%M:%S%.3f", at).unwrap_or_else(|_| at.to_string())
+}
+
+fn range(from: Timestamp, to: Timestamp) -> String {
+    format!("{} … {}", clock(from), clock(to))
+}

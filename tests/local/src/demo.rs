@@ -1,0 +1,185 @@
+//! The demo: break the primary, watch the product recover, and hold its figures against the client's.
+
+use crate::aws::{Aws, AwsError};
+use crate::breaks::{self, Break, BreakError};
+use crate::compare::{self, clock, seconds};
+use crate::config::Place;
+use crate::ledger::{Account, Clients, LedgerError};
+use crate::logs;
+use crate::progress::paint;
+use crate::up::{Options, Up};
+use jiff::Timestamp;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use understudy_aws::dynamodb::Table;
+use understudy_aws::scaffold::WallClock;
+use understudy_core::fault::Fault;
+use understudy_core::incident::Incident;
+use understudy_core::journal::{Entry, Journal, Record};
+use understudy_core::report::{Figure, Report, line};
+use understudy_core::state::{keys, load};
+use understudy_core::steps::close::report_key;
+
+/// The client is watched well before anything breaks.
+const WARM_UP: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Ticks within which an execution must have ended.
+const END_TICKS: u32 = 120;
+/// After the end the client must go on succeeding for this long.
+const AFTERWARDS: Duration = Duration::from_secs(3);
+
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Break(#[from] BreakError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error("the state table cannot be read: {0}")]
+    State(#[from] Fault),
+    #[error("the report does not read")]
+    Report(#[from] serde_json::Error),
+    #[error("no execution ended within {} s; the journal so far stands above", .0.as_secs())]
+    NoEnd(Duration),
+    #[error("cannot write `{}`", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+}
+
+/// Runs one break on a cloud that is up. `Ok(true)` only if every line of the comparison holds.
+pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoError> {
+    let clients = Clients { cloud: &up.cloud, binaries: &options.binaries };
+    clients.start(&up.plan)?;
+    tokio::time::sleep(WARM_UP).await;
+    println!("\nbreaking the primary: {what:?}, at {}", clock(Timestamp::now()));
+    let broken_at = Timestamp::now();
+    breaks::apply(what, &up.cloud).await?;
+    let execution = watch(up, broken_at).await?;
+    // The client's lasting success is a claim about the time after, so there must be some.
+    tokio::time::sleep(AFTERWARDS.max(up.plan.tick.as_std())).await;
+    clients.stop()?;
+    let report = fetch_report(up, &execution).await?;
+    let account = clients.judge(Place::Standby).await?;
+    let unexplained = logs::unexplained_errors(&up.cloud, broken_at);
+    Ok(tell(up, &report, &account, &unexplained))
+}
+
+/// Prints the journal as it grows, until the execution is closed.
+async fn watch(up: &Up, broken_at: Timestamp) -> Result<String, DemoError> {
+    let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
+    let limit = up.plan.tick.as_std() * END_TICKS;
+    let began = Instant::now();
+    let mut shown = 0;
+    while began.elapsed() < limit {
+        if let Some(execution) = newest_execution(&table).await? {
+            let records = records(&table, up, &execution).await?;
+            for record in records.iter().skip(shown) {
+                show(record, broken_at);
+            }
+            shown = records.len();
+            if records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+                return Ok(execution);
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Err(DemoError::NoEnd(limit))
+}
+
+async fn newest_execution(table: &Table) -> Result<Option<String>, Fault> {
+    let incident = load::<Incident>(table, &keys::incident()).await?;
+    Ok(incident.and_then(|incident| incident.attempts.last().map(|attempt| attempt.execution.clone())))
+}
+
+async fn records(table: &Table, up: &Up, execution: &str) -> Result<Vec<Record>, Fault> {
+    let journal = Journal {
+        cells: table,
+        clock: &WallClock,
+        plan: &up.plan.name,
+        plan_digest: "",
+        execution,
+        writer: "demo",
+    };
+    journal.records().await
+}
+
+fn show(record: &Record, broken_at: Timestamp) {
+    let line = line(record);
+    let since = line.at.as_millisecond().saturating_sub(broken_at.as_millisecond());
+    let since = format!("{:>+7.1} s", f64::from(i32::try_from(since).unwrap_or(i32::MAX)) / 1000.0);
+    println!("  {} {:<19} {}", paint("2", &since), paint("36", &line.writer), line.text);
+}
+
+/// Waits for the sealed report: sealing may be late by a tick.
+async fn fetch_report(up: &Up, execution: &str) -> Result<Report, DemoError> {
+    let aws = Aws::at(&up.cloud, Place::Standby).await;
+    let bucket = aws.evidence_bucket(&up.plan.name);
+    let key = report_key(&up.plan.name, execution);
+    let deadline = Instant::now() + up.plan.tick.as_std() * 5;
+    let bytes = loop {
+        match aws.object(&bucket, &key).await {
+            Ok(bytes) => break bytes,
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    };
+    let path = up.cloud.state_dir.join("report.json");
+    std::fs::write(&path, &bytes).map_err(|source| DemoError::File { path: path.clone(), source })?;
+    println!("\nreport: {} (from s3://{bucket}/{key})", path.display());
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+fn tell(up: &Up, report: &Report, account: &Account, unexplained: &[String]) -> bool {
+    println!("\n  the product says                        the client outside says");
+    row("outage began", &window(report.clock.last_good, Some(report.clock.first_bad)), &began(account));
+    row("service back", &window(report.clock.served_after, report.clock.served), &ended(account));
+    let rto = format!("{} … {}", figure(&report.rto.at_least), figure(&report.rto.at_most));
+    row(
+        "outage",
+        &rto,
+        &account.outage.as_ref().map_or_else(|| "none".to_owned(), |o| format!("{:.1} s", o.seconds_max)),
+    );
+    let missing = format!("{} of {} acknowledged", account.missing.count, account.outside.acknowledged);
+    row("writes lost", &format!("bound {}", figure(&report.rpo.bound)), &missing);
+    let failures = format!("{} of {} attempts", account.outside.failures, account.outside.attempts);
+    row("failed", "", &failures);
+    println!("\n  segments: {}", segments(report));
+    println!(
+        "  objectives: RTO {} {:?}, RPO {} {:?}",
+        up.plan.objectives.rto, report.rto.met, up.plan.objectives.rpo, report.rpo.met
+    );
+    println!();
+    let lines = compare::compare(&up.plan, report, account, unexplained);
+    for line in &lines {
+        let mark = if line.holds { paint("32", "ok") } else { paint("31", "NO") };
+        println!("  {mark}  {}: {}", line.what, line.told);
+    }
+    lines.iter().all(|line| line.holds)
+}
+
+fn row(what: &str, product: &str, client: &str) {
+    println!("  {what:<14} {product:<31} {client}");
+}
+
+fn window(from: Option<Timestamp>, to: Option<Timestamp>) -> String {
+    let one = |at: Option<Timestamp>| at.map_or_else(|| "?".to_owned(), clock);
+    format!("{} … {}", one(from), one(to))
+}
+
+fn began(account: &Account) -> String {
+    account.outage.as_ref().map_or_else(|| "never".to_owned(), |outage| clock(outage.first_failure))
+}
+
+fn ended(account: &Account) -> String {
+    account.outage.as_ref().map_or_else(|| "-".to_owned(), |outage| clock(outage.first_lasting_success))
+}
+
+fn figure(figure: &Figure) -> String {
+    figure.ms.map_or_else(|| "not measured".to_owned(), seconds)
+}
+
+fn segments(report: &Report) -> String {
+    let one =
+        |segment: &understudy_core::report::Segment| format!("{} {}", segment.name, seconds(segment.ms));
+    report.clock.segments.iter().map(one).collect::<Vec<_>>().join(", ")
+}

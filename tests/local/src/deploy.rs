@@ -1,0 +1,92 @@
+//! Package the built binaries with the plan, and deploy the template once for each role.
+
+use crate::aws::{Aws, AwsError};
+use crate::config::{Cloud, Place};
+use crate::python::{Python, PythonError, run};
+use crate::up::Options;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use understudy_core::parameters::parameters;
+use understudy_core::plan::Plan;
+use understudy_core::ports::Role;
+
+/// Where `sam deploy` leaves what it uploads.
+const UPLOADS: &str = "understudy-local-uploads";
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    #[error("cannot package `{}`; is it built?", path.display())]
+    Package { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Sam(#[from] PythonError),
+}
+
+/// Puts every function's binary with the plan where the template looks for them.
+pub async fn package(options: &Options, plan: &Plan) -> Result<(), DeployError> {
+    let functions = options.root.join("functions");
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| DeployError::Package { path, source }
+    };
+    let text = plan.to_yaml();
+    for entry in fs::read_dir(&functions).map_err(failed(&functions))?.flatten() {
+        let name = entry.file_name();
+        let folder = options.root.join("target/package").join(&name);
+        fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let binary = options.binaries.join(&name);
+        fs::copy(&binary, folder.join("bootstrap")).map_err(failed(&binary))?;
+        fs::write(folder.join("plan.yaml"), &text).map_err(failed(&folder))?;
+    }
+    Ok(())
+}
+
+/// Standby and witness first: the guard in the primary renews at their keepers.
+pub async fn deploy(
+    options: &Options,
+    cloud: &Cloud,
+    python: &Python,
+    plan: &Plan,
+) -> Result<(), DeployError> {
+    Aws::at(cloud, Place::Standby).await.create_bucket(UPLOADS).await?;
+    let mut roles = vec![(Role::Standby, Place::Standby)];
+    if plan.regions.witness.is_some() {
+        roles.push((Role::Witness, Place::Witness));
+    }
+    roles.push((Role::Primary, Place::Primary));
+    for (role, place) in roles {
+        deploy_role(options, cloud, python, plan, role, place).await?;
+    }
+    Ok(())
+}
+
+async fn deploy_role(
+    options: &Options,
+    cloud: &Cloud,
+    python: &Python,
+    plan: &Plan,
+    role: Role,
+    place: Place,
+) -> Result<(), DeployError> {
+    let mut given = parameters(plan, role);
+    given.insert("DatabaseTls", "off".to_owned());
+    given.insert("RequireTls", "false".to_owned());
+    let stack = format!("understudy-{}-{}", plan.name, place.name());
+    let mut sam = Command::new(python.program("sam"));
+    sam.current_dir(&options.root)
+        .args(["deploy", "--template-file", "template.yaml", "--stack-name", &stack])
+        .args(["--region", cloud.region_of(place).unwrap_or_default(), "--s3-bucket", UPLOADS])
+        .args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
+        .arg("--parameter-overrides")
+        .args(given.iter().map(|(name, value)| format!("{name}={value}")))
+        .env("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator()))
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("SAM_CLI_TELEMETRY", "0")
+        .env("SAM_CLI_POLL_DELAY", "0.2");
+    run(&mut sam).await?;
+    Ok(())
+}

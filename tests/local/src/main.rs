@@ -1,0 +1,142 @@
+//! `understudy-local`: the local cloud from the command line. `understudy local …` calls it.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use understudy_local::breaks::{self, Break};
+use understudy_local::config::Cloud;
+use understudy_local::up::{Options, down, up};
+use understudy_local::{demo, serve};
+
+#[derive(Parser)]
+#[command(name = "understudy-local", about = "Three Regions and the world outside, on this machine", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring a local cloud up and arm the plan.
+    Up(Setup),
+    /// End everything that `up` started.
+    Down(Setup),
+    /// Break the primary of a running cloud.
+    Break {
+        what: Break,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// Up, break, watch, compare with the client outside, down.
+    Demo {
+        #[arg(long, default_value = "kill")]
+        what: Break,
+        #[command(flatten)]
+        setup: Setup,
+    },
+    /// The network of a cloud; started by `up`.
+    #[command(hide = true)]
+    Serve { cloud: PathBuf },
+}
+
+#[derive(Args)]
+struct Setup {
+    /// The checkout.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// The plan to run.
+    #[arg(long, default_value = "infra/plans/financial-rag.yaml")]
+    plan: PathBuf,
+    /// Divides every period and every duration of the plan.
+    #[arg(long, default_value_t = 20.0)]
+    speed: f64,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve { cloud } => network(cloud).await,
+        command => operate(command).await,
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            explain(error.as_ref());
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// An error with everything behind it, outermost first.
+fn explain(error: &dyn std::error::Error) {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        eprintln!("  because: {inner}");
+        cause = inner.source();
+    }
+}
+
+async fn network(cloud: PathBuf) -> Result<ExitCode, Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    serve::serve(Cloud::load(&cloud)?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn operate(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Up(setup) => {
+            let options = setup.options()?;
+            if let Err(error) = up(&options).await {
+                down(&options).await?;
+                return Err(error.into());
+            }
+            println!("up; `understudy local down` ends it");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Down(setup) => {
+            down(&setup.options()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Break { what, setup } => {
+            breaks::apply(what, &Cloud::load(&setup.options()?.cloud_file())?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo { what, setup } => {
+            let options = setup.options()?;
+            println!(
+                "speed {}: every duration of the plan and every period of AWS is divided by it",
+                options.speed
+            );
+            // Whatever happens, also Ctrl-C, nothing is left behind.
+            let result = tokio::select! {
+                result = play(&options, what) => result,
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+            };
+            down(&options).await?;
+            result
+        }
+        Command::Serve { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn play(options: &Options, what: Break) -> Result<ExitCode, Failure> {
+    let up = up(options).await?;
+    let agrees = demo::run(options, &up, what).await?;
+    println!(
+        "\n{}",
+        if agrees { "both accounts agree" } else { "the accounts DISAGREE: see the lines above" }
+    );
+    Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+impl Setup {
+    fn options(self) -> Result<Options, Failure> {
+        let root = self.root.canonicalize()?;
+        let binaries =
+            std::env::current_exe()?.parent().map(PathBuf::from).ok_or("this binary has no folder")?;
+        Ok(Options { plan: root.join(self.plan), root, binaries, speed: self.speed })
+    }
+}
