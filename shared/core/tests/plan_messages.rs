@@ -1,5 +1,7 @@
 //! The answers that people get: every code has a mistake here, and its answer stands on the line of the mistake.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeSet;
 use understudy_core::plan::{DEFAULTS, Problems, codes, read};
 
@@ -17,6 +19,8 @@ fn ten_mistakes_get_ten_answers_in_one_run() {
     let rendered = problems.to_string();
     assert_eq!(problems.problems.len(), 10, "{rendered}");
     assert!(!rendered.contains("hunter2"), "a secret is repeated");
+    let secret = problems.problems.iter().find(|problem| problem.code == codes::SECRET);
+    assert_eq!(secret.map(|problem| problem.path.as_str()), Some("stores[0].application.secret"));
     insta::assert_snapshot!("ten_mistakes", rendered);
 }
 
@@ -74,19 +78,15 @@ fn every_mistake_is_told_once_where_it_is() {
 
 #[test]
 fn every_answer_is_worth_reading() {
-    let mut page = String::new();
+    let mut page = Vec::new();
     for Mistake { from, to, .. } in mistakes() {
         let text = EXAMPLE.replacen(&unescaped(from), &unescaped(to), 1);
         for problem in refused(&text).problems {
-            page.push_str(&format!(
-                "{} {}\n      {}\n",
-                problem.code,
-                problem.message,
-                problem.help.replace('\n', "\n      ")
-            ));
+            let help = problem.help.replace('\n', "\n      ");
+            page.push(format!("{} {}\n      {help}", problem.code, problem.message));
         }
     }
-    insta::assert_snapshot!("every_answer", page);
+    insta::assert_snapshot!("every_answer", page.join("\n"));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_file_that_is_no_plan_by_its_size_is_not_read() {
 
 #[test]
 fn hostile_files_are_refused_in_time() {
-    let size = 250 * 1024;
+    let size = 60 * 1024;
     let units = [
         "- ",
         "? ",
@@ -154,7 +154,7 @@ fn hostile_files_are_refused_in_time() {
         for text in [unit.repeat(size / unit.len()), format!("{line}\n").repeat(size / 1901)] {
             let begun = std::time::Instant::now();
             assert!(!refused(&text).to_string().is_empty());
-            assert!(begun.elapsed().as_secs() < 20, "{unit:?} repeated takes {:?}", begun.elapsed());
+            assert!(begun.elapsed().as_secs() < 10, "{unit:?} repeated takes {:?}", begun.elapsed());
         }
     }
 }
@@ -172,12 +172,8 @@ fn what_may_be_left_out_is_listed_and_nothing_else() {
         if line.trim_start().starts_with("- ") {
             continue;
         }
-        let text: String = EXAMPLE
-            .lines()
-            .enumerate()
-            .filter(|(at, _)| *at != index)
-            .map(|(_, line)| format!("{line}\n"))
-            .collect();
+        let kept = EXAMPLE.lines().enumerate().filter(|(at, _)| *at != index).map(|(_, line)| line);
+        let text = kept.collect::<Vec<_>>().join("\n");
         let listed = DEFAULTS.iter().any(|(field, ..)| field.rsplit('.').next() == Some(key));
         let told = read("plan.yaml", &text).err().is_some_and(|problems| {
             problems.problems.iter().any(|problem| {

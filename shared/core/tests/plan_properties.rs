@@ -1,5 +1,14 @@
 //! What holds of every text and of every plan.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "a test stops at the first surprise"
+)]
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -135,6 +144,21 @@ proptest! {
         }
         prop_assert!(scaled.tick <= plan.tick && scaled.detection.probe_timeout <= plan.detection.probe_timeout);
         prop_assert_eq!(scaled.objectives, plan.objectives);
+    }
+}
+
+#[test]
+fn a_problem_at_a_line_break_is_shown() {
+    for text in [
+        ": null{}a>9\r\n? \n\n",
+        ": a\n? \r\n",
+        "tick:\r\n",
+        "tick: 60s\r\n\r\ntick: 1\r\n",
+        "\r\n",
+        "- \n\n\n",
+    ] {
+        let problems = read("plan.yaml", text).expect_err("no plan");
+        assert!(!problems.to_string().is_empty());
     }
 }
 

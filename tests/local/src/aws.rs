@@ -92,7 +92,9 @@ impl Aws {
         let region = aws_sdk_s3::types::BucketLocationConstraint::from(self.region.as_str());
         let place =
             aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
-        let call = self.s3().create_bucket().bucket(name).create_bucket_configuration(place);
+        // us-east-1 is the one Region that must not be named.
+        let place = (self.region != "us-east-1").then_some(place);
+        let call = self.s3().create_bucket().bucket(name).set_create_bucket_configuration(place);
         call.send().await.map(drop).map_err(|e| refused(format!("create the bucket `{name}`"))(e.into()))
     }
 

@@ -12,8 +12,10 @@ use understudy_core::parameters::parameters;
 use understudy_core::plan::Plan;
 use understudy_core::ports::Role;
 
-/// Where `sam deploy` leaves what it uploads.
-const UPLOADS: &str = "understudy-local-uploads";
+/// Where `sam deploy` leaves what it uploads: a bucket in the stack's own Region.
+fn uploads(place: Place) -> String {
+    format!("understudy-local-uploads-{}", place.name())
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -51,16 +53,25 @@ pub async fn deploy(
     python: &Python,
     plan: &Plan,
 ) -> Result<(), DeployError> {
-    Aws::at(cloud, Place::Standby).await.create_bucket(UPLOADS).await?;
-    let mut roles = vec![(Role::Standby, Place::Standby)];
-    if plan.regions.witness.is_some() {
-        roles.push((Role::Witness, Place::Witness));
-    }
-    roles.push((Role::Primary, Place::Primary));
-    for (role, place) in roles {
-        deploy_role(options, cloud, python, plan, role, place).await?;
-    }
-    Ok(())
+    let standby = deploy_role(options, cloud, python, plan, Role::Standby, Place::Standby);
+    let witness = async {
+        match plan.regions.witness {
+            Some(_) => deploy_role(options, cloud, python, plan, Role::Witness, Place::Witness).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(standby, witness)?;
+    deploy_role(options, cloud, python, plan, Role::Primary, Place::Primary).await
+}
+
+/// Without this file `sam` asks the package index whether it is the newest, and waits for the answer.
+fn keep_sam_quiet(options: &Options) -> Result<(), DeployError> {
+    let folder = options.state_dir().join("sam");
+    let failed = |source| DeployError::Package { path: folder.clone(), source };
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let now = jiff::Timestamp::now().as_second();
+    let text = format!(r#"{{"telemetryEnabled": false, "lastVersionCheck": {now}}}"#);
+    fs::write(folder.join("metadata.json"), text).map_err(failed)
 }
 
 async fn deploy_role(
@@ -71,20 +82,22 @@ async fn deploy_role(
     role: Role,
     place: Place,
 ) -> Result<(), DeployError> {
+    Aws::at(cloud, place).await.create_bucket(&uploads(place)).await?;
+    keep_sam_quiet(options)?;
     let mut given = parameters(plan, role);
     given.insert("DatabaseTls", "off".to_owned());
-    given.insert("RequireTls", "false".to_owned());
     let stack = format!("understudy-{}-{}", plan.name, place.name());
     let mut sam = Command::new(python.program("sam"));
     sam.current_dir(&options.root)
         .args(["deploy", "--template-file", "template.yaml", "--stack-name", &stack])
-        .args(["--region", cloud.region_of(place).unwrap_or_default(), "--s3-bucket", UPLOADS])
-        .args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
+        .args(["--region", cloud.region_of(place).unwrap_or_default(), "--s3-bucket", &uploads(place)])
+        .args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
         .args(given.iter().map(|(name, value)| format!("{name}={value}")))
         .env("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator()))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("__SAM_CLI_APP_DIR", options.state_dir().join("sam"))
         .env("SAM_CLI_TELEMETRY", "0")
         .env("SAM_CLI_POLL_DELAY", "0.2");
     run(&mut sam).await?;

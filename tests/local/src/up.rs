@@ -91,18 +91,16 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
     let python = Python::at(&options.root);
     step("Python parts: emulator, SAM, PostgreSQL", python.install()).await?;
     empty_folder(&state)?;
+    let given = read_plan(&options.plan)?;
     let mut cloud = describe(&state, &python)?;
     cloud.speed = options.speed;
-    let processes = Processes::of(&state);
-    cloud.save(&options.cloud_file())?;
-
-    step("emulator of AWS", start_emulator(options, &cloud, &python, &processes)).await?;
-    let standby = Aws::at(&cloud, Place::Standby).await;
-    let given = read_plan(&options.plan)?;
-    cloud.zone_id = standby.create_zone(&zone_name(&given)).await?;
     name_hosts(&mut cloud, &given);
-    let plan = localised(given, &cloud);
     cloud.save(&options.cloud_file())?;
+    let processes = Processes::of(&state);
+    step("emulator of AWS", start_emulator(options, &cloud, &python, &processes)).await?;
+    cloud.zone_id = Aws::at(&cloud, Place::Standby).await.create_zone(&zone_name(&given)).await?;
+    cloud.save(&options.cloud_file())?;
+    let plan = localised(given, &cloud);
     step("databases: primary and streaming standby", start_databases(&cloud, &plan)).await?;
     step("network: links, gateway, DNS, RDS", start_network(options, &cloud, &processes)).await?;
     start_web(options, &cloud, &plan, &processes)?;
@@ -279,7 +277,6 @@ async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) 
 async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
     let primary = Server::at(cloud, Place::Primary)?;
     primary.init_primary(REPLICATOR_PASSWORD).await?;
-    primary.start().await?;
     for store in &plan.stores {
         let application = Application {
             database: &store.database,
@@ -293,8 +290,8 @@ async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
     let standby = Server::at(cloud, Place::Standby)?;
     // The network describes the databases as it finds them, so it starts after them; the copy is made over
     // links of our own at the same addresses.
-    let links = Forwarders::bind(cloud, &Links::new()).await?;
-    let forwarding = tokio::spawn(links.run());
+    let links = Links::new();
+    let forwarding = tokio::spawn(Forwarders::bind(cloud, &links).await?.run());
     let copied =
         standby.base_backup(cloud.db(Place::Standby, Place::Primary), SLOT, REPLICATOR_PASSWORD).await;
     forwarding.abort();

@@ -21,8 +21,6 @@ pub use model::*;
 pub use problem::{Problem, Problems, Related, Span};
 pub use read::{DEFAULTS, read};
 
-use sha2::{Digest, Sha256};
-
 impl Plan {
     /// SHA-256 over the plan's canonical JSON (its fields in declared order), in hex: what every record names.
     ///
@@ -31,6 +29,6 @@ impl Plan {
     pub fn digest(&self) -> String {
         // Writing to memory a structure whose keys are all strings cannot fail.
         let canonical = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::journal::sha256_hex(&canonical)
     }
 }

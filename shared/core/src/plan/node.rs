@@ -61,7 +61,7 @@ impl Seen {
 
     /// How many entries the list at `path` has.
     pub(super) fn count(&self, path: &str) -> usize {
-        (0..).take_while(|index| self.has(&format!("{path}[{index}]"))).count()
+        (0..self.0.len()).take_while(|index| self.has(&format!("{path}[{index}]"))).count()
     }
 }
 
@@ -115,7 +115,7 @@ impl Reader {
         &mut self,
         value: &Value<'t>,
         expected: &str,
-        read: impl Fn(&mut Self, Value<'t>) -> Option<T>,
+        read: impl Fn(&mut Self, &Value<'t>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let Kind::List(items) = &value.node.kind else {
             return self.wrong_type(value, expected);
@@ -124,7 +124,7 @@ impl Reader {
         for (index, node) in items.iter().enumerate() {
             let path = format!("{}[{index}]", value.path);
             self.seen.0.insert(path.clone(), Sighting::at(node.span));
-            let entry = read(self, Value { node, path, at: node.span, example: value.example.clone() });
+            let entry = read(self, &Value { node, path, at: node.span, example: value.example.clone() });
             list = list.zip(entry).map(|(mut list, entry)| {
                 list.push(entry);
                 list
@@ -193,8 +193,7 @@ fn unquoted(text: &str) -> bool {
 fn fits(text: &str, plain: bool, shape: Shape) -> bool {
     match (bare(text), shape) {
         (Bare::Nothing, _) if plain => false,
-        (_, Shape::Any) => true,
-        (Bare::Text, Shape::Text) => true,
+        (_, Shape::Any) | (Bare::Text, Shape::Text) => true,
         (_, Shape::Text) => !plain,
         (Bare::Number | Bare::Truth, Shape::Bare) => plain,
         (_, Shape::Bare) => false,
@@ -270,35 +269,34 @@ impl<'r, 't> Record<'r, 't> {
         &mut self,
         key: &'static str,
         example: &'static str,
-        read: impl FnOnce(&mut Reader, Value<'t>) -> Option<T>,
+        read: impl FnOnce(&mut Reader, &Value<'t>) -> Option<T>,
     ) -> Option<T> {
         self.known.push(key);
-        match self.take(key, example) {
-            Some(value) => read(self.reader, value),
-            None => {
-                self.missing.push((key, example));
-                None
-            }
-        }
+        let Some(value) = self.take(key, example) else {
+            self.missing.push((key, example));
+            return None;
+        };
+        read(self.reader, &value)
     }
 
     /// A field that may be absent. The outer `None` says that it is there and wrong.
+    #[expect(clippy::option_option, reason = "absent, present and refused are three things")]
     pub(super) fn may<T>(
         &mut self,
         key: &'static str,
         example: &'static str,
-        read: impl FnOnce(&mut Reader, Value<'t>) -> Option<T>,
+        read: impl FnOnce(&mut Reader, &Value<'t>) -> Option<T>,
     ) -> Option<Option<T>> {
         self.known.push(key);
         match self.take(key, example) {
-            Some(value) => read(self.reader, value).map(Some),
+            Some(value) => read(self.reader, &value).map(Some),
             None => Some(None),
         }
     }
 
     /// A required field of one scalar.
     pub(super) fn unit<T>(&mut self, key: &'static str, example: &'static str, unit: &Unit<T>) -> Option<T> {
-        self.need(key, example, |reader, value| reader.unit(&value, unit))
+        self.need(key, example, |reader, value| reader.unit(value, unit))
     }
 
     fn take(&mut self, key: &'static str, example: &str) -> Option<Value<'t>> {

@@ -145,8 +145,8 @@ fn snippet<'p>(
 ) -> Snippet<'p, Annotation<'p>> {
     let (offset, source) = lines.between(first, last);
     let annotations = marks.iter().map(|mark| {
-        let local = mark.span.start.saturating_sub(offset)..mark.span.end.saturating_sub(offset);
-        mark.kind.span(local).label(mark.label)
+        let local = |at: usize| at.saturating_sub(offset).min(source.len());
+        mark.kind.span(local(mark.span.start)..local(mark.span.end)).label(mark.label)
     });
     Snippet::source(source).path(file).line_start(first).annotations(annotations)
 }
@@ -195,6 +195,8 @@ impl<'t> Lines<'t> {
         let start = floor(self.text, span.start);
         let line = self.starts.partition_point(|begin| *begin <= start).max(1);
         let (begin, content) = self.between(line, line);
+        // A span at the line break itself is shown at the end of the line.
+        let start = start.min(begin.saturating_add(content.len()));
         let column = self.text.get(begin..start).map_or(1, |before| before.chars().count().saturating_add(1));
         let end = floor(self.text, span.end).min(begin.saturating_add(content.len())).max(start);
         (line, column, Span { start, end })
@@ -205,7 +207,8 @@ impl<'t> Lines<'t> {
         let begin = self.starts.get(first.saturating_sub(1)).copied().unwrap_or(self.text.len());
         let end = self.starts.get(last).copied().unwrap_or(self.text.len());
         let content = self.text.get(begin..end).unwrap_or_default();
-        (begin, content.trim_end_matches(['\n', '\r']))
+        let content = content.strip_suffix('\n').unwrap_or(content);
+        (begin, content.strip_suffix('\r').unwrap_or(content))
     }
 }
 
@@ -237,10 +240,7 @@ fn seen(c: char) -> Vec<char> {
 
 /// Characters that a reader of the file would not see, or that reorder what is seen.
 pub(super) fn is_invisible(c: char) -> bool {
-    match c {
-        '\n' | '\r' | '\t' => false,
-        '\u{85}' | '\u{ad}' | '\u{61c}' | '\u{feff}' => true,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => true,
-        _ => c.is_control(),
-    }
+    let unseen = matches!(c, '\u{ad}' | '\u{61c}' | '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}');
+    unseen || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }

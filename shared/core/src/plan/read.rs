@@ -112,9 +112,9 @@ fn plan(reader: &mut Reader, root: &Node) -> Option<Plan> {
     let detection = r.need("detection", DETECTION, detection);
     let lease = r.need("lease", "{ttl: 180s, commit_margin: 10s, drift: 1s, on_loss: stay}", lease);
     let policy = r.need("policy", "{failover: approval, approval_timeout: 5m}", policy);
-    let stores = r.need("stores", STORES, |reader, value| entries(reader, &value, "a list of stores", store));
-    let routes = r.need("routes", ROUTES, |reader, value| entries(reader, &value, "a list of routes", route));
-    let hooks = r.may("hooks", HOOKS, |reader, value| reader.list(&value, "a list of hooks", hook));
+    let stores = r.need("stores", STORES, |reader, value| entries(reader, value, "a list of stores", store));
+    let routes = r.need("routes", ROUTES, |reader, value| entries(reader, value, "a list of routes", route));
+    let hooks = r.may("hooks", HOOKS, |reader, value| reader.list(value, "a list of hooks", hook));
     let retention = r.need("retention", "{evidence_years: 7}", retention);
     r.close();
     format?;
@@ -156,43 +156,43 @@ fn entries<'t, T>(
     reader: &mut Reader,
     value: &Value<'t>,
     expected: &str,
-    read: fn(&mut Reader, Value<'t>) -> Option<T>,
+    read: fn(&mut Reader, &Value<'t>) -> Option<T>,
 ) -> Option<Vec<T>> {
     let list = reader.list(value, expected, read);
     reader.filled(value, list)
 }
 
 fn values<T>(reader: &mut Reader, value: &Value<'_>, expected: &str, unit: &Unit<T>) -> Option<Vec<T>> {
-    let list = reader.list(value, expected, |reader, entry| reader.unit(&entry, unit));
+    let list = reader.list(value, expected, |reader, entry| reader.unit(entry, unit));
     reader.filled(value, list)
 }
 
-fn regions(reader: &mut Reader, value: Value<'_>) -> Option<Regions> {
-    let mut r = reader.record(&value, "the fields of the Regions")?;
+fn regions(reader: &mut Reader, value: &Value<'_>) -> Option<Regions> {
+    let mut r = reader.record(value, "the fields of the Regions")?;
     let primary = r.unit("primary", "us-east-1", &REGION);
     let standby = r.unit("standby", "us-west-2", &REGION);
-    let witness = r.may("witness", "us-east-2", |reader, value| reader.unit(&value, &REGION));
+    let witness = r.may("witness", "us-east-2", |reader, value| reader.unit(value, &REGION));
     r.close();
     Some(Regions { primary: primary?, standby: standby?, witness: witness? })
 }
 
-fn objectives(reader: &mut Reader, value: Value<'_>) -> Option<Objectives> {
-    let mut r = reader.record(&value, "the fields of the objectives")?;
+fn objectives(reader: &mut Reader, value: &Value<'_>) -> Option<Objectives> {
+    let mut r = reader.record(value, "the fields of the objectives")?;
     let rto = r.unit("rto", "15m", &DURATION);
     let rpo = r.unit("rpo", "1h", &DURATION);
     r.close();
     Some(Objectives { rto: rto?, rpo: rpo? })
 }
 
-fn detection(reader: &mut Reader, value: Value<'_>) -> Option<Detection> {
-    let mut r = reader.record(&value, "the fields of detection")?;
+fn detection(reader: &mut Reader, value: &Value<'_>) -> Option<Detection> {
+    let mut r = reader.record(value, "the fields of detection")?;
     let window = r.unit("window", "120s", &DURATION);
     let quorum = r.unit("quorum", "2", &QUORUM);
     let vote_max_age = r.unit("vote_max_age", "150s", &DURATION);
     let probe_timeout = r.unit("probe_timeout", "10s", &DURATION);
     let cooldown = r.unit("cooldown", "30m", &DURATION);
     let controls = r.need("controls", "[\"https://checkip.amazonaws.com/\"]", |reader, value| {
-        values(reader, &value, "a list of addresses", &ADDRESS)
+        values(reader, value, "a list of addresses", &ADDRESS)
     });
     r.close();
     Some(Detection {
@@ -205,8 +205,8 @@ fn detection(reader: &mut Reader, value: Value<'_>) -> Option<Detection> {
     })
 }
 
-fn lease(reader: &mut Reader, value: Value<'_>) -> Option<Lease> {
-    let mut r = reader.record(&value, "the fields of the lease")?;
+fn lease(reader: &mut Reader, value: &Value<'_>) -> Option<Lease> {
+    let mut r = reader.record(value, "the fields of the lease")?;
     let ttl = r.unit("ttl", "180s", &DURATION);
     let commit_margin = r.unit("commit_margin", "10s", &DURATION);
     let drift = r.unit("drift", "1s", &DURATION);
@@ -222,13 +222,13 @@ fn lease(reader: &mut Reader, value: Value<'_>) -> Option<Lease> {
     })
 }
 
-fn arming(reader: &mut Reader, value: Value<'_>) -> Option<Arming> {
-    let mut r = reader.record(&value, "the fields of an arming")?;
+fn arming(reader: &mut Reader, value: &Value<'_>) -> Option<Arming> {
+    let mut r = reader.record(value, "the fields of an arming")?;
     let by = r.unit("by", "sre", &TEXT);
     let signed_on = r.unit("signed_on", "2026-11-01", &DATE);
-    let days = r.may("shadow_days", "45", |reader, value| reader.unit(&value, &SHADOW_DAYS));
+    let days = r.may("shadow_days", "45", |reader, value| reader.unit(value, &SHADOW_DAYS));
     let waived = r.may("shadow_waived", "demonstration only, no data at risk", |reader, value| {
-        reader.unit(&value, &REASON)
+        reader.unit(value, &REASON)
     });
     r.close();
     let shadow = match (days?, waived?) {
@@ -240,16 +240,16 @@ fn arming(reader: &mut Reader, value: Value<'_>) -> Option<Arming> {
     Some(Arming { by: by?, signed_on: signed_on?, shadow })
 }
 
-fn policy(reader: &mut Reader, value: Value<'_>) -> Option<Policy> {
-    let mut r = reader.record(&value, "the fields of the policy")?;
+fn policy(reader: &mut Reader, value: &Value<'_>) -> Option<Policy> {
+    let mut r = reader.record(value, "the fields of the policy")?;
     let failover = r.unit("failover", "approval", &MODE);
     let approval_timeout = r.unit("approval_timeout", "5m", &DURATION);
     r.close();
     Some(Policy { failover: failover?, approval_timeout: approval_timeout? })
 }
 
-fn store(reader: &mut Reader, value: Value<'_>) -> Option<Store> {
-    let mut r = reader.record(&value, "the fields of a store")?;
+fn store(reader: &mut Reader, value: &Value<'_>) -> Option<Store> {
+    let mut r = reader.record(value, "the fields of a store")?;
     let name = r.unit("name", "main", &PLAN_NAME);
     let kind = r.unit("kind", "rds-postgres", &STORE_KIND);
     let required = r.unit("required", "true", &TRUTH);
@@ -258,11 +258,11 @@ fn store(reader: &mut Reader, value: Value<'_>) -> Option<Store> {
     let standby = r.need("standby", INSTANCE, instance);
     let operator_role = r.unit("operator_role", "understudy", &SQL_NAME);
     let writer_roles = r.need("writer_roles", "[my_app]", |reader, value| {
-        values(reader, &value, "a list of login roles", &SQL_NAME)
+        values(reader, value, "a list of login roles", &SQL_NAME)
     });
     let application = r.need("application", APPLICATION, application);
     let tables = r.need("tables", "[public.documents]", |reader, value| {
-        values(reader, &value, "a list of tables", &TABLE)
+        values(reader, value, "a list of tables", &TABLE)
     });
     let lag = r.need("lag", LAG, lag);
     let min_consistency = r.unit("min_consistency", "0.99", &SHARE);
@@ -285,8 +285,8 @@ fn store(reader: &mut Reader, value: Value<'_>) -> Option<Store> {
     })
 }
 
-fn instance(reader: &mut Reader, value: Value<'_>) -> Option<Instance> {
-    let mut r = reader.record(&value, "the fields of an instance")?;
+fn instance(reader: &mut Reader, value: &Value<'_>) -> Option<Instance> {
+    let mut r = reader.record(value, "the fields of an instance")?;
     let id = r.unit("id", "my-app", &INSTANCE_ID);
     let host = r.unit("host", "db.example.com", &HOST);
     let port = r.unit("port", "5432", &PORT);
@@ -294,16 +294,16 @@ fn instance(reader: &mut Reader, value: Value<'_>) -> Option<Instance> {
     Some(Instance { id: id?, host: host?, port: port? })
 }
 
-fn application(reader: &mut Reader, value: Value<'_>) -> Option<Application> {
-    let mut r = reader.record(&value, "the fields of an application")?;
+fn application(reader: &mut Reader, value: &Value<'_>) -> Option<Application> {
+    let mut r = reader.record(value, "the fields of an application")?;
     let role = r.unit("role", "my_app", &SQL_NAME);
     let secret = r.unit("secret", "my-app/application", &SECRET_ID);
     r.close();
     Some(Application { role: role?, secret: secret? })
 }
 
-fn lag(reader: &mut Reader, value: Value<'_>) -> Option<Lag> {
-    let mut r = reader.record(&value, "the fields of the lag")?;
+fn lag(reader: &mut Reader, value: &Value<'_>) -> Option<Lag> {
+    let mut r = reader.record(value, "the fields of the lag")?;
     let typical = r.unit("typical", "10s", &DURATION);
     let warn = r.unit("warn", "5m", &DURATION);
     let block = r.unit("block", "10m", &DURATION);
@@ -311,8 +311,8 @@ fn lag(reader: &mut Reader, value: Value<'_>) -> Option<Lag> {
     Some(Lag { typical: typical?, warn: warn?, block: block? })
 }
 
-fn route(reader: &mut Reader, value: Value<'_>) -> Option<Route> {
-    let mut r = reader.record(&value, "the fields of a route")?;
+fn route(reader: &mut Reader, value: &Value<'_>) -> Option<Route> {
+    let mut r = reader.record(value, "the fields of a route")?;
     let name = r.unit("name", "api", &PLAN_NAME);
     let record = r.unit("record", "app.example.com", &RECORD);
     let zone_id = r.unit("zone_id", "Z0123456789EXAMPLE", &ZONE_ID);
@@ -351,20 +351,20 @@ fn endpoints(r: &mut Record<'_, '_>) -> (Option<Endpoint>, Option<Endpoint>) {
     (primary, standby)
 }
 
-fn hook(reader: &mut Reader, value: Value<'_>) -> Option<Hook> {
-    let mut r = reader.record(&value, "the fields of a hook")?;
+fn hook(reader: &mut Reader, value: &Value<'_>) -> Option<Hook> {
+    let mut r = reader.record(value, "the fields of a hook")?;
     let name = r.unit("name", "raise-capacity", &PLAN_NAME);
     let at = r.unit("at", "capacity", &HOOK_POINT);
     let http = r.unit("http", "https://standby.example.com/raise", &ADDRESS);
     let undo =
-        r.may("undo", "https://standby.example.com/lower", |reader, value| reader.unit(&value, &ADDRESS));
+        r.may("undo", "https://standby.example.com/lower", |reader, value| reader.unit(value, &ADDRESS));
     let timeout = r.unit("timeout", "10s", &DURATION);
     r.close();
     Some(Hook { name: name?, at: at?, http: http?, undo: undo?, timeout: timeout? })
 }
 
-fn retention(reader: &mut Reader, value: Value<'_>) -> Option<Retention> {
-    let mut r = reader.record(&value, "the fields of the retention")?;
+fn retention(reader: &mut Reader, value: &Value<'_>) -> Option<Retention> {
+    let mut r = reader.record(value, "the fields of the retention")?;
     let evidence_years = r.unit("evidence_years", "7", &YEARS);
     r.close();
     Some(Retention { evidence_years: evidence_years? })

@@ -14,8 +14,12 @@ use std::collections::BTreeMap;
 pub(super) fn check(reader: &mut Reader) {
     let seen = &reader.seen;
     let mut drafts = Vec::new();
-    RELATIONS.iter().for_each(|relation| relation.check(seen, &mut drafts));
-    UNIQUE.iter().for_each(|unique| all_differ(seen, unique, &mut drafts));
+    for relation in RELATIONS {
+        relation.check(seen, &mut drafts);
+    }
+    for unique in UNIQUE {
+        all_differ(seen, unique, &mut drafts);
+    }
     regions(seen, &mut drafts);
     quorum(seen, &mut drafts);
     fence(seen, &mut drafts);
@@ -48,22 +52,22 @@ struct Relation {
 
 #[rustfmt::skip]
 const RELATIONS: &[Relation] = &[
-    Relation { code: codes::WINDOW_TICKS, left: "detection.window", must: Must::AtLeast, times: 2, right: "tick",
-        why: "one bad look must never decide" },
-    Relation { code: codes::VOTE_AGE, left: "detection.vote_max_age", must: Must::Above, times: 1, right: "tick",
-        why: "a vote is renewed once a tick, and must live until then" },
-    Relation { code: codes::PROBE_TIMEOUT, left: "detection.probe_timeout", must: Must::Below, times: 1, right: "tick",
-        why: "a probe must end before the next one starts" },
-    Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::Above, times: 2, right: "tick",
-        why: "the guard renews once a tick, and one failed renewal must not cost the lease" },
-    Relation { code: codes::COMMIT_MARGIN, left: "lease.commit_margin", must: Must::Below, times: 1, right: "lease.ttl",
-        why: "the margin is the end of a writer's time, not all of it" },
-    Relation { code: codes::LAG_ORDER, left: "stores[].lag.typical", must: Must::AtMost, times: 1, right: "stores[].lag.warn",
-        why: "a normal lag must not warn" },
-    Relation { code: codes::LAG_ORDER, left: "stores[].lag.warn", must: Must::AtMost, times: 1, right: "stores[].lag.block",
-        why: "the warning must come before the block" },
-    Relation { code: codes::CONFIRM_TIMEOUT, left: "routes[].confirm_timeout", must: Must::Above, times: 1, right: "routes[].hold",
-        why: "success must be able to last its hold before confirmation is given up" },
+    Relation { code: codes::WINDOW_TICKS, left: "detection.window", must: Must::AtLeast, times: 2,
+        right: "tick", why: "one bad look must never decide" },
+    Relation { code: codes::VOTE_AGE, left: "detection.vote_max_age", must: Must::Above, times: 1,
+        right: "tick", why: "a vote is renewed once a tick, and must live until then" },
+    Relation { code: codes::PROBE_TIMEOUT, left: "detection.probe_timeout", must: Must::Below, times: 1,
+        right: "tick", why: "a probe must end before the next one starts" },
+    Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::Above, times: 2,
+        right: "tick", why: "the guard renews once a tick, and one failed renewal must not cost the lease" },
+    Relation { code: codes::COMMIT_MARGIN, left: "lease.commit_margin", must: Must::Below, times: 1,
+        right: "lease.ttl", why: "the margin is the end of a writer's time, not all of it" },
+    Relation { code: codes::LAG_ORDER, left: "stores[].lag.typical", must: Must::AtMost, times: 1,
+        right: "stores[].lag.warn", why: "a normal lag must not warn" },
+    Relation { code: codes::LAG_ORDER, left: "stores[].lag.warn", must: Must::AtMost, times: 1,
+        right: "stores[].lag.block", why: "the warning must come before the block" },
+    Relation { code: codes::CONFIRM_TIMEOUT, left: "routes[].confirm_timeout", must: Must::Above, times: 1,
+        right: "routes[].hold", why: "success must be able to last its hold before confirmation is given up" },
 ];
 
 impl Relation {

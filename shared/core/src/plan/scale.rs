@@ -32,7 +32,7 @@ impl Plan {
     /// does not shorten (1 or less, or not a number) leaves the plan as it is.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
-        let factor = factor.min(self.tick.0 as f64 / TICK_MIN.0 as f64);
+        let factor = factor.min(float(self.tick) / float(TICK_MIN));
         if factor.is_nan() || factor <= 1.0 {
             return self.clone();
         }
@@ -60,11 +60,11 @@ struct Scale(f64);
 
 impl Scale {
     fn down(self, span: Millis) -> Millis {
-        Millis(((span.0 as f64 / self.0).floor() as u64).max(1))
+        whole((float(span) / self.0).floor())
     }
 
     fn up(self, span: Millis) -> Millis {
-        Millis(((span.0 as f64 / self.0).ceil() as u64).max(1))
+        whole((float(span) / self.0).ceil())
     }
 
     /// The time of one call: not below what a call needs, unless the plan itself gives less.
@@ -108,4 +108,22 @@ impl Scale {
     fn hook(self, hook: &Hook) -> Hook {
         Hook { timeout: self.call(hook.timeout), ..hook.clone() }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a plan's spans end at 400 days, far within the exact integers"
+)]
+fn float(span: Millis) -> f64 {
+    span.0 as f64
+}
+
+/// At least a millisecond: no span of a plan is zero.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded, positive, and the cast saturates"
+)]
+fn whole(millis: f64) -> Millis {
+    Millis((millis as u64).max(1))
 }

@@ -214,7 +214,11 @@ fn generous(text: &str) -> Option<Millis> {
         millis += number.parse::<f64>().ok()? * f64::from(generous_scale(unit)?);
         rest = tail.trim_start();
     }
-    // Out of range saturates, and what saturates is not suggested.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what saturates is not suggested"
+    )]
     let whole = Millis(millis.round() as u64);
     (whole <= DURATION_MAX).then_some(whole)
 }
@@ -411,24 +415,20 @@ fn truth(text: &str) -> Result<bool, Wrong> {
 }
 
 fn format(text: &str) -> Result<u32, Wrong> {
-    match text {
-        "1" => Ok(1),
-        _ => {
-            let help = "write `understudy: 1`, or read this plan with a build that knows its format";
-            wrong(codes::FORMAT, format!("is {}, a format that this build does not read", quote(text)), help)
-        }
+    if text == "1" {
+        return Ok(1);
     }
+    let help = "write `understudy: 1`, or read this plan with a build that knows its format";
+    wrong(codes::FORMAT, format!("is {}, a format that this build does not read", quote(text)), help)
 }
 
 fn whole(text: &str, least: u32, most: u32) -> Result<u32, Wrong> {
     let number = digits(text).and_then(|digits| digits.parse::<u32>().ok());
-    match number.filter(|number| (least..=most).contains(number)) {
-        Some(number) => Ok(number),
-        None => {
-            let help = format!("write a whole number from `{least}` to `{most}`");
-            wrong(codes::NUMBER_RANGE, format!("is {}, out of range", quote(text)), help)
-        }
+    if let Some(number) = number.filter(|number| (least..=most).contains(number)) {
+        return Ok(number);
     }
+    let help = format!("write a whole number from `{least}` to `{most}`");
+    wrong(codes::NUMBER_RANGE, format!("is {}, out of range", quote(text)), help)
 }
 
 fn digits(text: &str) -> Option<&str> {
@@ -446,13 +446,14 @@ fn shadow_days(text: &str) -> Result<u32, Wrong> {
 }
 
 pub(super) fn port(text: &str) -> Result<u16, Wrong> {
-    match digits(text).and_then(|digits| digits.parse::<u16>().ok()).filter(|port| *port > 0) {
-        Some(port) => Ok(port),
-        None => {
-            let help = "write a whole number from `1` to `65535`";
-            wrong(codes::NUMBER_RANGE, format!("is not a port: {}", quote(text)), help)
-        }
+    if let Some(port) = digits(text).and_then(|digits| digits.parse::<u16>().ok()).filter(|port| *port > 0) {
+        return Ok(port);
     }
+    wrong(
+        codes::NUMBER_RANGE,
+        format!("is not a port: {}", quote(text)),
+        "write a whole number from `1` to `65535`",
+    )
 }
 
 fn share(text: &str) -> Result<f64, Wrong> {
@@ -461,7 +462,7 @@ fn share(text: &str) -> Result<f64, Wrong> {
     if let Some(share) = share.filter(|share| (0.0..=1.0).contains(share)) {
         return Ok(share);
     }
-    let percent = text.strip_suffix('%').map(str::trim_end).unwrap_or(text).parse::<f64>().ok();
+    let percent = text.strip_suffix('%').map_or(text, str::trim_end).parse::<f64>().ok();
     let help = match percent.filter(|percent| *percent > 1.0 && *percent <= 100.0) {
         Some(percent) => format!("write `{}` for {percent} %", percent / 100.0),
         None => "write a number from `0` to `1`, such as `0.99`".to_owned(),

@@ -4,7 +4,7 @@
 
 use super::model::{Arming, Detection, Hook, Instance, Lease, Plan, Route, Shadow, Store};
 use super::units::{HOOK_POINT_WORDS, MODE_WORDS, ON_LOSS_WORDS, STORE_KIND_WORDS, STRATEGY_WORDS, word};
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 impl Plan {
     /// The plan as YAML.
@@ -44,16 +44,17 @@ impl Plan {
     }
 }
 
+/// The text so far. Writing to a `String` cannot fail.
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
     fn head(&mut self, name: &str) {
-        self.0.push_str(&format!("{name}:\n"));
+        _ = writeln!(self.0, "{name}:");
     }
 
     fn field(&mut self, level: usize, name: &str, value: impl Display) {
-        self.0.push_str(&format!("{:indent$}{name}: {value}\n", "", indent = level.saturating_mul(2)));
+        _ = writeln!(self.0, "{:indent$}{name}: {value}", "", indent = level.saturating_mul(2));
     }
 
     fn text(&mut self, level: usize, name: &str, text: &str) {
@@ -67,7 +68,7 @@ impl Page {
 
     /// The first field of a list entry.
     fn entry(&mut self, name: &str) {
-        self.0.push_str(&format!("  - name: {}\n", quoted(name)));
+        _ = writeln!(self.0, "  - name: {}", quoted(name));
     }
 
     fn detection(&mut self, detection: &Detection) {
