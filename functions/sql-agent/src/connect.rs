@@ -72,7 +72,9 @@ impl Connector {
             "off" => None,
             "verify-full" => Some(MakeRustlsConnect::new(verified()?)),
             other => {
-                return Err(Fault::invalid(format!("DATABASE_TLS: `{other}` is neither verify-full nor off")));
+                return Err(Fault::invalid(format!(
+                    "DATABASE_TLS: `{other}` is neither verify-full nor off"
+                )));
             }
         };
         Ok(Self { resolver, tls })

@@ -6,7 +6,7 @@ use crate::python::{Python, PythonError, run};
 use crate::up::Options;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use understudy_core::parameters::parameters;
 use understudy_core::plan::Plan;
@@ -19,7 +19,7 @@ fn uploads(place: Place) -> String {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    #[error("cannot package `{}`; is it built?", path.display())]
+    #[error("cannot write `{}`", path.display())]
     Package { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Aws(#[from] AwsError),
@@ -27,22 +27,14 @@ pub enum DeployError {
     Sam(#[from] PythonError),
 }
 
-/// Puts every function's binary with the plan where the template looks for them.
+/// Packages the built binaries as for AWS, only compressed quickly.
 pub async fn package(options: &Options, plan: &Plan) -> Result<(), DeployError> {
-    let functions = options.root.join("functions");
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| DeployError::Package { path, source }
-    };
-    let text = plan.to_yaml();
-    for entry in fs::read_dir(&functions).map_err(failed(&functions))?.flatten() {
-        let name = entry.file_name();
-        let folder = options.root.join("target/package").join(&name);
-        fs::create_dir_all(&folder).map_err(failed(&folder))?;
-        let binary = options.binaries.join(&name);
-        fs::copy(&binary, folder.join("bootstrap")).map_err(failed(&binary))?;
-        fs::write(folder.join("plan.yaml"), &text).map_err(failed(&folder))?;
-    }
+    let path = options.state_dir().join("plan.yaml");
+    fs::write(&path, plan.to_yaml()).map_err(|source| DeployError::Package { path: path.clone(), source })?;
+    let mut package = Command::new(options.binaries.join("understudy"));
+    package.current_dir(&options.root).args(["package", "--quick", "--plan"]).arg(&path);
+    package.arg("--binaries").arg(&options.binaries);
+    run(&mut package).await?;
     Ok(())
 }
 

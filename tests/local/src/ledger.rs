@@ -81,20 +81,19 @@ impl Clients<'_> {
 
     pub fn start(&self, plan: &Plan) -> Result<(), LedgerError> {
         let Some(route) = plan.routes.first() else { return Ok(()) };
-        let outside = self.command(&route.record, "outside", Place::Outside);
-        self.processes().start("client-outside", &mut { outside })?;
-        let mut inside = self.command(&route.record, "inside", Place::Primary);
-        let address = self.cloud.link(Place::Primary, Place::Primary);
-        inside.args(["--address", &address.to_string()]);
+        let mut outside = self.command(&route.record, "outside");
+        outside.args(["--resolver", &self.cloud.dns(Place::Outside).to_string()]);
+        self.processes().start("client-outside", &mut outside)?;
+        let mut inside = self.command(&route.record, "inside");
+        inside.args(["--address", &self.cloud.link(Place::Primary, Place::Primary).to_string()]);
         self.processes().start("client-inside", &mut inside)?;
         Ok(())
     }
 
-    fn command(&self, name: &str, ledger: &str, place: Place) -> Command {
+    fn command(&self, name: &str, ledger: &str) -> Command {
         let mut command = Command::new(self.binary());
         command
-            .args(["--name", name, "--port", &self.cloud.web_port.to_string()])
-            .args(["--resolver", &self.cloud.dns(place).to_string(), "--rate", &RATE.to_string()])
+            .args(["--name", name, "--port", &self.cloud.web_port.to_string(), "--rate", &RATE.to_string()])
             .arg("--ledger")
             .arg(self.ledger(ledger));
         command

@@ -1,0 +1,52 @@
+//! Journals: exported as one JSON line a record, checked byte by byte.
+
+use crate::exit::{Code, Failure};
+use clap::Subcommand;
+use std::fs;
+use std::path::{Path, PathBuf};
+use understudy_core::journal::{Stored, sha256_hex, verify_chain};
+use understudy_core::report::line;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Check that a journal is whole and print what it tells.
+    Check {
+        /// A folder of sealed records, `<seq>.json`, as they lie in the evidence bucket.
+        folder: PathBuf,
+    },
+}
+
+pub fn run(command: &Command) -> Result<Code, Failure> {
+    let Command::Check { folder } = command;
+    let chain = sealed(folder)?;
+    match verify_chain(&chain) {
+        Ok(records) => {
+            for record in &records {
+                let line = line(record);
+                println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
+            }
+            println!("{} records, the chain is whole", records.len());
+            Ok(Code::Ok)
+        }
+        Err(error) => Err(Failure::new(Code::Disagreement, format!("error: {error}"))),
+    }
+}
+
+/// The records of a folder in the order of their names, each hashed as it lies there.
+fn sealed(folder: &Path) -> Result<Vec<Stored>, Failure> {
+    let entries = fs::read_dir(folder).map_err(|error| Failure::file(folder, &error))?;
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Failure::new(Code::NotAvailable, format!("error: {}: no records", folder.display())));
+    }
+    let read = |path: PathBuf| {
+        let bytes = fs::read_to_string(&path).map_err(|error| Failure::file(&path, &error))?;
+        Ok(Stored { sha256: sha256_hex(bytes.as_bytes()), bytes })
+    };
+    paths.into_iter().map(read).collect()
+}

@@ -1,0 +1,102 @@
+//! Plans: checked, turned into the database's script and into the template's parameters.
+
+use crate::exit::{Code, Failure};
+use clap::{Subcommand, ValueEnum};
+use std::fs;
+use std::path::{Path, PathBuf};
+use understudy_core::ddl;
+use understudy_core::parameters::parameters;
+use understudy_core::plan::{Plan, Problems, read};
+use understudy_core::ports::Role;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Read plans whole and tell everything that is wrong with them.
+    Check {
+        #[arg(required = true)]
+        plans: Vec<PathBuf>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The script that an administrator runs once on the primary's database.
+    Sql { plan: PathBuf },
+    /// The template's parameters for one role, as `sam deploy --parameter-overrides` takes them.
+    Parameters {
+        plan: PathBuf,
+        #[arg(long)]
+        role: RoleName,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RoleName {
+    Standby,
+    Primary,
+    Witness,
+}
+
+pub fn run(command: &Command) -> Result<Code, Failure> {
+    match command {
+        Command::Check { plans, json } => check(plans, *json),
+        Command::Sql { plan } => {
+            let plan = load(plan)?;
+            for store in &plan.stores {
+                print!("{}", ddl::script(&plan, store));
+            }
+            Ok(Code::Ok)
+        }
+        Command::Parameters { plan, role } => {
+            let role = match role {
+                RoleName::Standby => Role::Standby,
+                RoleName::Primary => Role::Primary,
+                RoleName::Witness => Role::Witness,
+            };
+            for (name, value) in parameters(&load(plan)?, role) {
+                println!("{name}={value}");
+            }
+            Ok(Code::Ok)
+        }
+    }
+}
+
+/// Every plan is read, also after one that is wrong.
+fn check(plans: &[PathBuf], json: bool) -> Result<Code, Failure> {
+    let mut worst = Code::Ok;
+    for path in plans {
+        match try_read(path)? {
+            Ok(plan) if json => println!("{}", json_line(path, &plan.digest(), None)),
+            Ok(plan) => {
+                println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest())
+            }
+            Err(problems) => {
+                worst = Code::BadInput;
+                if json {
+                    println!("{}", json_line(path, "", Some(&problems)));
+                } else {
+                    eprintln!("{problems}");
+                }
+            }
+        }
+    }
+    Ok(worst)
+}
+
+fn json_line(path: &Path, digest: &str, problems: Option<&Problems>) -> String {
+    serde_json::json!({
+        "plan": path.display().to_string(),
+        "digest": (!digest.is_empty()).then_some(digest),
+        "problems": problems,
+    })
+    .to_string()
+}
+
+fn try_read(path: &Path) -> Result<Result<Plan, Problems>, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    Ok(read(&path.display().to_string(), &text))
+}
+
+/// A plan that is whole, or the failure that tells what is wrong with it.
+pub fn load(path: &Path) -> Result<Plan, Failure> {
+    try_read(path)?.map_err(|problems| Failure::new(Code::BadInput, problems.to_string()))
+}
