@@ -55,32 +55,38 @@ fn began(report: &Report, account: &Account) -> Line {
         return line(false, what, "not measured by both".to_owned());
     };
     let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.first_bad, CLIENT_PERIOD));
-    let holds = earliest <= outage.first_failure && outage.first_failure <= latest;
-    line(holds, what, format!("{} in {}", clock(outage.first_failure), range(earliest, latest)))
+    let failed = outage.first_failure.sent_at;
+    line(earliest <= failed && failed <= latest, what, format!("{} in {}", clock(failed), range(earliest, latest)))
+}
+
+/// When the client's success began to last.
+pub fn success(account: &Account) -> Option<Timestamp> {
+    Some(account.outage.as_ref()?.first_lasting_success.as_ref()?.done_at)
+}
+
+/// How long the client was without service.
+pub fn outage(account: &Account) -> Option<Millis> {
+    Some(elapsed(account.outage.as_ref()?.first_failure.sent_at, success(account)?))
 }
 
 fn ended(plan: &Plan, report: &Report, account: &Account) -> Line {
     let what = "the client's lasting success is within one probe period and TTL of the product's";
-    let (Some(served), Some(outage)) = (report.clock.served, &account.outage) else {
+    let (Some(served), Some(succeeded)) = (report.clock.served, success(account)) else {
         return line(false, what, "not measured by both".to_owned());
     };
     let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or_default();
     let apart = plan.tick.saturating_add(ttl);
     let (earliest, latest) = (before(served, apart), after(served, apart));
-    let holds = earliest <= outage.first_lasting_success && outage.first_lasting_success <= latest;
-    line(holds, what, format!("{} in {}", clock(outage.first_lasting_success), range(earliest, latest)))
+    let holds = earliest <= succeeded && succeeded <= latest;
+    line(holds, what, format!("{} in {}", clock(succeeded), range(earliest, latest)))
 }
 
 fn lasted(report: &Report, account: &Account) -> Line {
     let what = "the client's outage lies inside the product's RTO range";
-    let (Some(least), Some(most), Some(outage)) =
-        (report.rto.at_least.ms, report.rto.at_most.ms, &account.outage)
-    else {
+    let (Some(least), Some(most), Some(seen)) = (report.rto.at_least.ms, report.rto.at_most.ms, outage(account)) else {
         return line(false, what, "not measured by both".to_owned());
     };
-    let seen = elapsed(outage.first_failure, outage.first_lasting_success);
-    let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD)
-        && seen <= Millis(most).saturating_add(CLIENT_PERIOD);
+    let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD) && seen <= Millis(most).saturating_add(CLIENT_PERIOD);
     line(holds, what, format!("{} in {} … {}", seconds(seen.0), seconds(least), seconds(most)))
 }
 
@@ -110,11 +116,9 @@ fn lost(report: &Report, account: &Account) -> Line {
 
 fn one_writer(account: &Account) -> Line {
     let what = "no write was acknowledged by the old Region after the new one's first";
-    match &account.regions {
-        Some(regions) if regions.new.is_some() => {
-            line(regions.overlap == 0, what, format!("{} overlap", regions.overlap))
-        }
-        _ => line(false, what, "the client saw no second Region".to_owned()),
+    match account.regions.overlap {
+        Some(overlap) => line(overlap == 0, what, format!("{overlap} overlap")),
+        None => line(false, what, "the client saw no second Region".to_owned()),
     }
 }
 

@@ -137,7 +137,7 @@ fn tell(up: &Up, report: &Report, account: &Account, unexplained: &[String]) -> 
     row(
         "outage",
         &rto,
-        &account.outage.as_ref().map_or_else(|| "none".to_owned(), |o| format!("{:.1} s", o.seconds_max)),
+        &compare::outage(account).map_or_else(|| "not over".to_owned(), |outage| seconds(outage.0)),
     );
     let missing = format!("{} of {} acknowledged", account.missing.count, account.outside.acknowledged);
     row("writes lost", &format!("bound {}", figure(&report.rpo.bound)), &missing);
@@ -167,11 +167,11 @@ fn window(from: Option<Timestamp>, to: Option<Timestamp>) -> String {
 }
 
 fn began(account: &Account) -> String {
-    account.outage.as_ref().map_or_else(|| "never".to_owned(), |outage| clock(outage.first_failure))
+    account.outage.as_ref().map_or_else(|| "never".to_owned(), |outage| clock(outage.first_failure.sent_at))
 }
 
 fn ended(account: &Account) -> String {
-    account.outage.as_ref().map_or_else(|| "-".to_owned(), |outage| clock(outage.first_lasting_success))
+    compare::success(account).map_or_else(|| "-".to_owned(), clock)
 }
 
 fn figure(figure: &Figure) -> String {

@@ -30,7 +30,7 @@ pub struct Account {
     pub outside: Counts,
     pub outage: Option<Outage>,
     pub missing: Missing,
-    pub regions: Option<Regions>,
+    pub regions: Regions,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -42,10 +42,16 @@ pub struct Counts {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outage {
-    pub first_failure: Timestamp,
-    pub first_lasting_success: Timestamp,
-    pub seconds_min: f64,
-    pub seconds_max: f64,
+    pub first_failure: Attempt,
+    /// `None` when success did not last.
+    pub first_lasting_success: Option<Attempt>,
+}
+
+/// One transaction of the client, by the client's own clock.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Attempt {
+    pub sent_at: Timestamp,
+    pub done_at: Timestamp,
 }
 
 /// Acknowledged writes that the survivor does not hold.
@@ -58,10 +64,9 @@ pub struct Missing {
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Regions {
-    pub old: String,
     pub new: Option<String>,
-    /// Writes that the old Region acknowledged after the new one's first.
-    pub overlap: u64,
+    /// Writes that the old Region acknowledged after the new one's first; `None` without a new one.
+    pub overlap: Option<u64>,
 }
 
 /// Two writers: one outside that follows the public name, one inside the primary that never leaves it.

@@ -1,0 +1,23 @@
+//! The plan that the stories are told with: the example plan, armed and automatic.
+
+use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, Shadow, read};
+
+const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
+
+/// The example as it stands in the repository: asks a person, and stays on a lost lease.
+pub fn plan() -> Result<Plan, Problems> {
+    read("financial-rag.yaml", EXAMPLE)
+}
+
+/// The example with its dead-man armed and no person in the loop, so that an execution runs through.
+pub fn automatic() -> Result<Plan, Problems> {
+    let mut plan = plan()?;
+    plan.policy.failover = Mode::Automatic;
+    plan.lease.on_loss = OnLeaseLoss::Fence;
+    plan.lease.arming = Some(Arming {
+        by: "sre-lead".to_owned(),
+        signed_on: "2026-11-01".to_owned(),
+        shadow: Shadow::Waived("a simulation".to_owned()),
+    });
+    Ok(plan)
+}
