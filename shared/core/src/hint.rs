@@ -3,6 +3,7 @@
 //! A hint carries no evidence. Its text is forgeable, so it never reaches a decision; only its source and name
 //! are kept, for the journal.
 
+use crate::call;
 use crate::fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -16,9 +17,15 @@ pub enum Hint {
     Alarm { name: String, delivered_by: Delivery },
 }
 
+/// How CloudWatch delivered an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
+    /// The function is the alarm's own action.
+    Direct,
+    /// A rule matched the state change.
+    EventBridge,
+    /// The alarm notified a topic.
     Sns,
 }
 
@@ -38,41 +45,93 @@ pub struct Read {
     pub ignored: Vec<String>,
 }
 
-/// Reads an event as the service delivered it. An event of no known shape is `Invalid` and names the field.
-pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
-    if event.get("tick").is_some() {
-        return match event.get("tick") {
-            Some(Value::Bool(true)) => Ok(Read { hints: vec![Hint::Tick], ignored: Vec::new() }),
-            _ => Err(Fault::invalid("tick: must be `true`")),
-        };
-    }
-    match event.get("Records") {
-        Some(Value::Array(records)) if !records.is_empty() => read_records(records, plan),
-        Some(_) => Err(Fault::invalid("Records: must be a non-empty list")),
-        None => Err(Fault::invalid("event: neither a tick (`tick`) nor an SNS notification (`Records`)")),
-    }
+/// One way of delivery: where it keeps what is read of an alarm.
+///
+/// Metric, metric-math, composite and health-check alarms differ only in fields that nobody reads here.
+struct Shape {
+    delivered_by: Delivery,
+    name: &'static [&'static str],
+    state: &'static [&'static str],
+    /// Words that must stand at the top of the event.
+    marks: &'static [(&'static str, &'static str)],
 }
 
-fn read_records(records: &[Value], plan: &str) -> Result<Read, Fault> {
+const DIRECT: Shape = Shape {
+    delivered_by: Delivery::Direct,
+    name: &["alarmData", "alarmName"],
+    state: &["alarmData", "state", "value"],
+    marks: &[("source", "aws.cloudwatch")],
+};
+const EVENT_BRIDGE: Shape = Shape {
+    delivered_by: Delivery::EventBridge,
+    name: &["detail", "alarmName"],
+    state: &["detail", "state", "value"],
+    marks: &[("source", "aws.cloudwatch"), ("detail-type", "CloudWatch Alarm State Change")],
+};
+/// The text of one notification; the records around it are unpacked first.
+const NOTIFICATION: Shape =
+    Shape { delivered_by: Delivery::Sns, name: &["AlarmName"], state: &["NewStateValue"], marks: &[] };
+
+/// CloudWatch takes no longer name. The journal's records have a bound, and a name is written into them.
+const LONGEST_NAME: usize = 255;
+const STATES: [&str; 3] = ["ALARM", "OK", "INSUFFICIENT_DATA"];
+
+/// Reads an event as the service delivered it. An event of no known shape is `Invalid` and names the field.
+pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     let mut all = Read::default();
-    for (index, record) in records.iter().enumerate() {
-        let at = format!("Records[{index}].Sns.Message");
-        let message = record
-            .pointer("/Sns/Message")
-            .and_then(Value::as_str)
-            .ok_or_else(|| Fault::invalid(format!("{at}: must be text")))?;
-        let alarm: Value =
-            serde_json::from_str(message).map_err(|e| Fault::invalid(format!("{at}: not JSON: {e}")))?;
-        let field = |name: &str| {
-            alarm
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or_else(|| Fault::invalid(format!("{at}.{name}: must be text")))
-        };
-        let (name, state) = (field("AlarmName")?, field("NewStateValue")?);
-        judge(name, state, plan, Delivery::Sns, &mut all);
+    if call::is_tick(event)? {
+        all.hints.push(Hint::Tick);
+    } else if let Some(records) = event.get("Records") {
+        read_records(records, plan, &mut all)?;
+    } else if event.get("alarmData").is_some() {
+        read_alarm(event, &DIRECT, "", plan, &mut all)?;
+    } else if event.get("detail").is_some() {
+        read_alarm(event, &EVENT_BRIDGE, "", plan, &mut all)?;
+    } else {
+        let known = "a tick (`tick`), an alarm (`alarmData`), a state change (`detail`), a notification (`Records`)";
+        return Err(Fault::invalid(format!("event: none of {known}")));
     }
     Ok(all)
+}
+
+fn read_records(records: &Value, plan: &str, all: &mut Read) -> Result<(), Fault> {
+    let records = records.as_array().filter(|records| !records.is_empty());
+    let records = records.ok_or_else(|| Fault::invalid("Records: must be a non-empty list"))?;
+    for (index, record) in records.iter().enumerate() {
+        let at = format!("Records[{index}].");
+        let message = text(record, &["Sns", "Message"], &at)?;
+        let alarm: Value = serde_json::from_str(message)
+            .map_err(|error| Fault::invalid(format!("{at}Sns.Message: not JSON: {error}")))?;
+        read_alarm(&alarm, &NOTIFICATION, &format!("{at}Sns.Message."), plan, all)?;
+    }
+    Ok(())
+}
+
+/// Reads one alarm and judges it; `at` is what its fields' names begin with.
+fn read_alarm(alarm: &Value, shape: &Shape, at: &str, plan: &str, all: &mut Read) -> Result<(), Fault> {
+    let (name, state) = (text(alarm, shape.name, at)?, text(alarm, shape.state, at)?);
+    for (field, word) in shape.marks {
+        if text(alarm, &[field], at)? != *word {
+            return Err(Fault::invalid(format!("{at}{field}: must be `{word}`")));
+        }
+    }
+    if name.is_empty() || name.len() > LONGEST_NAME {
+        let field = shape.name.join(".");
+        return Err(Fault::invalid(format!("{at}{field}: must be 1 to {LONGEST_NAME} bytes long")));
+    }
+    if !STATES.contains(&state) {
+        let (field, known) = (shape.state.join("."), STATES.join(", "));
+        return Err(Fault::invalid(format!("{at}{field}: must be one of {known}")));
+    }
+    judge(name, state, plan, shape.delivered_by, all);
+    Ok(())
+}
+
+fn text<'a>(value: &'a Value, path: &[&str], at: &str) -> Result<&'a str, Fault> {
+    let field = path.iter().try_fold(value, |value, key| value.get(key));
+    field
+        .and_then(Value::as_str)
+        .ok_or_else(|| Fault::invalid(format!("{at}{}: must be text", path.join("."))))
 }
 
 /// The alarms that belong to a plan, by the template's naming.
@@ -81,11 +140,14 @@ pub fn alarm_prefix(plan: &str) -> String {
 }
 
 fn judge(name: &str, state: &str, plan: &str, delivered_by: Delivery, all: &mut Read) {
+    let hint = Hint::Alarm { name: name.to_owned(), delivered_by };
     if !name.starts_with(&alarm_prefix(plan)) {
         all.ignored.push(format!("alarm `{name}` is not one of this plan"));
     } else if state != "ALARM" {
         all.ignored.push(format!("alarm `{name}` went to {state}"));
+    } else if all.hints.contains(&hint) {
+        all.ignored.push(format!("alarm `{name}` is repeated"));
     } else {
-        all.hints.push(Hint::Alarm { name: name.to_owned(), delivered_by });
+        all.hints.push(hint);
     }
 }

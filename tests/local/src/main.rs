@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
+use understudy_local::python::Python;
 use understudy_local::up::{Options, down, up};
-use understudy_local::{demo, serve};
+use understudy_local::{demo, progress, serve};
 
 #[derive(Parser)]
 #[command(name = "understudy-local", about = "Three Regions and the world outside, on this machine", version)]
@@ -34,6 +35,8 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
+    /// Install the Python parts: emulator, SAM, PostgreSQL.
+    Python(Setup),
     /// The network of a cloud; started by `up`.
     #[command(hide = true)]
     Serve { cloud: PathBuf },
@@ -98,6 +101,11 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Down(setup) => {
             down(&setup.options()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Python(setup) => {
+            let python = Python::at(&setup.options()?.root);
+            progress::step("Python parts: emulator, SAM, PostgreSQL", python.install()).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Break { what, setup } => {

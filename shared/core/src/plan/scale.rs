@@ -1,9 +1,10 @@
 //! A plan in fast motion, for demonstrations on one machine.
 //!
-//! Only what waits is shortened. What is promised, counted or named stays, so that a demonstration is judged by the
-//! plan's own objectives. What comes out passes every rule that the plan itself passes.
+//! Every duration is shortened, what is promised among them: an outage in fast motion that is held against an
+//! objective in real time would always flatter (L7). What is counted or named stays. What comes out passes every
+//! rule that the plan itself passes.
 
-use super::model::{Detection, Hook, Lease, Plan, Policy, Route, Store};
+use super::model::{Detection, Hook, Lag, Lease, Objectives, Plan, Policy, Route, Store};
 use crate::time::Millis;
 
 /// No call over a network is given less.
@@ -12,7 +13,7 @@ const CALL_MIN: Millis = Millis(500);
 const TICK_MIN: Millis = Millis(1000);
 
 impl Plan {
-    /// The plan with its waits divided by `factor`.
+    /// The plan with its durations divided by `factor`.
     ///
     /// | field | becomes |
     /// |---|---|
@@ -26,7 +27,8 @@ impl Plan {
     /// | `routes[].hold` | divided, rounded down, at least 1 ms |
     /// | `routes[].confirm_timeout` | divided, rounded up, always above the hold |
     /// | `hooks[].timeout` | divided, at least 500 ms |
-    /// | all else, `objectives` and `stores[].lag` among it | unchanged |
+    /// | `objectives`, `stores[].lag` | divided, rounded down |
+    /// | all else | unchanged |
     ///
     /// Nothing ever grows, but `confirm_timeout` by a millisecond where it must stay above the hold. A factor that
     /// does not shorten (1 or less, or not a number) leaves the plan as it is.
@@ -39,6 +41,7 @@ impl Plan {
         let scale = Scale(factor);
         let tick = scale.down(self.tick);
         Self {
+            objectives: Objectives { rto: scale.down(self.objectives.rto), rpo: scale.down(self.objectives.rpo) },
             tick,
             detection: scale.detection(&self.detection, tick),
             lease: scale.lease(&self.lease),
@@ -92,7 +95,12 @@ impl Scale {
     }
 
     fn store(self, store: &Store) -> Store {
-        Store { promote_timeout: self.up(store.promote_timeout), ..store.clone() }
+        let lag = Lag {
+            typical: self.down(store.lag.typical),
+            warn: self.down(store.lag.warn),
+            block: self.down(store.lag.block),
+        };
+        Store { promote_timeout: self.up(store.promote_timeout), lag, ..store.clone() }
     }
 
     fn route(self, route: &Route) -> Route {

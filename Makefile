@@ -1,0 +1,61 @@
+# Understudy. `make demo` shows it, `make test` proves it, `make package PLAN=…` prepares it for AWS.
+
+SHELL := /bin/bash
+BREAK ?= kill
+SPEED ?= 20
+PLAN ?= infra/plans/financial-rag.yaml
+VENV := .local/venv
+LOCAL := target/debug/understudy-local
+DENY := .local/cargo/bin/cargo-deny
+
+.PHONY: demo test lint advisories build check-template python package clean aws-smoke
+
+# Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
+demo: build
+	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN)
+
+# Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
+# real thing end to end.
+test: lint build python check-template
+	cargo test --workspace --quiet
+	$(VENV)/bin/python tests/local/emulator/check.py
+	$(LOCAL) demo --what kill --speed $(SPEED)
+	$(LOCAL) demo --what isolate --speed $(SPEED)
+	@echo "make test: everything above passed"
+
+# Licences, bans and sources; advisories need the network and run where there is one: `make advisories`.
+lint: $(DENY)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(DENY) --log-level error check bans licenses sources
+
+$(DENY):
+	cargo install --quiet --locked cargo-deny@0.20.2 --root .local/cargo
+
+advisories: $(DENY)
+	$(DENY) check advisories
+
+build:
+	cargo build --workspace --quiet
+
+# The emulator, SAM and PostgreSQL, from a lock file with hashes, in an ignored folder.
+python: build
+	$(LOCAL) python
+
+check-template: python
+	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
+	$(VENV)/bin/cfn-lint template.yaml
+
+# The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent.
+package:
+	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
+	target/release/understudy package --plan $(PLAN) $(if $(RDS_CA),--rds-ca $(RDS_CA))
+
+aws-smoke:
+	@cat infra/runbooks/aws-smoke.md
+	@echo "not built yet: nothing was run on AWS"; exit 3
+
+clean:
+	-$(LOCAL) down
+	cargo clean
+	rm -rf .local

@@ -1,0 +1,266 @@
+//! Every example event reads as what it is; and no mutation of one gets past a parser unexplained.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use understudy_core::call::{self, Call};
+use understudy_core::fault::Fault;
+use understudy_core::hint::{self, Delivery, Hint};
+use understudy_core::run::End;
+use understudy_core::sql::{Secret, Statement};
+use understudy_core::steps::{STEPS, Step, Task};
+use understudy_invoke_tests::{Example, examples, mutations, names_a_field, paths};
+
+const PLAN: &str = "financial-rag";
+const EXECUTION: &str = "i-20261121t031500z-a1";
+const SEED: u64 = 20_261_121;
+const EACH: usize = 1_000;
+/// What no message may repeat.
+const PASSWORD: &str = "EXAMPLE-password-0123";
+
+const UNHEALTHY: &str = "understudy-financial-rag-primary-unhealthy";
+const LOST: &str = "understudy-financial-rag-primary-lost";
+const SHARE: &str = "understudy-financial-rag-error-share";
+const CHECK: &str = "understudy-financial-rag-health-check";
+
+/// What each event of `alarm-handler` holds: alarms to look for, and how much of it is ignored.
+const ALARMS: &[(&str, &[(&str, Delivery)], &[&str])] = &[
+    ("composite", &[(LOST, Delivery::Sns)], &[]),
+    ("direct", &[(UNHEALTHY, Delivery::Direct)], &[]),
+    ("direct-composite", &[(LOST, Delivery::Direct)], &[]),
+    ("eventbridge", &[(UNHEALTHY, Delivery::EventBridge)], &[]),
+    ("eventbridge-composite", &[(LOST, Delivery::EventBridge)], &[]),
+    ("eventbridge-metric-math", &[(SHARE, Delivery::EventBridge)], &[]),
+    ("foreign", &[], &["is not one of this plan"]),
+    ("insufficient-data", &[], &["went to INSUFFICIENT_DATA"]),
+    ("metric-math", &[(SHARE, Delivery::Sns)], &[]),
+    ("ok", &[], &["went to OK"]),
+    ("route53", &[(CHECK, Delivery::Sns)], &[]),
+    (
+        "sns-many",
+        &[(UNHEALTHY, Delivery::Sns), (LOST, Delivery::Sns)],
+        &["is not one of this plan", "is repeated", "went to OK"],
+    ),
+    ("sns-one", &[(UNHEALTHY, Delivery::Sns)], &[]),
+];
+
+/// The functions that a schedule calls.
+const TICKING: &[&str] =
+    &["dns-switcher", "preflight-verifier", "primary-guard", "report-writer", "route-prober"];
+
+fn of(function: &str) -> Vec<Example> {
+    let all = examples().expect("the example events read");
+    all.into_iter().filter(|example| example.function == function).collect()
+}
+
+fn names(examples: &[Example]) -> Vec<&str> {
+    examples.iter().map(|example| example.name.as_str()).collect()
+}
+
+#[test]
+fn alarms_read_as_what_they_are() {
+    let examples = of("alarm-handler");
+    let mut known: Vec<&str> = ALARMS.iter().map(|(name, ..)| *name).chain(["tick"]).collect();
+    known.sort_unstable();
+    assert_eq!(names(&examples), known);
+    for example in &examples {
+        let read = hint::read(&example.event, PLAN).unwrap_or_else(|fault| panic!("{}: {fault}", example.name));
+        let Some((_, hints, ignored)) = ALARMS.iter().find(|(name, ..)| *name == example.name) else {
+            assert_eq!(read.hints, [Hint::Tick]);
+            continue;
+        };
+        let hints: Vec<Hint> = hints
+            .iter()
+            .map(|(name, delivered_by)| Hint::Alarm { name: (*name).to_owned(), delivered_by: *delivered_by })
+            .collect();
+        assert_eq!(read.hints, hints, "{}", example.name);
+        assert_eq!(read.ignored.len(), ignored.len(), "{}", example.name);
+        for (told, expected) in read.ignored.iter().zip(*ignored) {
+            assert!(told.ends_with(expected), "{}: {told}", example.name);
+        }
+    }
+}
+
+#[test]
+fn every_task_of_the_workflow_has_its_event() {
+    for row in STEPS {
+        let tasks = of(row.owner).into_iter().filter_map(|example| match call::read(&example.event) {
+            Ok(Call::Task(task)) if task.step == row.step => Some(task),
+            _ => None,
+        });
+        let end = (row.step == Step::Report).then_some(End::Recovered);
+        let expected = Task { execution: EXECUTION.to_owned(), step: row.step, end };
+        assert_eq!(tasks.collect::<Vec<_>>(), [expected], "{:?}", row.step);
+    }
+}
+
+#[test]
+fn schedules_and_ends_read() {
+    for function in TICKING {
+        let tick = of(function).into_iter().find(|example| example.name == "tick").expect("a tick");
+        assert_eq!(call::read(&tick.event), Ok(Call::Tick), "{function}");
+    }
+    let ended = of("report-writer").into_iter().find(|example| example.name == "execution-ended");
+    let expected = Call::Ended { execution: EXECUTION.to_owned(), status: "ABORTED".to_owned() };
+    assert_eq!(call::read(&ended.expect("an event").event), Ok(expected));
+}
+
+#[test]
+fn only_an_end_that_no_step_reports_closes_an_execution() {
+    let example = of("report-writer").into_iter().find(|example| example.name == "execution-ended");
+    let mut event = example.expect("an event").event;
+    for (status, closes) in [
+        ("FAILED", true),
+        ("TIMED_OUT", true),
+        ("ABORTED", true),
+        ("RUNNING", false),
+        ("SUCCEEDED", false),
+        ("PENDING_REDRIVE", false),
+    ] {
+        *event.pointer_mut("/detail/status").expect("a status") = json!(status);
+        assert_eq!(call::read(&event).is_ok(), closes, "{status}");
+    }
+}
+
+#[test]
+fn names_that_could_mean_something_in_a_key_are_refused() {
+    for name in ["", "a/b", "../a", "a b", "a\0", "名前", "a.json", &"a".repeat(81)] {
+        let event = json!({"execution": name, "step": "Assess"});
+        let told = "execution: must be 1 to 80 letters, digits, `-` or `_`";
+        assert_eq!(call::read(&event), Err(Fault::invalid(told)), "{name}");
+    }
+}
+
+#[test]
+fn tasks_name_the_field_that_is_wrong() {
+    for (event, told) in [
+        (json!({"execution": "a", "step": "Assist"}), "step: must be a step of the workflow"),
+        (json!({"execution": "a", "step": "Assess", "wait": 1}), "event: has no use for a field `wait`"),
+        (json!({"execution": "a", "step": "Report", "end": "Won"}), "end: must be the name of an end, or null"),
+        (json!({"step": "Assess"}), "execution: must be 1 to 80 letters, digits, `-` or `_`"),
+        (json!({"execution": "a"}), "event: neither a tick (`tick`), a task (`step`) nor a status change (`detail`)"),
+    ] {
+        assert_eq!(call::read(&event), Err(Fault::invalid(told)));
+    }
+}
+
+fn statements() -> Vec<(&'static str, Statement)> {
+    let store = || "metadata".to_owned();
+    let login = || Secret { username: "rag_app".to_owned(), password: PASSWORD.to_owned() };
+    let since = "2026-11-21T03:14:58.204117Z".parse().expect("an instant");
+    let lease = |epoch, holder: &str, since, valid_ms| {
+        Statement::SetLease { store: store(), epoch, holder: holder.to_owned(), since, valid_ms }
+    };
+    vec![
+        ("application-read", Statement::ApplicationRead { store: store(), login: login() }),
+        (
+            "application-write",
+            Statement::ApplicationWrite { store: store(), login: login(), token: format!("{EXECUTION}-1") },
+        ),
+        ("heartbeat", Statement::Heartbeat { store: store() }),
+        ("replica-status", Statement::ReplicaStatus { store: store() }),
+        ("set-lease", lease(7, "us-east-1", Some(since), Some(180_000))),
+        ("set-lease-without-end", lease(8, "us-west-2", None, None)),
+    ]
+}
+
+#[test]
+fn statements_read_as_they_are_sent() {
+    let (examples, expected) = (of("sql-agent"), statements());
+    assert_eq!(names(&examples), expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (example, (name, statement)) in examples.iter().zip(expected) {
+        assert_eq!(serde_json::to_value(&statement).expect("it writes"), example.event, "{name}");
+        assert_eq!(call::statement(&example.event), Ok(statement), "{name}");
+    }
+}
+
+#[test]
+fn a_statement_tells_the_field_and_never_what_it_held() {
+    let login = |login: Value| json!({"statement": "application_read", "store": "metadata", "login": login});
+    for (event, told) in [
+        (login(json!(PASSWORD)), "login: must be `username` and `password`, both text"),
+        (login(json!({"username": "a", "password": 123})), "login: must be `username` and `password`, both text"),
+        (json!({"statement": PASSWORD}), "statement: must be one of heartbeat, "),
+        (json!({"statement": "heartbeat"}), "store: must be text"),
+        (json!({"statement": "heartbeat", "store": "metadata", "sql": "drop"}), "event: has no use for a field `sql`"),
+    ] {
+        let Err(Fault::Invalid(message)) = call::statement(&event) else { panic!("{event}") };
+        assert!(message.starts_with(told), "{message}");
+        assert!(!message.contains(PASSWORD) && !message.contains("123"), "{message}");
+    }
+}
+
+/// What a function's entry parser says of an event.
+fn parse(function: &str, event: &Value) -> Result<(), Fault> {
+    match function {
+        "alarm-handler" => hint::read(event, PLAN).map(|_| ()),
+        "sql-agent" => call::statement(event).map(|_| ()),
+        _ => call::read(event).map(|_| ()),
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    mutations: usize,
+    ok: usize,
+    invalid: usize,
+    not_json: usize,
+}
+
+impl Tally {
+    fn count(&mut self, example: &Example, known: &BTreeSet<String>, text: &str) {
+        self.mutations += 1;
+        // The runtime refuses it before any function sees it: nested too deep, or a number that no type holds.
+        let Ok(event) = serde_json::from_str::<Value>(text) else {
+            self.not_json += 1;
+            return;
+        };
+        let told = match parse(&example.function, &event) {
+            Ok(()) => {
+                self.ok += 1;
+                return;
+            }
+            Err(Fault::Invalid(told)) => told,
+            Err(other) => panic!("{}: {other:?}: {text}", example.function),
+        };
+        let named = names_a_field(&told, known) || names_a_field(&told, &paths(text));
+        assert!(named, "`{told}` names no field of {text}");
+        // A mutation may move the password to where a name is told; there it is a secret no more.
+        assert!(!told.contains(PASSWORD), "{told}");
+        self.invalid += 1;
+    }
+}
+
+#[test]
+fn no_mutation_panics_or_goes_unexplained() {
+    let mut total = Tally::default();
+    for (index, example) in (0..).zip(examples().expect("the example events read")) {
+        assert_eq!(parse(&example.function, &example.event), Ok(()), "{}/{}", example.function, example.name);
+        let (known, mut tally) = (paths(&example.text), Tally::default());
+        for mutation in mutations(&example.event, SEED + index, EACH) {
+            tally.count(&example, &known, &mutation.text);
+        }
+        assert!(tally.invalid > EACH / 20, "{}/{}: too tame", example.function, example.name);
+        println!(
+            "{:20} {:24} {:5} mutations, {:4} Ok, {:4} Invalid, {:2} no JSON",
+            example.function, example.name, tally.mutations, tally.ok, tally.invalid, tally.not_json
+        );
+        total.mutations += tally.mutations;
+        total.ok += tally.ok;
+        total.invalid += tally.invalid;
+        total.not_json += tally.not_json;
+    }
+    println!(
+        "all: {} mutations, {} Ok, {} Invalid, {} no JSON",
+        total.mutations, total.ok, total.invalid, total.not_json
+    );
+}
+
+#[test]
+fn a_seed_repeats_its_mutations() {
+    for example in of("alarm-handler") {
+        let (once, again) = (mutations(&example.event, SEED, 50), mutations(&example.event, SEED, 50));
+        assert_eq!(once, again, "{}", example.name);
+    }
+}

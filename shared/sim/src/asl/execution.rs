@@ -1,0 +1,210 @@
+//! One execution of a machine, state by state, on somebody else's clock.
+
+use super::{Catch, Choice, Machine, State, Task, Wait, field, path};
+use crate::trace::Status;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use understudy_core::time::{Millis, after, elapsed};
+
+/// Step Functions ends an execution whose history grows beyond this.
+const HISTORY_MAX: u32 = 25_000;
+/// Nothing that passes between states may be larger.
+const PAYLOAD_MAX: usize = 256 * 1024;
+/// What one call of a function takes, there and back.
+const ROUND_TRIP: Millis = Millis(250);
+
+/// Why a task failed, in the words that `Retry` and `Catch` match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub error: String,
+    pub cause: String,
+    /// How long it took to fail; a hung task takes its whole timeout.
+    pub hung: bool,
+}
+
+/// What comes after one step of the interpreter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Resume(Millis),
+    Ended { status: Status, state: String },
+}
+
+#[derive(Clone, Debug)]
+pub struct Execution {
+    pub name: String,
+    started_at: Timestamp,
+    state: String,
+    data: Value,
+    /// Attempts that each retrier of the present state has used.
+    retries: Vec<u32>,
+    history: u32,
+}
+
+impl Execution {
+    pub fn start(machine: &Machine, name: &str, now: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            started_at: now,
+            state: machine.start_at.clone(),
+            data: json!({}),
+            retries: Vec::new(),
+            history: 1,
+        }
+    }
+
+    pub fn state(&self) -> &str {
+        &self.state
+    }
+
+    /// Events so far, as Step Functions counts them.
+    pub fn history(&self) -> u32 {
+        self.history
+    }
+
+    /// Runs the present state once. `invoke` is handed the owner of a task and its input.
+    pub fn step(
+        &mut self,
+        machine: &Machine,
+        now: Timestamp,
+        invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>,
+    ) -> Next {
+        if elapsed(self.started_at, now) >= Millis::from_secs(machine.timeout_seconds) {
+            return Next::Ended { status: Status::TimedOut, state: self.state.clone() };
+        }
+        if self.history > HISTORY_MAX {
+            return self.dies("the history is full");
+        }
+        self.history += 2;
+        match machine.states.get(&self.state) {
+            None => self.dies("there is no such state"),
+            Some(State::Task(task)) => self.task(task, invoke),
+            Some(State::Choice(choice)) => self.choice(choice),
+            Some(State::Wait(wait)) => self.wait(wait),
+            Some(State::Succeed(_)) => Next::Ended { status: Status::Succeeded, state: self.state.clone() },
+            Some(State::Fail(_)) => Next::Ended { status: Status::Failed, state: self.state.clone() },
+        }
+    }
+
+    /// Step Functions' own failure, which nothing can catch.
+    fn dies(&self, why: &str) -> Next {
+        Next::Ended { status: Status::Failed, state: format!("{} ({why})", self.state) }
+    }
+
+    fn goes_to(&mut self, next: &str, wait: Millis) -> Next {
+        next.clone_into(&mut self.state);
+        self.retries.clear();
+        Next::Resume(wait)
+    }
+
+    fn task(&mut self, task: &Task, invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>) -> Next {
+        self.history += 3;
+        let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
+        let input = self.parameters(task);
+        let result = invoke(&owner, &input).and_then(|value| {
+            let size = value.to_string().len();
+            if size <= PAYLOAD_MAX { Ok(value) } else { Err(too_large(size)) }
+        });
+        match result {
+            Ok(value) => {
+                if let Some(path) = &task.result_path {
+                    self.put(path, value);
+                } else {
+                    self.data = value;
+                }
+                self.goes_to(&task.next, ROUND_TRIP)
+            }
+            Err(failure) => self.failed(task, &failure),
+        }
+    }
+
+    fn parameters(&self, task: &Task) -> Value {
+        let one = |(name, value): (&String, &Value)| match name.strip_suffix(".$") {
+            Some(name) => (name.to_owned(), Value::String(self.name.clone())),
+            None => (name.clone(), value.clone()),
+        };
+        Value::Object(task.parameters.iter().map(one).collect::<Map<_, _>>())
+    }
+
+    /// Retriers first, in order; the first that names the error decides. Then the catchers, likewise.
+    fn failed(&mut self, task: &Task, failure: &Failure) -> Next {
+        let took = match task.timeout_seconds {
+            Some(seconds) if failure.hung => Millis::from_secs(seconds),
+            _ => ROUND_TRIP,
+        };
+        self.retries.resize(task.retry.len(), 0);
+        let named = task.retry.iter().zip(self.retries.iter_mut());
+        let mut named = named.filter(|(retry, _)| matches(&retry.error_equals, &failure.error));
+        if let Some((retry, used)) = named.next()
+            && *used < retry.max_attempts
+        {
+            let wait = retry_wait(retry, *used);
+            *used += 1;
+            return Next::Resume(took.saturating_add(wait));
+        }
+        let caught = task.catch.iter().find(|catch| matches(&catch.error_equals, &failure.error));
+        match caught {
+            Some(catch) => self.caught(catch, failure, took),
+            None => self.dies(&format!("{}: {}", failure.error, failure.cause)),
+        }
+    }
+
+    fn caught(&mut self, catch: &Catch, failure: &Failure, took: Millis) -> Next {
+        self.put(&catch.result_path, json!({"Error": failure.error, "Cause": failure.cause}));
+        self.goes_to(&catch.next, took)
+    }
+
+    fn choice(&mut self, choice: &Choice) -> Next {
+        let hit = choice.choices.iter().find(|rule| {
+            self.at(&rule.variable).and_then(Value::as_str) == Some(rule.string_equals.as_str())
+        });
+        match hit.map(|rule| &rule.next).or(choice.default.as_ref()) {
+            Some(next) => self.goes_to(&next.clone(), Millis::ZERO),
+            None => self.dies("no choice fits and there is no default"),
+        }
+    }
+
+    fn wait(&mut self, wait: &Wait) -> Next {
+        match self.at(&wait.seconds_path).and_then(Value::as_u64) {
+            Some(seconds) => self.goes_to(&wait.next, Millis::from_secs(seconds)),
+            None => self.dies("what it should wait for is no number of seconds"),
+        }
+    }
+
+    fn at(&self, text: &str) -> Option<&Value> {
+        self.data.pointer(&path(text).ok()?)
+    }
+
+    fn put(&mut self, text: &str, value: Value) {
+        if let (Ok(name), Value::Object(fields)) = (field(text), &mut self.data) {
+            fields.insert(name, value);
+        }
+    }
+
+    /// When the machine's own timeout ends it.
+    pub fn times_out_at(&self, machine: &Machine) -> Timestamp {
+        after(self.started_at, Millis::from_secs(machine.timeout_seconds))
+    }
+}
+
+fn too_large(size: usize) -> Failure {
+    let cause = format!("a result of {size} bytes is larger than {PAYLOAD_MAX}");
+    Failure { error: "States.DataLimitExceeded".to_owned(), cause, hung: false }
+}
+
+/// `States.ALL` names everything but what Step Functions keeps to itself.
+fn matches(named: &[String], error: &str) -> bool {
+    let catchable = !matches!(error, "States.DataLimitExceeded" | "States.Runtime");
+    named.iter().any(|name| name == error || (name == "States.ALL" && catchable))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a few seconds in milliseconds are far below any limit"
+)]
+fn retry_wait(retry: &super::Retry, used: u32) -> Millis {
+    let exponent = i32::try_from(used).unwrap_or(i32::MAX);
+    let seconds = retry.interval_seconds as f64 * retry.backoff_rate.powi(exponent);
+    Millis((seconds.min(retry.max_delay_seconds as f64) * 1000.0) as u64)
+}

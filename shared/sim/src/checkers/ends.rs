@@ -1,0 +1,66 @@
+//! L6: everything ends, explained: one named end, one last record, a chain that holds, and people were told.
+
+use super::Violation;
+use crate::trace::{Event, What};
+use understudy_core::journal::{Entry, Record, Stored, verify_chain};
+use understudy_core::run::End;
+
+const LAW: &str = "L6 ends explained";
+
+pub fn ends(trace: &[Event], journals: &[(String, Vec<Stored>)]) -> Vec<Violation> {
+    let started = trace.iter().filter_map(|event| match &event.what {
+        What::Started { execution } => Some(execution.as_str()),
+        _ => None,
+    });
+    started.flat_map(|execution| ended(execution, trace, journals)).collect()
+}
+
+fn ended(execution: &str, trace: &[Event], journals: &[(String, Vec<Stored>)]) -> Vec<Violation> {
+    let mut broken = Vec::new();
+    let mut say = |what: &str| broken.push(Violation::new(LAW, format!("`{execution}` {what}")));
+    let state = trace.iter().find_map(|event| match &event.what {
+        What::Ended { execution: name, state, .. } if name == execution => Some(state.as_str()),
+        _ => None,
+    });
+    let Some(state) = state else {
+        say("never ended");
+        return broken;
+    };
+    let chain = journals.iter().find(|(name, _)| name == execution).map_or(&[][..], |(_, chain)| chain);
+    match verify_chain(chain) {
+        Err(error) => say(&format!("has a broken journal: {error}")),
+        Ok(records) => closed(&records, state).iter().for_each(|what| say(what)),
+    }
+    let told = trace.iter().any(|event| match &event.what {
+        What::Paged(page) => page.dedup == format!("{execution}-end"),
+        _ => false,
+    });
+    if !told {
+        say("ended and nobody was told");
+    }
+    broken
+}
+
+fn closed(records: &[Record], state: &str) -> Vec<String> {
+    let ends: Vec<End> = records
+        .iter()
+        .filter_map(|record| match &record.entry {
+            Entry::Closed { end, .. } => Some(*end),
+            _ => None,
+        })
+        .collect();
+    let mut broken = Vec::new();
+    if ends.len() != 1 {
+        broken.push(format!("was closed {} times", ends.len()));
+    }
+    if !matches!(records.last().map(|record| &record.entry), Some(Entry::Closed { .. })) {
+        broken.push("has records behind its last one".to_owned());
+    }
+    if let [end] = ends.as_slice()
+        && *end != End::Unfinished
+        && end.to_string() != state
+    {
+        broken.push(format!("says `{end}`, but the workflow ended in `{state}`"));
+    }
+    broken
+}

@@ -1,0 +1,43 @@
+//! L5: one execution per attempt, one at a time, and each instance is promoted once.
+
+use super::Violation;
+use crate::trace::{Event, What};
+use std::collections::BTreeSet;
+use understudy_core::journal::Entry;
+
+const LAW: &str = "L5 once";
+
+pub fn once(trace: &[Event]) -> Vec<Violation> {
+    let mut broken = Vec::new();
+    let mut say = |what: String| broken.push(Violation::new(LAW, what));
+    let mut running: Option<&str> = None;
+    let mut started = BTreeSet::new();
+    let mut attempts = BTreeSet::new();
+    let mut promoted = BTreeSet::new();
+    for event in trace {
+        match &event.what {
+            What::Started { execution } => {
+                if !started.insert(execution) {
+                    say(format!("{}: `{execution}` started twice", event.at));
+                }
+                if let Some(other) = running {
+                    say(format!("{}: `{execution}` started while `{other}` runs", event.at));
+                }
+                running = Some(execution);
+            }
+            What::Ended { execution, .. } if running == Some(execution.as_str()) => running = None,
+            What::PromoteTaken { instance } if !promoted.insert(instance) => {
+                say(format!("{}: `{instance}` promoted twice", event.at));
+            }
+            What::Journaled(record) => {
+                if let Entry::Accepted { incident, attempt, .. } = &record.entry
+                    && !attempts.insert((incident, attempt))
+                {
+                    say(format!("{}: attempt {attempt} of `{incident}` accepted twice", event.at));
+                }
+            }
+            _ => {}
+        }
+    }
+    broken
+}

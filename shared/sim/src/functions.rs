@@ -1,0 +1,227 @@
+//! The functions as they are deployed: which code runs where, with which ports. Wiring only.
+
+use crate::poll;
+use crate::world::{Bucket, Desk, Net, Place, Rds, SqlAgent, Starter, Table, World};
+use serde::Serialize;
+use serde_json::Value;
+use understudy_core::fault::Fault;
+use understudy_core::ports::Role;
+use understudy_core::steps::{Step, assess, close, promoter, runner, traffic};
+use understudy_core::{guard, handler, prober};
+
+/// One deployed function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Function {
+    AlarmHandler,
+    RouteProber,
+    WitnessProber,
+    PreflightVerifier,
+    StorePromoter,
+    StepRunner,
+    DnsSwitcher,
+    ReportWriter,
+    PrimaryGuard,
+}
+
+impl Function {
+    /// Those that have a schedule.
+    pub const TICKING: [Self; 7] = [
+        Self::PrimaryGuard,
+        Self::RouteProber,
+        Self::WitnessProber,
+        Self::DnsSwitcher,
+        Self::PreflightVerifier,
+        Self::AlarmHandler,
+        Self::ReportWriter,
+    ];
+
+    /// The function that a task of the workflow names.
+    pub fn named(owner: &str) -> Option<Self> {
+        Some(match owner {
+            "route-prober" => Self::RouteProber,
+            "preflight-verifier" => Self::PreflightVerifier,
+            "store-promoter" => Self::StorePromoter,
+            "step-runner" => Self::StepRunner,
+            "dns-switcher" => Self::DnsSwitcher,
+            "report-writer" => Self::ReportWriter,
+            _ => return None,
+        })
+    }
+
+    pub fn place(self) -> Place {
+        match self {
+            Self::PrimaryGuard => Place::Primary,
+            Self::WitnessProber => Place::Witness,
+            _ => Place::Standby,
+        }
+    }
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Invoked {
+    Answered(Value),
+    Failed(Fault),
+    /// It was killed: nobody answers.
+    Killed,
+}
+
+/// Runs `function` on `event`, in its place, on the code that is deployed.
+pub fn invoke(world: &World, function: Function, event: &Value) -> Invoked {
+    let step = event.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
+    world.begin(step);
+    let invoked = run(world, function, event);
+    world.end();
+    invoked
+}
+
+fn run(world: &World, function: Function, event: &Value) -> Invoked {
+    match function {
+        Function::AlarmHandler => alarm_handler(world, event),
+        Function::RouteProber => prober(world, Role::Standby, event),
+        Function::WitnessProber => prober(world, Role::Witness, event),
+        Function::PreflightVerifier => preflight_verifier(world, event),
+        Function::StorePromoter => store_promoter(world, event),
+        Function::StepRunner => step_runner(world, event),
+        Function::DnsSwitcher => dns_switcher(world, event),
+        Function::ReportWriter => report_writer(world, event),
+        Function::PrimaryGuard => primary_guard(world, event),
+    }
+}
+
+fn finish<T: Serialize>(answer: Option<Result<T, Fault>>) -> Invoked {
+    match answer {
+        None => Invoked::Killed,
+        Some(Err(fault)) => Invoked::Failed(fault),
+        Some(Ok(answer)) => match serde_json::to_value(answer) {
+            Ok(value) => Invoked::Answered(value),
+            Err(error) => Invoked::Failed(Fault::bug(error)),
+        },
+    }
+}
+
+fn table(world: &World, from: Place, at: Place) -> Table<'_> {
+    Table { world, from, at }
+}
+
+fn witness(world: &World, from: Place) -> Option<Table<'_>> {
+    world.plan.regions.witness.is_some().then(|| table(world, from, Place::Witness))
+}
+
+fn alarm_handler(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let witness = witness(world, from);
+    let handler = handler::Handler {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        witness: witness.as_ref(),
+        clock: &world.clock(from),
+        executions: &Starter(world),
+        pager: &Desk(world),
+    };
+    finish(poll::once(handler::answer(&handler, event)))
+}
+
+fn prober(world: &World, role: Role, event: &Value) -> Invoked {
+    let from = if role == Role::Witness { Place::Witness } else { Place::Standby };
+    let net = Net { world, from };
+    let prober = prober::Prober {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        role,
+        cells: &table(world, from, from),
+        clock: &world.clock(from),
+        http: &net,
+        dns: &net,
+        metrics: &net,
+    };
+    finish(poll::once(prober::answer(&prober, event)))
+}
+
+fn preflight_verifier(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let witness = witness(world, from);
+    let verifier = assess::Verifier {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        ports: assess::Ports {
+            witness: witness.as_ref(),
+            sql: &SqlAgent { world, place: from },
+            databases: &Rds(world),
+            http: &Net { world, from },
+            secrets: &Desk(world),
+        },
+    };
+    finish(poll::once(assess::answer(&verifier, event)))
+}
+
+fn store_promoter(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let witness = witness(world, from);
+    let promoter = promoter::Promoter {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        ports: promoter::Ports {
+            witness: witness.as_ref(),
+            sql: &SqlAgent { world, place: from },
+            databases: &Rds(world),
+            secrets: &Desk(world),
+        },
+    };
+    finish(poll::once(promoter::answer(&promoter, event)))
+}
+
+fn step_runner(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let runner = runner::Runner {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        http: &Net { world, from },
+    };
+    finish(poll::once(runner::answer(&runner, event)))
+}
+
+fn dns_switcher(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let switcher = traffic::Switcher {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        metrics: &Net { world, from },
+    };
+    finish(poll::once(traffic::answer(&switcher, event)))
+}
+
+fn report_writer(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let writer = close::Writer {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        evidence: &Bucket(world),
+        pager: &Desk(world),
+    };
+    finish(poll::once(close::answer(&writer, event)))
+}
+
+fn primary_guard(world: &World, event: &Value) -> Invoked {
+    let from = Place::Primary;
+    let witness = witness(world, from);
+    let guard = guard::Guard {
+        plan: &world.plan,
+        standby: &table(world, from, Place::Standby),
+        witness: witness.as_ref(),
+        clock: &world.clock(from),
+        sql: &SqlAgent { world, place: from },
+    };
+    finish(poll::once(guard::answer(&guard, event)))
+}

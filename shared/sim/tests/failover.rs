@@ -1,0 +1,193 @@
+//! The stories that every failover tool must get right, on the deployed workflow.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use serde_json::json;
+use support::{assert_lawful, executions, hold, machine, minutes, pages, settled, story};
+use understudy_core::report::{Met, Report};
+use understudy_core::run::{End, Receipt};
+use understudy_core::switch::Side;
+use understudy_sim::functions::{Function, Invoked};
+use understudy_sim::simulation::Simulation;
+use understudy_sim::trace::What;
+use understudy_sim::world::{Break, Place};
+
+/// Runs until the first execution has ended and its report is sealed.
+fn report(simulation: &mut Simulation<'_>) -> Report {
+    let ended = simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+    assert!(ended, "no execution ended:\n{}", story(simulation));
+    simulation.run_for(minutes(3));
+    let name = simulation.world.executions().pop().expect("an execution");
+    simulation.report(&name).unwrap_or_else(|| panic!("no report:\n{}", story(simulation)))
+}
+
+#[test]
+fn nothing_happens_while_all_is_well() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.run_for(minutes(60));
+    assert_eq!(executions(&simulation), 0);
+    assert_eq!(pages(&simulation), Vec::<String>::new());
+    assert_lawful(&simulation, "a quiet hour");
+}
+
+#[test]
+fn a_killed_primary_is_recovered_from() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::Recovered, "{}", story(&simulation));
+    assert_lawful(&simulation, "a killed primary");
+    let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["detect", "decide", "fence", "promote", "switch", "confirm"]);
+    let seconds = |name: &str| {
+        report.clock.segments.iter().find(|segment| segment.name == name).unwrap().ms / 1000
+    };
+    assert!((120..=300).contains(&seconds("detect")), "detect took {}", seconds("detect"));
+    assert!(seconds("promote") >= 300, "promote took {}", seconds("promote"));
+    assert!((60..=180).contains(&seconds("switch")), "switch took {}", seconds("switch"));
+    assert!(report.rto.at_least.ms <= report.rto.at_most.ms);
+    assert_eq!(report.rto.met, Met::Met);
+    assert_eq!(report.rpo.met, Met::Met);
+    assert!(matches!(report.receipt, Some(Receipt::Expired { epoch: 2, .. })));
+}
+
+#[test]
+fn an_isolated_primary_writes_until_its_lease_runs_out_and_not_beside_the_new_one() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Isolate(Place::Primary));
+    let broke_at = simulation.world.now();
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::Recovered, "{}", story(&simulation));
+    assert_lawful(&simulation, "an isolated primary");
+    let last = last_write_of_the_primary(&simulation).expect("it wrote");
+    assert!(last > broke_at, "an isolated primary goes on writing");
+    let Some(receipt) = report.receipt else { panic!("no receipt") };
+    assert!(last <= receipt.last_commit_possible_at(), "it wrote at {last}, after {receipt:?}");
+}
+
+fn last_write_of_the_primary(simulation: &Simulation<'_>) -> Option<jiff::Timestamp> {
+    let trace = simulation.world.trace();
+    let mut writes = trace.iter().filter(|event| {
+        matches!(event.what, What::Acknowledged { side: Side::Primary, .. })
+    });
+    writes.next_back().map(|event| event.at)
+}
+
+#[test]
+fn a_primary_that_comes_back_stays_fenced() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    report(&mut simulation);
+    simulation.break_now(Break::Heal);
+    simulation.run_for(minutes(30));
+    assert_lawful(&simulation, "a primary that came back");
+    assert_eq!(executions(&simulation), 1);
+}
+
+#[test]
+fn a_cut_between_the_two_regions_alone_starts_nothing() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Cut(Place::Primary, Place::Standby));
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 0);
+    assert_lawful(&simulation, "a cut link");
+}
+
+#[test]
+fn an_unreachable_primary_that_still_renews_is_paged_and_not_moved() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::ApplicationDown(Place::Primary));
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 0);
+    assert!(pages(&simulation).iter().any(|page| page.contains("it is alive and writing")));
+    assert_lawful(&simulation, "a grey failure");
+}
+
+#[test]
+fn a_lagging_replica_refuses_and_a_healed_one_recovers() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::PauseReplay);
+    simulation.run_for(minutes(12));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let first = report(&mut simulation);
+    assert_eq!(first.end, End::Refused, "{}", story(&simulation));
+    assert!(first.cause.contains("PF-04"), "{}", first.cause);
+    assert!(first.cause.contains("pg_wal_replay_resume"), "{}", first.cause);
+    simulation.break_now(Break::Heal);
+    simulation.world.apply(Break::Kill(Place::Primary));
+    let both = simulation.run_until(minutes(60), |s| s.ends().len() == 2 && !s.busy());
+    assert!(both, "{}", story(&simulation));
+    let second = report(&mut simulation);
+    assert_eq!((second.end, second.attempt), (End::Recovered, 2), "{}", story(&simulation));
+    assert_lawful(&simulation, "lag, then none");
+}
+
+#[test]
+fn a_standby_whose_application_is_down_refuses() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::ApplicationDown(Place::Standby));
+    simulation.run_for(minutes(2));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::Refused, "{}", story(&simulation));
+    assert!(report.cause.contains("PF-08"), "{}", report.cause);
+    simulation.run_for(minutes(60));
+    assert_eq!(executions(&simulation), 1, "nothing changed, so nothing is tried again");
+    assert_lawful(&simulation, "a standby without its application");
+}
+
+#[test]
+fn without_the_witness_the_lease_is_unknown_and_nothing_moves() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Witness));
+    simulation.run_for(minutes(2));
+    simulation.break_now(Break::Kill(Place::Primary));
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 0);
+    assert!(pages(&simulation).iter().any(|page| page.contains("its lease cannot be judged")));
+    assert_lawful(&simulation, "witness and primary dark");
+}
+
+#[test]
+fn a_hold_stops_it_and_lifting_it_lets_it_go_on() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    hold(&simulation, true);
+    simulation.break_now(Break::Kill(Place::Primary));
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 0);
+    assert!(pages(&simulation).iter().any(|page| page.contains("on hold by `sre-1`")));
+    hold(&simulation, false);
+    assert_eq!(report(&mut simulation).end, End::Recovered);
+    assert_lawful(&simulation, "a hold that was lifted");
+}
+
+#[test]
+fn a_hundred_hints_are_one_execution() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    let alarm = json!({"AlarmName": "understudy-financial-rag-primary", "NewStateValue": "ALARM"});
+    let hint = json!({"Records": [{"Sns": {"Message": alarm.to_string()}}]});
+    for _ in 0..100 {
+        simulation.run_for(understudy_core::time::Millis::from_secs(5));
+        let first = simulation.deliver(Function::AlarmHandler, &hint);
+        let second = simulation.deliver(Function::AlarmHandler, &hint);
+        assert!(matches!((first, second), (Invoked::Answered(_), Invoked::Answered(_))));
+    }
+    assert_eq!(report(&mut simulation).end, End::Recovered);
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 1);
+    assert_lawful(&simulation, "a hundred hints");
+}

@@ -1,0 +1,83 @@
+//! What the stories share: the deployed workflow, the armed plan, and how a story is judged.
+
+use std::fs;
+use std::path::Path;
+use understudy_core::state::{Flag, keys};
+use understudy_core::time::Millis;
+use understudy_sim::asl::Machine;
+use understudy_sim::checkers;
+use understudy_sim::example;
+use understudy_sim::simulation::{DAWN, Simulation};
+use understudy_sim::trace::What;
+use understudy_sim::world::{Place, Settings};
+
+pub fn workflow() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/workflows/failover.asl.json");
+    fs::read_to_string(&path).expect("the deployed workflow")
+}
+
+pub fn machine() -> Machine {
+    Machine::read(&workflow()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn simulation(machine: &Machine, settings: Settings) -> Simulation<'_> {
+    let plan = example::automatic().unwrap_or_else(|problems| panic!("{problems}"));
+    Simulation::new(machine, plan, settings)
+}
+
+/// A simulation in which everything has run well for ten minutes.
+pub fn settled(machine: &Machine) -> Simulation<'_> {
+    let mut simulation = simulation(machine, Settings::default());
+    simulation.run_for(minutes(10));
+    simulation
+}
+
+pub fn minutes(n: u64) -> Millis {
+    Millis::from_secs(60 * n)
+}
+
+pub fn hold(simulation: &Simulation<'_>, raised: bool) {
+    let flag = Flag { raised, by: "sre-1".to_owned(), why: "a story".to_owned(), at: DAWN };
+    simulation.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).expect("a flag"));
+}
+
+pub fn executions(simulation: &Simulation<'_>) -> usize {
+    simulation.world.executions().len()
+}
+
+pub fn pages(simulation: &Simulation<'_>) -> Vec<String> {
+    let trace = simulation.world.trace();
+    let texts = trace.iter().filter_map(|event| match &event.what {
+        What::Paged(page) => Some(page.text.clone()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// No law was broken; if one was, with what led there.
+pub fn assert_lawful(simulation: &Simulation<'_>, told: &str) {
+    let case = simulation.case();
+    let broken = checkers::all(&case);
+    if broken.is_empty() {
+        return;
+    }
+    let mut text = format!("{told}\n");
+    for violation in broken {
+        text.push_str(&format!("{violation}\n"));
+    }
+    panic!("{text}{}", story(simulation));
+}
+
+/// What happened, one line an event, without the clients.
+pub fn story(simulation: &Simulation<'_>) -> String {
+    let trace = simulation.world.trace();
+    let lines = trace.iter().filter_map(|event| {
+        let text = match &event.what {
+            What::Acknowledged { .. } | What::Failed { .. } | What::Published { .. } => return None,
+            What::Journaled(record) => understudy_core::report::line(record).text,
+            other => format!("{other:?}"),
+        };
+        Some(format!("{} {text}\n", event.at))
+    });
+    lines.collect()
+}
