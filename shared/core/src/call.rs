@@ -51,7 +51,7 @@ pub(crate) fn is_tick(event: &Value) -> Result<bool, Fault> {
 }
 
 fn task(event: &Value) -> Result<Task, Fault> {
-    only(event, ["execution", "step", "end"].into_iter())?;
+    only(event, &["execution", "step", "end"])?;
     Ok(Task {
         step: field(event, "step", "a step of the workflow")?,
         execution: execution(event.get("execution"), "execution")?,
@@ -90,7 +90,9 @@ pub fn statement(event: &Value) -> Result<Statement, Fault> {
         let known = STATEMENTS.map(|(name, _)| name).join(", ");
         return Err(Fault::invalid(format!("statement: must be one of {known}")));
     };
-    only(event, std::iter::once("statement").chain(arguments.iter().map(|argument| argument.name)))?;
+    let fields: Vec<&str> =
+        arguments.iter().map(|argument| argument.name).chain(std::iter::once("statement")).collect();
+    only(event, &fields)?;
     for argument in *arguments {
         if !(argument.fits)(event.get(argument.name).unwrap_or(&Value::Null)) {
             return Err(Fault::invalid(format!("{}: must be {}", argument.name, argument.expected)));
@@ -131,10 +133,9 @@ fn reads<T: DeserializeOwned>(value: &Value) -> bool {
 }
 
 /// A field that nobody reads is a mistake of whoever wrote it.
-fn only(event: &Value, known: impl Iterator<Item = &'static str> + Clone) -> Result<(), Fault> {
-    let unknown = event
-        .as_object()
-        .and_then(|fields| fields.keys().find(|name| !known.clone().any(|k| k == name.as_str())));
+fn only(event: &Value, known: &[&str]) -> Result<(), Fault> {
+    let unknown =
+        event.as_object().and_then(|fields| fields.keys().find(|name| !known.contains(&name.as_str())));
     match unknown {
         Some(name) => Err(Fault::invalid(format!("event: has no use for a field `{name}`"))),
         None => Ok(()),

@@ -49,6 +49,17 @@ pub fn decide(q: &Question<'_>) -> Decision {
     let votes = q.votes.judged(&q.plan.detection, q.now);
     let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
     let needed = usize::try_from(q.plan.detection.quorum).unwrap_or(usize::MAX);
+    if down > 0 && down < needed {
+        // Somebody has not seen the primary for the whole window, but too few agree: people should know, and
+        // nothing is started.
+        return Decision::Page {
+            reason: format!(
+                "{down} of {needed} needed votes say down: {}. No failover is started",
+                describe(&votes)
+            ),
+            dedup: "too-few-votes".to_owned(),
+        };
+    }
     if down < needed {
         return watch(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
     }

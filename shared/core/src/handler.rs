@@ -36,6 +36,18 @@ pub struct Handler<'a, C, K, E, P> {
     pub pager: &'a P,
 }
 
+/// The sources of hints whose last decisions are kept.
+pub const TICK: &str = "tick";
+pub const ALARM: &str = "alarm";
+
+/// A decision on record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    pub at: Timestamp,
+    pub hint: String,
+    pub decision: Decision,
+}
+
 /// What one event led to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Handled {
@@ -83,8 +95,19 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             hold: hold.as_ref().map(|flag| flag.by.as_str()),
             blocking: blocking.as_deref(),
         });
+        self.record(&decision, hint, now).await?;
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
         Ok(decision)
+    }
+
+    /// Leaves the reason on record, ticks and alarms apart: a tick a moment later must not hide what an alarm
+    /// led to.
+    async fn record(&self, decision: &Decision, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
+        let source = if *hint == Hint::Tick { TICK } else { ALARM };
+        let decided = Decided { at: now, hint: hint.text(), decision: decision.clone() };
+        update::<Decided, _>(self.cells, &keys::decision(source), |_| Ok(Change::Write(decided.clone())))
+            .await
+            .map(|_| ())
     }
 
     async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {

@@ -88,7 +88,8 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     } else if event.get("detail").is_some() {
         read_alarm(event, &EVENT_BRIDGE, "", plan, &mut all)?;
     } else {
-        let known = "a tick (`tick`), an alarm (`alarmData`), a state change (`detail`), a notification (`Records`)";
+        let known =
+            "a tick (`tick`), an alarm (`alarmData`), a state change (`detail`), a notification (`Records`)";
         return Err(Fault::invalid(format!("event: none of {known}")));
     }
     Ok(all)

@@ -108,6 +108,11 @@ pub mod keys {
         Key::new("readiness", "latest")
     }
 
+    /// The last decision on a hint of this source.
+    pub fn decision(source: &str) -> Key {
+        Key::new("decision", source)
+    }
+
     /// When a matter was last paged.
     pub fn paged(dedup: &str) -> Key {
         Key::new("paged", dedup)

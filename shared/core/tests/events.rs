@@ -24,8 +24,10 @@ const LOST: &str = "understudy-financial-rag-primary-lost";
 const SHARE: &str = "understudy-financial-rag-error-share";
 const CHECK: &str = "understudy-financial-rag-health-check";
 
-/// What each event of `alarm-handler` holds: alarms to look for, and how much of it is ignored.
-const ALARMS: &[(&str, &[(&str, Delivery)], &[&str])] = &[
+/// An event of `alarm-handler`: the alarms to look for, and why the rest of it is ignored.
+type Alarms = (&'static str, &'static [(&'static str, Delivery)], &'static [&'static str]);
+
+const ALARMS: &[Alarms] = &[
     ("composite", &[(LOST, Delivery::Sns)], &[]),
     ("direct", &[(UNHEALTHY, Delivery::Direct)], &[]),
     ("direct-composite", &[(LOST, Delivery::Direct)], &[]),
@@ -65,7 +67,8 @@ fn alarms_read_as_what_they_are() {
     known.sort_unstable();
     assert_eq!(names(&examples), known);
     for example in &examples {
-        let read = hint::read(&example.event, PLAN).unwrap_or_else(|fault| panic!("{}: {fault}", example.name));
+        let read =
+            hint::read(&example.event, PLAN).unwrap_or_else(|fault| panic!("{}: {fault}", example.name));
         let Some((_, hints, ignored)) = ALARMS.iter().find(|(name, ..)| *name == example.name) else {
             assert_eq!(read.hints, [Hint::Tick]);
             continue;
@@ -137,9 +140,15 @@ fn tasks_name_the_field_that_is_wrong() {
     for (event, told) in [
         (json!({"execution": "a", "step": "Assist"}), "step: must be a step of the workflow"),
         (json!({"execution": "a", "step": "Assess", "wait": 1}), "event: has no use for a field `wait`"),
-        (json!({"execution": "a", "step": "Report", "end": "Won"}), "end: must be the name of an end, or null"),
+        (
+            json!({"execution": "a", "step": "Report", "end": "Won"}),
+            "end: must be the name of an end, or null",
+        ),
         (json!({"step": "Assess"}), "execution: must be 1 to 80 letters, digits, `-` or `_`"),
-        (json!({"execution": "a"}), "event: neither a tick (`tick`), a task (`step`) nor a status change (`detail`)"),
+        (
+            json!({"execution": "a"}),
+            "event: neither a tick (`tick`), a task (`step`) nor a status change (`detail`)",
+        ),
     ] {
         assert_eq!(call::read(&event), Err(Fault::invalid(told)));
     }
@@ -149,8 +158,12 @@ fn statements() -> Vec<(&'static str, Statement)> {
     let store = || "metadata".to_owned();
     let login = || Secret { username: "rag_app".to_owned(), password: PASSWORD.to_owned() };
     let since = "2026-11-21T03:14:58.204117Z".parse().expect("an instant");
-    let lease = |epoch, holder: &str, since, valid_ms| {
-        Statement::SetLease { store: store(), epoch, holder: holder.to_owned(), since, valid_ms }
+    let lease = |epoch, holder: &str, since, valid_ms| Statement::SetLease {
+        store: store(),
+        epoch,
+        holder: holder.to_owned(),
+        since,
+        valid_ms,
     };
     vec![
         ("application-read", Statement::ApplicationRead { store: store(), login: login() }),
@@ -180,10 +193,16 @@ fn a_statement_tells_the_field_and_never_what_it_held() {
     let login = |login: Value| json!({"statement": "application_read", "store": "metadata", "login": login});
     for (event, told) in [
         (login(json!(PASSWORD)), "login: must be `username` and `password`, both text"),
-        (login(json!({"username": "a", "password": 123})), "login: must be `username` and `password`, both text"),
+        (
+            login(json!({"username": "a", "password": 123})),
+            "login: must be `username` and `password`, both text",
+        ),
         (json!({"statement": PASSWORD}), "statement: must be one of heartbeat, "),
         (json!({"statement": "heartbeat"}), "store: must be text"),
-        (json!({"statement": "heartbeat", "store": "metadata", "sql": "drop"}), "event: has no use for a field `sql`"),
+        (
+            json!({"statement": "heartbeat", "store": "metadata", "sql": "drop"}),
+            "event: has no use for a field `sql`",
+        ),
     ] {
         let Err(Fault::Invalid(message)) = call::statement(&event) else { panic!("{event}") };
         assert!(message.starts_with(told), "{message}");

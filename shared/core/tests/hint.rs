@@ -83,11 +83,7 @@ fn what_is_no_reason_to_look_is_ignored_with_a_reason() {
         ("checkout-latency", "ALARM", "alarm `checkout-latency` is not one of this plan"),
         ("checkout-latency", "OK", "alarm `checkout-latency` is not one of this plan"),
         ("understudy-financial", "ALARM", "alarm `understudy-financial` is not one of this plan"),
-        (
-            "Understudy-financial-rag-x",
-            "ALARM",
-            "alarm `Understudy-financial-rag-x` is not one of this plan",
-        ),
+        ("Understudy-financial-rag-x", "ALARM", "alarm `Understudy-financial-rag-x` is not one of this plan"),
     ];
     for (name, state, reason) in cases {
         for (_, event) in by_every_delivery(name, state) {

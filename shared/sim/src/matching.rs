@@ -91,11 +91,13 @@ impl At<'_> {
     fn outcomes(&self) -> Vec<String> {
         let Some(State::Choice(choice)) = self.machine.states.get(&self.task.next) else {
             let single = self.row.outcomes == [Outcome::Done];
-            let what = format!("goes on to `{}` whatever it answers: {:?}", self.task.next, self.row.outcomes);
+            let what =
+                format!("goes on to `{}` whatever it answers: {:?}", self.task.next, self.row.outcomes);
             return if single { Vec::new() } else { vec![what] };
         };
         let known: BTreeSet<String> = self.row.outcomes.iter().map(|outcome| word(*outcome)).collect();
-        let compared: BTreeSet<String> = choice.choices.iter().map(|rule| rule.string_equals.clone()).collect();
+        let compared: BTreeSet<String> =
+            choice.choices.iter().map(|rule| rule.string_equals.clone()).collect();
         let mut all: Vec<String> = compared
             .difference(&known)
             .map(|word| format!("`{}` waits for `{word}`, which is never answered", self.task.next))

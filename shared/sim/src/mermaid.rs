@@ -31,7 +31,8 @@ fn draw(text: &mut String, machine: &Machine, name: &str, undoing: &BTreeSet<Str
     }
     match state {
         State::Task(task) => {
-            let fails = task.catch.iter().filter(|catch| undoing.contains(&catch.next) && !undoing.contains(name));
+            let fails =
+                task.catch.iter().filter(|catch| undoing.contains(&catch.next) && !undoing.contains(name));
             for catch in fails {
                 let _ = writeln!(text, "{indent}{name} --> {}: fails", catch.next);
             }
@@ -81,7 +82,8 @@ fn in_order(machine: &Machine) -> Vec<String> {
 
 /// The states that take something back: tasks whose name begins so in the file.
 fn undoing(machine: &Machine, order: &[String]) -> BTreeSet<String> {
-    let entered: BTreeMap<&str, usize> = order.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+    let entered: BTreeMap<&str, usize> =
+        order.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
     let tasks = machine.states.iter().filter(|(_, state)| matches!(state, State::Task(_)));
     tasks
         .filter(|(name, _)| name.starts_with("Undo") && entered.contains_key(name.as_str()))

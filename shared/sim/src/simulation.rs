@@ -1,7 +1,7 @@
 //! The event loop: ticks, executions, clients and breaks on one virtual clock, all from one seed.
 
-use crate::checkers::Case;
 use crate::asl::{Execution, Failure, Machine, Next};
+use crate::checkers::Case;
 use crate::functions::{Function, Invoked, invoke};
 use crate::seed::Chance;
 use crate::trace::What;
@@ -140,8 +140,12 @@ impl<'m> Simulation<'m> {
 
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
-        let journals: Vec<_> =
-            self.world.executions().into_iter().map(|name| (name.clone(), self.world.journal(&name))).collect();
+        let journals: Vec<_> = self
+            .world
+            .executions()
+            .into_iter()
+            .map(|name| (name.clone(), self.world.journal(&name)))
+            .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
         Case { trace: self.world.trace().to_vec(), journals, reports }
     }
@@ -261,11 +265,9 @@ impl<'m> Simulation<'m> {
 fn failure(invoked: Invoked) -> Result<Value, Failure> {
     match invoked {
         Invoked::Answered(value) => Ok(value),
-        Invoked::Failed(fault) => Err(Failure {
-            error: fault.error_type().to_owned(),
-            cause: fault.to_string(),
-            hung: false,
-        }),
+        Invoked::Failed(fault) => {
+            Err(Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
+        }
         Invoked::Killed => Err(Failure {
             error: "States.Timeout".to_owned(),
             cause: "the function never answered".to_owned(),

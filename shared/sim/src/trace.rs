@@ -16,20 +16,42 @@ pub enum What {
     /// Something broke or healed.
     Broke(String),
     /// A client was told that its write is committed.
-    Acknowledged { side: Side, client: &'static str, position: u64 },
+    Acknowledged {
+        side: Side,
+        client: &'static str,
+        position: u64,
+    },
     /// A client outside was told no, or nothing.
-    Failed { client: &'static str },
+    Failed {
+        client: &'static str,
+    },
     /// A journal record was stored.
     Journaled(Record),
     /// The database service took a promotion.
-    PromoteTaken { instance: String },
+    PromoteTaken {
+        instance: String,
+    },
     /// A replica stands alone: its log goes its own way from `position` on.
-    StandsAlone { store: String, position: u64 },
-    Started { execution: String },
-    Ended { execution: String, status: Status, state: String },
-    Entered { execution: String, state: String },
+    StandsAlone {
+        store: String,
+        position: u64,
+    },
+    Started {
+        execution: String,
+    },
+    Ended {
+        execution: String,
+        status: Status,
+        state: String,
+    },
+    Entered {
+        execution: String,
+        state: String,
+    },
     Paged(Page),
-    Published { level: f64 },
+    Published {
+        level: f64,
+    },
 }
 
 /// How Step Functions says that an execution ended.

@@ -1,6 +1,11 @@
 //! The stories that every failover tool must get right, on the deployed workflow.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 mod support;
 
@@ -43,9 +48,8 @@ fn a_killed_primary_is_recovered_from() {
     assert_lawful(&simulation, "a killed primary");
     let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
     assert_eq!(names, ["detect", "decide", "fence", "promote", "switch", "confirm"]);
-    let seconds = |name: &str| {
-        report.clock.segments.iter().find(|segment| segment.name == name).unwrap().ms / 1000
-    };
+    let seconds =
+        |name: &str| report.clock.segments.iter().find(|segment| segment.name == name).unwrap().ms / 1000;
     assert!((120..=300).contains(&seconds("detect")), "detect took {}", seconds("detect"));
     assert!(seconds("promote") >= 300, "promote took {}", seconds("promote"));
     assert!((60..=180).contains(&seconds("switch")), "switch took {}", seconds("switch"));
@@ -72,9 +76,8 @@ fn an_isolated_primary_writes_until_its_lease_runs_out_and_not_beside_the_new_on
 
 fn last_write_of_the_primary(simulation: &Simulation<'_>) -> Option<jiff::Timestamp> {
     let trace = simulation.world.trace();
-    let mut writes = trace.iter().filter(|event| {
-        matches!(event.what, What::Acknowledged { side: Side::Primary, .. })
-    });
+    let mut writes =
+        trace.iter().filter(|event| matches!(event.what, What::Acknowledged { side: Side::Primary, .. }));
     writes.next_back().map(|event| event.at)
 }
 
@@ -122,8 +125,7 @@ fn a_lagging_replica_refuses_and_a_healed_one_recovers() {
     assert_eq!(first.end, End::Refused, "{}", story(&simulation));
     assert!(first.cause.contains("PF-04"), "{}", first.cause);
     assert!(first.cause.contains("pg_wal_replay_resume"), "{}", first.cause);
-    simulation.break_now(Break::Heal);
-    simulation.world.apply(Break::Kill(Place::Primary));
+    simulation.break_now(Break::ResumeReplay);
     let both = simulation.run_until(minutes(60), |s| s.ends().len() == 2 && !s.busy());
     assert!(both, "{}", story(&simulation));
     let second = report(&mut simulation);

@@ -74,12 +74,21 @@ fn drop_child(node: &mut Node, random: &mut Random) {
 }
 
 fn change_type(node: &mut Node, random: &mut Random) {
-    let literals = ["true", "false", "0", "-1", "1.5", "\"\"", "\"text\"", "[]", "{}", "[[]]", "[null]", "{\"\":{}}"];
+    let literals =
+        ["true", "false", "0", "-1", "1.5", "\"\"", "\"text\"", "[]", "{}", "[[]]", "[null]", "{\"\":{}}"];
     replace(node, &literals, random);
 }
 
 fn huge_number(node: &mut Node, random: &mut Random) {
-    let numbers = ["18446744073709551615", "18446744073709551616", "-9223372036854775809", "1e308", "-1e308", "1e-400", "9007199254740993"];
+    let numbers = [
+        "18446744073709551615",
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e308",
+        "-1e308",
+        "1e-400",
+        "9007199254740993",
+    ];
     replace(node, &numbers, random);
 }
 
@@ -108,12 +117,13 @@ fn truncate(node: &mut Node, random: &mut Random) {
 
 fn stretch(node: &mut Node, random: &mut Random) {
     if let Node::Text(text) = node {
-        *text = text.repeat(2 + random.below(500));
+        *text = text.repeat(2 + random.below(60));
     }
 }
 
 fn odd_text(node: &mut Node, random: &mut Random) {
-    let odd = ["\0", "\u{7f}\r\n", "../../etc", "名前", "\u{202e}", "😀", "a: b", "`", "%s%n", "' or 1=1 --", " "];
+    let odd =
+        ["\0", "\u{7f}\r\n", "../../etc", "名前", "\u{202e}", "😀", "a: b", "`", "%s%n", "' or 1=1 --", " "];
     if let (Node::Text(text), Some(odd)) = (node, random.one_of(&odd)) {
         let at = text.char_indices().map(|(at, _)| at).nth(random.below(text.chars().count())).unwrap_or(0);
         text.insert_str(at, odd);
@@ -172,9 +182,12 @@ fn rename_key(node: &mut Node, random: &mut Random) {
 
 /// Adds a key that means something in one event or another.
 fn add_key(node: &mut Node, random: &mut Random) {
-    let keys = ["tick", "Records", "detail", "alarmData", "step", "end", "statement", "store", "login", "extra"];
+    let keys =
+        ["tick", "Records", "detail", "alarmData", "step", "end", "statement", "store", "login", "extra"];
     let literals = ["true", "null", "\"text\"", "[]", "{}", "[{}]", "\"Report\"", "\"heartbeat\""];
-    if let (Node::Object(fields), Some(key), Some(literal)) = (node, random.one_of(&keys), random.one_of(&literals)) {
+    if let (Node::Object(fields), Some(key), Some(literal)) =
+        (node, random.one_of(&keys), random.one_of(&literals))
+    {
         fields.push(((*key).to_owned(), Node::Raw((*literal).to_owned())));
     }
 }

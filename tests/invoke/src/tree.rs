@@ -35,7 +35,10 @@ impl Node {
             Self::Text(text) => quote(text),
             Self::List(list) => format!("[{}]", join(list.iter().map(Self::write))),
             Self::Object(fields) => {
-                format!("{{{}}}", join(fields.iter().map(|(key, node)| format!("{}:{}", quote(key), node.write()))))
+                format!(
+                    "{{{}}}",
+                    join(fields.iter().map(|(key, node)| format!("{}:{}", quote(key), node.write())))
+                )
             }
             Self::Inner(node) => quote(&node.write()),
         }
@@ -122,7 +125,9 @@ fn walk(value: &Value, at: &str, all: &mut BTreeSet<String>) {
 /// Whether `message` begins with the place of a field: one of `paths`, or one that is missing right below one of
 /// them, or the event itself.
 pub fn names_a_field(message: &str, paths: &BTreeSet<String>) -> bool {
-    let tells = |place: &str| message.strip_prefix(place).is_some_and(|rest| rest.starts_with(": ") && rest.len() > 2);
+    let tells = |place: &str| {
+        message.strip_prefix(place).is_some_and(|rest| rest.starts_with(": ") && rest.len() > 2)
+    };
     if tells("event") || paths.iter().any(|path| tells(path)) {
         return true;
     }

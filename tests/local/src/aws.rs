@@ -78,6 +78,16 @@ impl Aws {
             .map_err(|e| refused("store the application's login")(e.into()))
     }
 
+    /// Publishes one datapoint of the product's namespace, as anybody with plain permission could.
+    pub async fn publish(&self, metric: &str, plan: &str, value: f64) -> Result<(), AwsError> {
+        use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
+        let dimension = Dimension::builder().name("Plan").value(plan).build();
+        let datum = MetricDatum::builder().metric_name(metric).dimensions(dimension).value(value).build();
+        let client = aws_sdk_cloudwatch::Client::new(&self.config);
+        let call = client.put_metric_data().namespace("Understudy").metric_data(datum);
+        call.send().await.map(drop).map_err(|e| refused(format!("publish `{metric}`"))(e.into()))
+    }
+
     fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(true).build();
         aws_sdk_s3::Client::from_conf(config)

@@ -1,5 +1,6 @@
 //! Ways in which a Region fails, played on a running local cloud.
 
+use crate::aws::{Aws, AwsError};
 use crate::config::{Cloud, Place};
 use crate::postgres::{PostgresError, Server, Stop};
 use crate::processes::{ProcessError, Processes};
@@ -12,6 +13,10 @@ use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::net::TcpStream;
+use understudy_core::plan::Plan;
+
+/// Datapoints of the lone alarm.
+const FLAPS: u32 = 3;
 
 /// What is done to the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +31,10 @@ pub enum Break {
     Isolate,
     /// Only its link with the standby is cut.
     Link,
+    /// Nothing: a lone alarm that flaps.
+    None,
+    /// The replica receives but no longer replays, for longer than the plan allows; then the primary dies.
+    Lag,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +43,27 @@ pub enum BreakError {
     Process(#[from] ProcessError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error("the replica refused to change its replay")]
+    Replay(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
     #[error("the network did not take the change: {0}")]
     Network(String),
 }
 
-pub async fn apply(what: Break, cloud: &Cloud) -> Result<(), BreakError> {
+/// What must have gone wrong before the primary fails.
+pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
+    if what != Break::Lag {
+        return Ok(());
+    }
+    replay(cloud, plan, "select pg_wal_replay_pause()").await?;
+    // Time in which the primary commits what the replica only receives.
+    let block = plan.stores.iter().map(|store| store.lag.block).max().unwrap_or_default();
+    tokio::time::sleep(block.saturating_add(plan.tick.times(2)).as_std()).await;
+    Ok(())
+}
+
+pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
     let everybody = [Place::Standby, Place::Witness, Place::Outside];
     match what {
         Break::Kill => kill(cloud).await,
@@ -55,7 +80,38 @@ pub async fn apply(what: Break, cloud: &Cloud) -> Result<(), BreakError> {
             set_link(cloud, Place::Standby, Place::Primary, "refuse").await?;
             set_link(cloud, Place::Primary, Place::Standby, "refuse").await
         }
+        Break::None => {
+            let aws = Aws::at(cloud, Place::Standby).await;
+            for _ in 0..FLAPS {
+                aws.publish("PrimaryHealthy", &plan.name, 0.0).await?;
+                aws.publish("PrimaryHealthy", &plan.name, 1.0).await?;
+                tokio::time::sleep(plan.tick.as_std()).await;
+            }
+            Ok(())
+        }
+        Break::Lag => kill(cloud).await,
     }
+}
+
+/// Opens every link.
+pub async fn heal_links(cloud: &Cloud) -> Result<(), BreakError> {
+    for (from, to) in Place::pairs() {
+        set_link(cloud, from, to, "open").await?;
+    }
+    Ok(())
+}
+
+/// Lets the replica replay again.
+pub async fn heal_replica(cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
+    replay(cloud, plan, "select pg_wal_replay_resume()").await
+}
+
+async fn replay(cloud: &Cloud, plan: &Plan, statement: &str) -> Result<(), BreakError> {
+    let standby = Server::at(cloud, Place::Standby)?;
+    for store in &plan.stores {
+        standby.superuser(&store.database).await?.batch_execute(statement).await?;
+    }
+    Ok(())
 }
 
 async fn kill(cloud: &Cloud) -> Result<(), BreakError> {

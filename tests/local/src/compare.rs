@@ -17,7 +17,7 @@ pub struct Line {
     pub told: String,
 }
 
-fn line(holds: bool, what: &str, told: String) -> Line {
+pub fn line(holds: bool, what: &str, told: String) -> Line {
     Line { holds, what: what.to_owned(), told }
 }
 
@@ -33,12 +33,13 @@ pub fn compare(plan: &Plan, report: &Report, account: &Account, unexplained: &[S
         lasted(report, account),
         lost(report, account),
         one_writer(account),
-        line(
-            unexplained.is_empty(),
-            "no function logged an error that the run does not explain",
-            if unexplained.is_empty() { "none".to_owned() } else { unexplained.join("\n      ") },
-        ),
+        self::unexplained(unexplained),
     ]
+}
+
+pub fn unexplained(errors: &[String]) -> Line {
+    let told = if errors.is_empty() { "none".to_owned() } else { errors.join("\n      ") };
+    line(errors.is_empty(), "no function logged an error that the run does not explain", told)
 }
 
 fn recovered(report: &Report) -> Line {
@@ -56,7 +57,11 @@ fn began(report: &Report, account: &Account) -> Line {
     };
     let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.first_bad, CLIENT_PERIOD));
     let failed = outage.first_failure.sent_at;
-    line(earliest <= failed && failed <= latest, what, format!("{} in {}", clock(failed), range(earliest, latest)))
+    line(
+        earliest <= failed && failed <= latest,
+        what,
+        format!("{} in {}", clock(failed), range(earliest, latest)),
+    )
 }
 
 /// When the client's success began to last.
@@ -83,10 +88,13 @@ fn ended(plan: &Plan, report: &Report, account: &Account) -> Line {
 
 fn lasted(report: &Report, account: &Account) -> Line {
     let what = "the client's outage lies inside the product's RTO range";
-    let (Some(least), Some(most), Some(seen)) = (report.rto.at_least.ms, report.rto.at_most.ms, outage(account)) else {
+    let (Some(least), Some(most), Some(seen)) =
+        (report.rto.at_least.ms, report.rto.at_most.ms, outage(account))
+    else {
         return line(false, what, "not measured by both".to_owned());
     };
-    let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD) && seen <= Millis(most).saturating_add(CLIENT_PERIOD);
+    let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD)
+        && seen <= Millis(most).saturating_add(CLIENT_PERIOD);
     line(holds, what, format!("{} in {} … {}", seconds(seen.0), seconds(least), seconds(most)))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::aws::{Aws, AwsError};
 use crate::breaks::{self, Break, BreakError};
-use crate::compare::{self, clock, seconds};
+use crate::compare::{self, Line, clock, seconds};
 use crate::config::Place;
 use crate::ledger::{Account, Clients, LedgerError};
 use crate::logs;
@@ -13,10 +13,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use understudy_aws::dynamodb::Table;
 use understudy_aws::scaffold::WallClock;
+use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
+use understudy_core::handler::{self, Decided};
 use understudy_core::incident::Incident;
 use understudy_core::journal::{Entry, Journal, Record};
+use understudy_core::lease::Lease;
 use understudy_core::report::{Figure, Report, line};
+use understudy_core::run::End;
 use understudy_core::state::{keys, load};
 use understudy_core::steps::close::report_key;
 
@@ -25,6 +29,8 @@ const WARM_UP: Duration = Duration::from_secs(4);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Ticks within which an execution must have ended.
 const END_TICKS: u32 = 120;
+/// Ticks for which nothing may happen after a break that must not move anything.
+const STILL_TICKS: u32 = 12;
 /// After the end the client must go on succeeding for this long.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
@@ -51,27 +57,124 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     let clients = Clients { cloud: &up.cloud, binaries: &options.binaries };
     clients.start(&up.plan)?;
     tokio::time::sleep(WARM_UP).await;
-    println!("\nbreaking the primary: {what:?}, at {}", clock(Timestamp::now()));
+    breaks::prepare(what, &up.cloud, &up.plan).await?;
     let broken_at = Timestamp::now();
-    breaks::apply(what, &up.cloud).await?;
-    let execution = watch(up, broken_at).await?;
+    println!("\nbreaking the primary: {what:?}, at {}", clock(broken_at));
+    breaks::apply(what, &up.cloud, &up.plan).await?;
+    let lines = match what {
+        Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
+        Break::Lag => {
+            let mut lines = refuses(up, broken_at).await?;
+            println!("\nhealing the replica, at {}", clock(Timestamp::now()));
+            breaks::heal_replica(&up.cloud, &up.plan).await?;
+            lines.extend(recovers(up, &clients, broken_at, 2).await?);
+            lines
+        }
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate => {
+            recovers(up, &clients, broken_at, 1).await?
+        }
+    };
+    println!();
+    for line in &lines {
+        let mark = if line.holds { paint("32", "ok") } else { paint("31", "NO") };
+        println!("  {mark}  {}: {}", line.what, line.told);
+    }
+    Ok(lines.iter().all(|line| line.holds))
+}
+
+/// The attempt must recover, and its figures must agree with the client's.
+async fn recovers(
+    up: &Up,
+    clients: &Clients<'_>,
+    broken_at: Timestamp,
+    attempt: u32,
+) -> Result<Vec<Line>, DemoError> {
+    let execution = watch(up, broken_at, attempt).await?;
     // The client's lasting success is a claim about the time after, so there must be some.
     tokio::time::sleep(AFTERWARDS.max(up.plan.tick.as_std())).await;
     clients.stop()?;
     let report = fetch_report(up, &execution).await?;
     let account = clients.judge(Place::Standby).await?;
     let unexplained = logs::unexplained_errors(&up.cloud, broken_at);
-    Ok(tell(up, &report, &account, &unexplained))
+    tell(up, &report, &account);
+    Ok(compare::compare(&up.plan, &report, &account, &unexplained))
 }
 
-/// Prints the journal as it grows, until the execution is closed.
-async fn watch(up: &Up, broken_at: Timestamp) -> Result<String, DemoError> {
+/// The first attempt must be refused for the lag, with what to do, and nothing may have been fenced.
+async fn refuses(up: &Up, broken_at: Timestamp) -> Result<Vec<Line>, DemoError> {
+    let execution = watch(up, broken_at, 1).await?;
+    let report = fetch_report(up, &execution).await?;
+    let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
+    Ok(vec![
+        compare::line(report.end == End::Refused, "attempt 1 was refused", report.end.to_string()),
+        compare::line(
+            report.cause.contains("PF-04") && report.cause.contains("pg_wal_replay_resume"),
+            "the refusal names the lag and what to do",
+            report.cause.clone(),
+        ),
+        compare::line(report.receipt.is_none(), "nothing was fenced", format!("{:?}", report.receipt)),
+        first_epoch(&table).await?,
+    ])
+}
+
+/// Nothing may be started; why not must be on record.
+async fn stands_still(
+    up: &Up,
+    what: Break,
+    clients: &Clients<'_>,
+    broken_at: Timestamp,
+) -> Result<Vec<Line>, DemoError> {
+    tokio::time::sleep(up.plan.tick.as_std() * STILL_TICKS).await;
+    clients.stop()?;
+    let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
+    let account = clients.judge(Place::Primary).await?;
+    let incident = load::<Incident>(&table, &keys::incident()).await?;
+    let source = if what == Break::None { handler::ALARM } else { handler::TICK };
+    let decided = load::<Decided>(&table, &keys::decision(source)).await?;
+    let unexplained = logs::unexplained_errors(&up.cloud, broken_at);
+    let reason = match (&what, decided.map(|decided| decided.decision)) {
+        (Break::None, Some(Decision::Watch { reason })) => {
+            compare::line(true, "the alarm was looked into", reason)
+        }
+        (Break::Link, Some(Decision::Page { reason, .. })) => {
+            compare::line(true, "people were paged", reason)
+        }
+        (_, other) => compare::line(false, "the reason is on record", format!("{other:?}")),
+    };
+    Ok(vec![
+        compare::line(
+            incident.is_none(),
+            "no execution was started",
+            format!("incident: {:?}", incident.map(|i| i.id)),
+        ),
+        first_epoch(&table).await?,
+        reason,
+        compare::line(
+            account.outside.failures == 0,
+            "the client outside noticed nothing",
+            format!("{} failures of {}", account.outside.failures, account.outside.attempts),
+        ),
+        compare::unexplained(&unexplained),
+    ])
+}
+
+/// The primary still holds the first epoch: nobody closed its lease.
+async fn first_epoch(table: &Table) -> Result<Line, DemoError> {
+    let lease = load::<Lease>(table, &keys::lease()).await?;
+    let held = lease.as_ref().is_some_and(|lease| lease.epoch == 1 && lease.closed_by.is_none());
+    let told =
+        lease.map_or_else(|| "no lease".to_owned(), |l| format!("epoch {} of {}", l.epoch, l.holder.0));
+    Ok(compare::line(held, "the primary's lease was not touched", told))
+}
+
+/// Prints the journal of one attempt as it grows, until it is closed.
+async fn watch(up: &Up, broken_at: Timestamp, attempt: u32) -> Result<String, DemoError> {
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
     let limit = up.plan.tick.as_std() * END_TICKS;
     let began = Instant::now();
     let mut shown = 0;
     while began.elapsed() < limit {
-        if let Some(execution) = newest_execution(&table).await? {
+        if let Some(execution) = execution_of(&table, attempt).await? {
             let records = records(&table, up, &execution).await?;
             for record in records.iter().skip(shown) {
                 show(record, broken_at);
@@ -86,9 +189,10 @@ async fn watch(up: &Up, broken_at: Timestamp) -> Result<String, DemoError> {
     Err(DemoError::NoEnd(limit))
 }
 
-async fn newest_execution(table: &Table) -> Result<Option<String>, Fault> {
+async fn execution_of(table: &Table, number: u32) -> Result<Option<String>, Fault> {
     let incident = load::<Incident>(table, &keys::incident()).await?;
-    Ok(incident.and_then(|incident| incident.attempts.last().map(|attempt| attempt.execution.clone())))
+    let attempts = incident.map(|incident| incident.attempts).unwrap_or_default();
+    Ok(attempts.into_iter().find(|attempt| attempt.number == number).map(|attempt| attempt.execution))
 }
 
 async fn records(table: &Table, up: &Up, execution: &str) -> Result<Vec<Record>, Fault> {
@@ -129,7 +233,7 @@ async fn fetch_report(up: &Up, execution: &str) -> Result<Report, DemoError> {
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-fn tell(up: &Up, report: &Report, account: &Account, unexplained: &[String]) -> bool {
+fn tell(up: &Up, report: &Report, account: &Account) {
     println!("\n  the product says                        the client outside says");
     row("outage began", &window(report.clock.last_good, Some(report.clock.first_bad)), &began(account));
     row("service back", &window(report.clock.served_after, report.clock.served), &ended(account));
@@ -148,13 +252,6 @@ fn tell(up: &Up, report: &Report, account: &Account, unexplained: &[String]) -> 
         "  objectives: RTO {} {:?}, RPO {} {:?}",
         up.plan.objectives.rto, report.rto.met, up.plan.objectives.rpo, report.rpo.met
     );
-    println!();
-    let lines = compare::compare(&up.plan, report, account, unexplained);
-    for line in &lines {
-        let mark = if line.holds { paint("32", "ok") } else { paint("31", "NO") };
-        println!("  {mark}  {}: {}", line.what, line.told);
-    }
-    lines.iter().all(|line| line.holds)
 }
 
 fn row(what: &str, product: &str, client: &str) {

@@ -57,13 +57,15 @@ pub async fn deploy(
 }
 
 /// Without this file `sam` asks the package index whether it is the newest, and waits for the answer.
-fn keep_sam_quiet(options: &Options) -> Result<(), DeployError> {
-    let folder = options.state_dir().join("sam");
+/// A folder for each place, since two deployments run at the same time.
+fn keep_sam_quiet(options: &Options, place: Place) -> Result<PathBuf, DeployError> {
+    let folder = options.state_dir().join("sam").join(place.name());
     let failed = |source| DeployError::Package { path: folder.clone(), source };
     fs::create_dir_all(&folder).map_err(failed)?;
     let now = jiff::Timestamp::now().as_second();
     let text = format!(r#"{{"telemetryEnabled": false, "lastVersionCheck": {now}}}"#);
-    fs::write(folder.join("metadata.json"), text).map_err(failed)
+    fs::write(folder.join("metadata.json"), text).map_err(failed)?;
+    Ok(folder)
 }
 
 async fn deploy_role(
@@ -75,7 +77,7 @@ async fn deploy_role(
     place: Place,
 ) -> Result<(), DeployError> {
     Aws::at(cloud, place).await.create_bucket(&uploads(place)).await?;
-    keep_sam_quiet(options)?;
+    let sam_folder = keep_sam_quiet(options, place)?;
     let mut given = parameters(plan, role);
     given.insert("DatabaseTls", "off".to_owned());
     let stack = format!("understudy-{}-{}", plan.name, place.name());
@@ -89,7 +91,7 @@ async fn deploy_role(
         .env("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator()))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("__SAM_CLI_APP_DIR", options.state_dir().join("sam"))
+        .env("__SAM_CLI_APP_DIR", sam_folder)
         .env("SAM_CLI_TELEMETRY", "0")
         .env("SAM_CLI_POLL_DELAY", "0.2");
     run(&mut sam).await?;

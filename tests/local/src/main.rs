@@ -1,12 +1,12 @@
 //! `understudy-local`: the local cloud from the command line. `understudy local …` calls it.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
 use understudy_local::python::Python;
-use understudy_local::up::{Options, down, up};
+use understudy_local::up::{Options, down, running_plan, up};
 use understudy_local::{demo, progress, serve};
 
 #[derive(Parser)]
@@ -28,6 +28,12 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
+    /// Mend what a break did.
+    Heal {
+        what: Heal,
+        #[command(flatten)]
+        setup: Setup,
+    },
     /// Up, break, watch, compare with the client outside, down.
     Demo {
         #[arg(long, default_value = "kill")]
@@ -40,6 +46,14 @@ enum Command {
     /// The network of a cloud; started by `up`.
     #[command(hide = true)]
     Serve { cloud: PathBuf },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Heal {
+    /// Open every link.
+    Links,
+    /// Let the replica replay again.
+    Replica,
 }
 
 #[derive(Args)]
@@ -109,7 +123,20 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Break { what, setup } => {
-            breaks::apply(what, &Cloud::load(&setup.options()?.cloud_file())?).await?;
+            let options = setup.options()?;
+            let cloud = Cloud::load(&options.cloud_file())?;
+            let plan = running_plan(&options)?;
+            breaks::prepare(what, &cloud, &plan).await?;
+            breaks::apply(what, &cloud, &plan).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Heal { what, setup } => {
+            let options = setup.options()?;
+            let cloud = Cloud::load(&options.cloud_file())?;
+            match what {
+                Heal::Links => breaks::heal_links(&cloud).await?,
+                Heal::Replica => breaks::heal_replica(&cloud, &running_plan(&options)?).await?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo { what, setup } => {

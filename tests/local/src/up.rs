@@ -130,6 +130,11 @@ pub async fn down(options: &Options) -> Result<(), UpError> {
     Ok(())
 }
 
+/// The plan of the cloud that is up, as it was deployed.
+pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
+    read_plan(&options.state_dir().join("plan.yaml"))
+}
+
 fn read_plan(path: &Path) -> Result<Plan, UpError> {
     let text = fs::read_to_string(path).map_err(|source| UpError::File { path: path.into(), source })?;
     let name =

@@ -41,7 +41,10 @@ impl Plan {
         let scale = Scale(factor);
         let tick = scale.down(self.tick);
         Self {
-            objectives: Objectives { rto: scale.down(self.objectives.rto), rpo: scale.down(self.objectives.rpo) },
+            objectives: Objectives {
+                rto: scale.down(self.objectives.rto),
+                rpo: scale.down(self.objectives.rpo),
+            },
             tick,
             detection: scale.detection(&self.detection, tick),
             lease: scale.lease(&self.lease),

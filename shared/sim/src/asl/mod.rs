@@ -201,9 +201,12 @@ impl State {
     pub fn next(&self) -> Vec<&str> {
         match self {
             Self::Task(task) => vec![&task.next],
-            Self::Choice(choice) => {
-                choice.choices.iter().map(|rule| rule.next.as_str()).chain(choice.default.as_deref()).collect()
-            }
+            Self::Choice(choice) => choice
+                .choices
+                .iter()
+                .map(|rule| rule.next.as_str())
+                .chain(choice.default.as_deref())
+                .collect(),
             Self::Wait(wait) => vec![&wait.next],
             Self::Succeed(_) | Self::Fail(_) => Vec::new(),
         }
@@ -221,7 +224,9 @@ impl State {
     fn check(&self) -> Result<(), String> {
         match self {
             Self::Task(task) => task.check(),
-            Self::Choice(choice) => choice.choices.iter().try_for_each(|rule| path(&rule.variable).map(|_| ())),
+            Self::Choice(choice) => {
+                choice.choices.iter().try_for_each(|rule| path(&rule.variable).map(|_| ()))
+            }
             Self::Wait(wait) => path(&wait.seconds_path).map(|_| ()),
             Self::Succeed(_) | Self::Fail(_) => Ok(()),
         }

@@ -93,11 +93,7 @@ struct Outage {
 
 /// From the last write that the primary took to the first that the standby took.
 fn outage(trace: &[Event]) -> Option<Outage> {
-    let success = |wanted: Side| {
-        move |event: &&Event| {
-            matches!(&event.what, What::Acknowledged { side, client: "outside", .. } if *side == wanted)
-        }
-    };
+    let success = |wanted: Side| move |event: &&Event| matches!(&event.what, What::Acknowledged { side, client: "outside", .. } if *side == wanted);
     let first_success = trace.iter().find(success(Side::Standby))?.at;
     let before = || trace.iter().take_while(|event| event.at < first_success);
     let last_success = before().filter(success(Side::Primary)).last()?.at;

@@ -21,7 +21,10 @@ pub fn one_writer(trace: &[Event]) -> Vec<Violation> {
                 _ => {}
             },
             What::PromoteTaken { instance } if !receipt => {
-                broken.push(Violation::new(LAW, format!("{}: `{instance}` promoted without a receipt", event.at)));
+                broken.push(Violation::new(
+                    LAW,
+                    format!("{}: `{instance}` promoted without a receipt", event.at),
+                ));
             }
             What::Acknowledged { side: Side::Standby, .. } => standby_writes = true,
             What::Acknowledged { side: Side::Primary, client, position } if standby_writes => {

@@ -119,6 +119,10 @@ impl Inner {
         let troubles = [Trouble::Before, Trouble::LostReply, Trouble::Killed, Trouble::KilledAfter];
         let pick = usize::try_from(self.chance.below(20)).unwrap_or(0);
         // Most trouble is a failed call; deaths are rarer.
-        Some(troubles.get(pick).copied().unwrap_or(if pick < 12 { Trouble::Before } else { Trouble::LostReply }))
+        Some(troubles.get(pick).copied().unwrap_or(if pick < 12 {
+            Trouble::Before
+        } else {
+            Trouble::LostReply
+        }))
     }
 }

@@ -53,6 +53,7 @@ pub enum Break {
     ApplicationDown(Place),
     /// The replica receives and does not replay.
     PauseReplay,
+    ResumeReplay,
     /// All of the above is over.
     Heal,
 }
@@ -175,6 +176,7 @@ impl World {
                 inner.application_down.insert(place);
             }
             Break::PauseReplay => inner.stores.values_mut().for_each(Store::pause_replay),
+            Break::ResumeReplay => inner.stores.values_mut().for_each(Store::resume_replay),
             Break::Heal => inner.heal(),
         }
     }

@@ -161,7 +161,6 @@ impl Net<'_> {
     }
 }
 
-
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or(rest)

@@ -1,0 +1,318 @@
+//! How a report's figures, instants and named ends read, for the page and the terminal alike.
+
+use super::{Attestation, Clock, Figure, Line, Met, Report, Rto};
+use crate::checks::{CHECKS, Finding, Grade};
+use crate::run::{End, Receipt};
+use jiff::Timestamp;
+
+/// The segments of the clock in their order, each with what it lasts from and to.
+pub const SEGMENTS: [(&str, &str); 6] = [
+    ("detect", "first failed probe to accepted outage"),
+    ("decide", "assess the standby, ask whoever must be asked"),
+    ("fence", "until the old primary can no longer write"),
+    ("promote", "until a row was written and read back"),
+    ("switch", "to the first good answer by the public name"),
+    ("confirm", "until success had lasted; beside the RTO, not in it"),
+];
+
+/// Which way a span that must lose digits loses them.
+#[derive(Clone, Copy)]
+enum Round {
+    Nearest,
+    Down,
+    Up,
+}
+
+/// `135 ms`, `31.9 s`, `12 min 4 s`, `3 h 5 min`, `2 d 1 h`.
+pub fn duration(ms: u64) -> String {
+    spell(ms, Round::Nearest)
+}
+
+/// As [`duration`], for a span that it took at least: never more than it was.
+pub fn at_least(ms: u64) -> String {
+    spell(ms, Round::Down)
+}
+
+/// As [`duration`], for a span that it took at most: never less than it was (L7).
+pub fn at_most(ms: u64) -> String {
+    spell(ms, Round::Up)
+}
+
+fn spell(ms: u64, round: Round) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let units = |unit_ms: u64| match round {
+        Round::Nearest => (ms.saturating_add(unit_ms / 2)) / unit_ms,
+        Round::Down => ms / unit_ms,
+        Round::Up => ms.div_ceil(unit_ms),
+    };
+    let (tenths, seconds) = (units(100), units(1000));
+    let (minutes, hours) = (units(60_000), units(3_600_000));
+    match ms {
+        0 => "0 s".to_owned(),
+        1..=999 => format!("{ms} ms"),
+        _ if tenths < 10 * MINUTE && ms % 1000 == 0 => format!("{seconds} s"),
+        _ if tenths < 10 * MINUTE => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ if seconds < HOUR => two(seconds / 60, "min", seconds % 60, "s"),
+        _ if minutes < DAY / 60 => two(minutes / 60, "h", minutes % 60, "min"),
+        _ => two(hours / 24, "d", hours % 24, "h"),
+    }
+}
+
+fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
+    if small == 0 {
+        format!("{large} {large_unit}")
+    } else {
+        format!("{large} {large_unit} {small} {small_unit}")
+    }
+}
+
+/// `2026-11-21`, in UTC as everything here.
+pub fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+/// `04:25:31.619`; the date stands elsewhere, once.
+pub fn time(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S%.3f").to_string()
+}
+
+/// From the first failed probe to the last record.
+pub fn when(report: &Report) -> String {
+    let from = report.clock.first_bad;
+    let to = report.timeline.last().map_or(from, |line| line.at);
+    let seconds = |at: Timestamp| at.strftime("%H:%M:%S").to_string();
+    if date(from) == date(to) {
+        format!("{}, {} to {} UTC", date(from), seconds(from), seconds(to))
+    } else {
+        format!("{} {} to {} {} UTC", date(from), seconds(from), date(to), seconds(to))
+    }
+}
+
+/// How long after the first failed probe, or before it.
+pub fn since_outage(clock: &Clock, at: Timestamp) -> String {
+    let ms = at.as_millisecond().saturating_sub(clock.first_bad.as_millisecond());
+    let sign = if ms < 0 { "−" } else { "+" };
+    format!("{sign}{}", duration(ms.unsigned_abs()))
+}
+
+/// The recovery time as far as it is known. Ends are rounded outward.
+pub fn recovery(rto: &Rto) -> String {
+    match (rto.at_least.ms, rto.at_most.ms) {
+        (Some(least), Some(most)) => format!("{} to {}", at_least(least), at_most(most)),
+        (Some(least), None) => format!("{} or more", at_least(least)),
+        (None, Some(most)) => format!("at most {}", at_most(most)),
+        (None, None) => "not measured".to_owned(),
+    }
+}
+
+/// Why an end of the recovery time is missing; a reason that both ends share is told once.
+pub fn recovery_unknown(rto: &Rto) -> Vec<&str> {
+    let mut reasons = reason(&rto.at_least);
+    reasons.extend(reason(&rto.at_most));
+    reasons.dedup();
+    reasons
+}
+
+pub fn loss(bound: &Figure) -> String {
+    bound.ms.map_or_else(|| "not measured".to_owned(), |ms| format!("at most {}", at_most(ms)))
+}
+
+pub fn reason(figure: &Figure) -> Vec<&str> {
+    figure.why_null.as_deref().into_iter().collect()
+}
+
+/// A mark that reads without colour, and the word beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sign {
+    pub mark: &'static str,
+    pub word: &'static str,
+    pub tone: Tone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    Caution,
+    Bad,
+}
+
+const fn sign(mark: &'static str, word: &'static str, tone: Tone) -> Sign {
+    Sign { mark, word, tone }
+}
+
+pub fn met(met: Met) -> Sign {
+    match met {
+        Met::Met => sign("✓", "met", Tone::Good),
+        Met::Missed => sign("✗", "missed", Tone::Bad),
+        Met::NotShown => sign("?", "not shown", Tone::Caution),
+    }
+}
+
+pub fn grade(grade: Grade) -> Sign {
+    match grade {
+        Grade::Pass => sign("✓", "pass", Tone::Good),
+        Grade::Warn => sign("!", "warn", Tone::Caution),
+        Grade::Block => sign("✗", "block", Tone::Bad),
+        Grade::Unknown => sign("?", "unknown", Tone::Bad),
+    }
+}
+
+/// The sign of a named end, and what the name means.
+pub fn end(end: End) -> (Sign, &'static str) {
+    match end {
+        End::Recovered => (
+            sign("✓", "Recovered", Tone::Good),
+            "The standby serves by the public names, and success has lasted.",
+        ),
+        End::RolledBack => (
+            sign("!", "RolledBack", Tone::Caution),
+            "It stopped before the one-way door and took back what it had changed.",
+        ),
+        End::Refused => {
+            (sign("✗", "Refused", Tone::Caution), "The standby was not fit to take over, so it did not.")
+        }
+        End::NeedsOperator => {
+            (sign("!", "NeedsOperator", Tone::Bad), "It could not go on by itself. A person must take over.")
+        }
+        End::Unfinished => (
+            sign("?", "Unfinished", Tone::Bad),
+            "It ended without saying how, and was closed from outside. A person must look.",
+        ),
+    }
+}
+
+/// What kind of receipt it is, and what that kind rests on.
+pub fn receipt(receipt: &Receipt) -> (&'static str, &'static str) {
+    match receipt {
+        Receipt::Expired { .. } => (
+            "expired",
+            "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal.",
+        ),
+    }
+}
+
+pub fn attestation(attestation: Attestation) -> (&'static str, &'static str) {
+    match attestation {
+        Attestation::SelfAttested => (
+            "self_attested",
+            "No signing key was configured, so the product vouches for itself. The chain of hashes shows that no \
+             record was changed, removed or inserted after this report; it does not show who wrote the records.",
+        ),
+    }
+}
+
+/// The question that a finding answers, where this version knows its check.
+pub fn question(finding: &Finding) -> Option<&'static str> {
+    CHECKS.iter().find(|check| check.id == finding.id).map(|check| check.question)
+}
+
+/// `10 of 10 passed`, and what did not.
+pub fn tally(findings: &[Finding]) -> String {
+    if findings.is_empty() {
+        return "none was made".to_owned();
+    }
+    let count = |grade: Grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    let mut text = format!("{} of {} passed", count(Grade::Pass), findings.len());
+    for (grade, word) in [(Grade::Warn, "warn"), (Grade::Block, "block"), (Grade::Unknown, "unknown")] {
+        if count(grade) > 0 {
+            text.push_str(&format!(", {} {word}", count(grade)));
+        }
+    }
+    text
+}
+
+/// The segment that was begun and did not end; `None` once the clock ran through.
+pub fn open_segment(clock: &Clock) -> Option<&'static str> {
+    SEGMENTS.get(clock.segments.len()).map(|(name, _)| *name)
+}
+
+/// The records of one segment of the clock.
+#[derive(Clone, Debug)]
+pub struct Phase<'a> {
+    pub name: &'a str,
+    /// How long the segment lasted; `None` where it did not end or is none.
+    pub ms: Option<u64>,
+    pub lines: Vec<&'a Line>,
+}
+
+/// The timeline cut at the clock's instants, in its own order. A record that ends a segment belongs to it.
+pub fn phases(report: &Report) -> Vec<Phase<'_>> {
+    let mut phases: Vec<Phase<'_>> = Vec::new();
+    for line in &report.timeline {
+        let segment = report.clock.segments.iter().find(|segment| line.at <= segment.to);
+        let (name, ms) = match segment {
+            Some(segment) => (segment.name.as_str(), Some(segment.ms)),
+            None => (open_segment(&report.clock).unwrap_or("after"), None),
+        };
+        match phases.last_mut() {
+            Some(phase) if phase.name == name => phase.lines.push(line),
+            _ => phases.push(Phase { name, ms, lines: vec![line] }),
+        }
+    }
+    phases
+}
+
+/// What follows a phase's name: how long it lasted, or that it did not end.
+pub fn phase_note(phase: &Phase<'_>) -> String {
+    match phase.ms {
+        Some(ms) => duration(ms),
+        None if phase.name == "after" => String::new(),
+        None => "did not end".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_as_people_say_them() {
+        let spans = [
+            (0, "0 s"),
+            (1, "1 ms"),
+            (135, "135 ms"),
+            (999, "999 ms"),
+            (1000, "1 s"),
+            (1049, "1.0 s"),
+            (1050, "1.1 s"),
+            (31_874, "31.9 s"),
+            (59_000, "59 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min"),
+            (60_000, "1 min"),
+            (724_000, "12 min 4 s"),
+            (724_499, "12 min 4 s"),
+            (900_000, "15 min"),
+            (3_599_499, "59 min 59 s"),
+            (3_599_500, "1 h"),
+            (11_100_000, "3 h 5 min"),
+            (86_369_999, "23 h 59 min"),
+            (86_370_000, "1 d"),
+            (176_400_000, "2 d 1 h"),
+            (u64::MAX, "213503982334 d 14 h"),
+        ];
+        for (ms, text) in spans {
+            assert_eq!(duration(ms), text, "{ms} ms");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_a_range_are_rounded_outward() {
+        for ms in [1_049, 1_051, 28_430, 35_774, 59_949, 59_951, 60_001, 724_501, 3_600_001, 86_400_001] {
+            assert_ne!(at_least(ms), at_most(ms), "{ms} ms is not a round figure");
+        }
+        assert_eq!(at_least(59_999), "59.9 s");
+        assert_eq!(at_most(59_901), "1 min");
+        assert_eq!(at_most(900_001), "15 min 1 s", "a missed objective never reads like a met one");
+        assert_eq!(at_least(900_000), at_most(900_000));
+    }
+
+    #[test]
+    fn instants_keep_their_milliseconds_and_lose_their_date() {
+        let at: Timestamp = "2026-11-21T04:25:31.619790124Z".parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        assert_eq!((date(at).as_str(), time(at).as_str()), ("2026-11-21", "04:25:31.619"));
+        assert_eq!(time(Timestamp::UNIX_EPOCH), "00:00:00.000");
+    }
+}
