@@ -14,6 +14,7 @@ pub const TABLE: &str = "Exit codes:
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     Ok = 0,
+    Refused = 1,
     BadInput = 2,
     NotAvailable = 3,
     Disagreement = 4,

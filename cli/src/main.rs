@@ -5,6 +5,7 @@
 mod exit;
 mod journal;
 mod local;
+mod operate;
 mod package;
 mod plan;
 
@@ -30,6 +31,20 @@ enum Command {
     Plan(plan::Command),
     /// Put every function's binary and the plan into the zip files that the template names.
     Package(package::Arguments),
+    /// What an operator sees first: votes, lease, readiness, executions, what to do next.
+    Status(operate::Target),
+    /// Say yes to an execution that asks whether the standby may take over.
+    Approve(operate::Answer),
+    /// Say no to whatever an execution asks.
+    Refuse(operate::Answer),
+    /// Take the stated risk of a fence that is not proved.
+    Accept(operate::Answer),
+    /// Stop all automation of a plan before its next one-way step.
+    Hold(operate::Raise),
+    /// Lift a hold.
+    Resume(operate::Raise),
+    /// Stop one execution before its one-way step.
+    Abort(operate::Abort),
     /// Check the journal of an execution.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -42,6 +57,13 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Plan(command) => plan::run(&command),
         Command::Package(arguments) => package::run(&arguments),
+        Command::Status(target) => operate::status(&target),
+        Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
+        Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),
+        Command::Accept(answer) => operate::answer(&answer, operate::Said::Accept),
+        Command::Hold(raise) => operate::hold(&raise, true),
+        Command::Resume(raise) => operate::hold(&raise, false),
+        Command::Abort(abort) => operate::abort(&abort),
         Command::Journal(command) => journal::run(&command),
         Command::Local(arguments) => local::run(&arguments),
     };

@@ -10,6 +10,8 @@ pub mod dns;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod fault;
+#[cfg(feature = "lambda")]
+pub mod function;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "rds")]

@@ -94,6 +94,20 @@ fn packaged_plan() -> Result<Plan, String> {
     plan::read("plan.yaml", &text).map_err(|problems| problems.to_string())
 }
 
+/// The configuration of an operator's commands for `region`: credentials from the environment or a profile.
+pub async fn operator_config(region: &plan::Region, profile: Option<&str>) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.0.clone()))
+        .http_client(http);
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
+}
+
 /// The configuration of every SDK client for `region`. Lambda always provides credentials in the environment,
 /// so no other source is asked.
 pub async fn sdk_config(region: &plan::Region) -> SdkConfig {
@@ -130,8 +144,14 @@ async fn sdk_config_with(
 }
 
 /// A fault as the Lambda runtime reports it: its type is the name that the workflow matches.
-#[derive(Debug)]
 struct Edge(Fault);
+
+impl std::fmt::Debug for Edge {
+    /// What the runtime writes to the log: `Transient: …`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.0.error_type(), self.0)
+    }
+}
 
 impl From<Edge> for Diagnostic {
     fn from(Edge(fault): Edge) -> Self {
@@ -155,10 +175,7 @@ where
                 tracing::info!(%answer);
                 Ok(answer)
             }
-            Err(fault) => {
-                tracing::error!(fault = fault.error_type(), message = %fault);
-                Err(Edge(fault))
-            }
+            Err(fault) => Err(Edge(fault)),
         }
     }))
     .await

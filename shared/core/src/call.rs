@@ -93,8 +93,9 @@ pub fn statement(event: &Value) -> Result<Statement, Fault> {
     let fields: Vec<&str> =
         arguments.iter().map(|argument| argument.name).chain(std::iter::once("statement")).collect();
     only(event, &fields)?;
+    // Null must be said: a `valid_ms` that got lost must not become a lease without end.
     for argument in *arguments {
-        if !(argument.fits)(event.get(argument.name).unwrap_or(&Value::Null)) {
+        if !event.get(argument.name).is_some_and(argument.fits) {
             return Err(Fault::invalid(format!("{}: must be {}", argument.name, argument.expected)));
         }
     }

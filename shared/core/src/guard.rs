@@ -21,7 +21,13 @@ use serde_json::Value;
 #[serde(tag = "tick", rename_all = "snake_case")]
 pub enum Tick {
     /// The writer wrote, and at least one keeper took the renewal.
-    Renewed { epoch: u64, keepers: Vec<String>, armed: bool },
+    Renewed {
+        epoch: u64,
+        keepers: Vec<String>,
+        armed: bool,
+        /// Why the standby did not get the watermark, where it did not: it ages there, and is seen to.
+        watermark_missed: Option<String>,
+    },
     /// The writer did not write: nothing was renewed.
     NoHeartbeat { reason: String },
     /// No keeper took the renewal: the lease row in the database runs out by itself.
@@ -66,8 +72,9 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         Err(tick) => return Ok(tick),
     };
     set_lease_rows(plan, sql, renewed.epoch, &heartbeats).await?;
-    record_watermarks(keepers, clock, &heartbeats).await?;
-    Ok(Tick::Renewed { epoch: renewed.epoch, keepers: renewed.keepers, armed })
+    let watermark_missed =
+        record_watermarks(keepers, clock, &heartbeats).await.err().map(|fault| fault.to_string());
+    Ok(Tick::Renewed { epoch: renewed.epoch, keepers: renewed.keepers, armed, watermark_missed })
 }
 
 type Heartbeats = Vec<(String, Written)>;

@@ -4,6 +4,7 @@
 //! never a re-serialisation. Records go to the state table first and are sealed to the evidence bucket later,
 //! so that a bucket out of reach never stops a failover. Only the report writer closes a journal.
 
+use crate::approval::{Matter, Question};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::lease::KeeperView;
@@ -56,6 +57,10 @@ pub enum Entry {
     },
     /// The standby was assessed.
     Assessed { verdict: Verdict, findings: Vec<Finding>, epoch: Option<u64> },
+    /// A person was asked.
+    Asked { question: Question },
+    /// A person answered.
+    Answered { matter: Matter, yes: bool, by: String, digest: String },
     /// A one-way or reversible effect is about to be asked for.
     Intent { step: Step, what: String },
     /// What is known of an effect after it.

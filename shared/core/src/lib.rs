@@ -4,6 +4,7 @@
 //! through the traits in [`ports`]; whoever runs it hands in the time. The functions and the simulator run this
 //! very code.
 
+pub mod approval;
 pub mod call;
 pub mod checks;
 pub mod ddl;

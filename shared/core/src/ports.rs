@@ -92,6 +92,13 @@ pub enum Started {
     Already,
 }
 
+/// Answers a waiting task of the workflow.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Tokens {
+    /// A task that waits no longer is `Invalid`: the answer came too late.
+    async fn send(&self, token: &str, output: &Value) -> Result<(), Fault>;
+}
+
 /// Write-once evidence. The stored bytes are what is hashed.
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Evidence {

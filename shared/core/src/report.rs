@@ -3,6 +3,10 @@
 //! Figures that were not measured are null with a reason, never zero; a range is given where an instant is only
 //! known to lie between two (L7).
 
+pub mod html;
+mod picture;
+pub mod words;
+
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stored, verify_chain};
@@ -198,12 +202,26 @@ pub fn cause(records: &[Record], end: End) -> String {
             let last = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
             format!("it stopped without an end of its own; the last thing on record: {last}")
         }
-        End::Refused => records.iter().rev().find_map(refusal).unwrap_or_else(|| "refused".to_owned()),
+        End::Refused => people(records)
+            .or_else(|| records.iter().rev().find_map(refusal))
+            .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
             let last = records.iter().rev().find_map(trouble);
             last.unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
         }
     }
+}
+
+/// What people said to the last question, if it was no, or nothing in time.
+fn people(records: &[Record]) -> Option<String> {
+    records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Answered { yes: true, .. } => Some(None),
+        Entry::Answered { by, .. } => Some(Some(format!("`{by}` said no"))),
+        Entry::Asked { question } => {
+            Some(Some(format!("nobody answered until {}: silence is a no", question.expires_at)))
+        }
+        _ => None,
+    })?
 }
 
 fn refusal(record: &Record) -> Option<String> {
@@ -307,7 +325,12 @@ impl Told {
                 self.end = *end;
                 self.cause.clone_from(cause);
             }
-            Entry::Accepted { .. } | Entry::Intent { .. } | Entry::Outcome { .. } | Entry::Probed { .. } => {}
+            Entry::Accepted { .. }
+            | Entry::Asked { .. }
+            | Entry::Answered { .. }
+            | Entry::Intent { .. }
+            | Entry::Outcome { .. }
+            | Entry::Probed { .. } => {}
         }
     }
 
@@ -338,10 +361,13 @@ impl Told {
 
     fn rpo(&self, plan: &Plan) -> Rpo {
         let objective = plan.objectives.rpo;
-        let possible = self.receipt.as_ref().map(Receipt::last_commit_possible_at);
+        let possible = self.receipt.as_ref().and_then(Receipt::last_commit_possible_at);
         let received = self.worst_received();
         let bound = match (possible, &received) {
             (Some(possible), Ok(received)) => Figure::measured(elapsed(*received, possible)),
+            (None, _) if self.receipt.is_some() => Figure::null(
+                "the fence was accepted, not proved: when the old primary wrote last is not known",
+            ),
             (None, _) => Figure::null("the old primary was not fenced"),
             (_, Err(why)) => Figure::null(why.clone()),
         };
@@ -431,8 +457,20 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Intent { step, what } => format!("{step:?}: about to {what}"),
         Entry::Outcome { step, outcome, detail } => format!("{step:?}: {outcome}: {detail}"),
-        Entry::Fenced { receipt } => {
-            format!("fenced: no commit possible after {}", receipt.last_commit_possible_at())
+        Entry::Fenced { receipt: Receipt::Expired { lapsed_at, .. } } => {
+            format!("fenced: expired, no commit possible after {lapsed_at}")
+        }
+        Entry::Fenced { receipt: Receipt::Accepted { by, risk, .. } } => {
+            format!("fenced: accepted by {by}: {risk}")
+        }
+        Entry::Asked { question } => {
+            format!(
+                "asked people ({:?}), silence until {} is a no: {}",
+                question.matter, question.expires_at, question.shown
+            )
+        }
+        Entry::Answered { matter, yes, by, .. } => {
+            format!("{:?}: {} by {by}", matter, if *yes { "yes" } else { "no" })
         }
         Entry::Captured { positions } => {
             let one = |p: &Position| match p.received {

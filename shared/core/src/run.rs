@@ -52,19 +52,22 @@ pub enum Receipt {
     /// The lease ran out by this Region's clock, and the dead-man in the database was seen armed with the last
     /// renewal. `lapsed_at`: the last instant at which the old writer could commit.
     Expired { epoch: u64, last_renewal_seen_at: Timestamp, lapsed_at: Timestamp },
+    /// Nothing proves it; a named person took the stated risk.
+    Accepted { epoch: u64, by: String, at: Timestamp, risk: String },
 }
 
 impl Receipt {
-    /// The last instant at which the old writer could commit.
-    pub fn last_commit_possible_at(&self) -> Timestamp {
+    /// The last instant at which the old writer could commit; `None` where that was accepted, not shown.
+    pub fn last_commit_possible_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Expired { lapsed_at, .. } => *lapsed_at,
+            Self::Expired { lapsed_at, .. } => Some(*lapsed_at),
+            Self::Accepted { .. } => None,
         }
     }
 
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Expired { epoch, .. } => *epoch,
+            Self::Expired { epoch, .. } | Self::Accepted { epoch, .. } => *epoch,
         }
     }
 }
@@ -108,6 +111,12 @@ pub struct Run {
     pub positions: Vec<Position>,
     pub promoted: BTreeMap<String, Timestamp>,
     pub confirmation: Confirmation,
+    /// What a person is shown when asked, in one line.
+    pub shown: String,
+    /// What may be lost at most as far as is known, when a person was first asked.
+    pub stated_loss_ms: Option<u64>,
+    /// How often an approval was asked for.
+    pub approvals_asked: u32,
     /// Findings that refused this run.
     pub blocking: Vec<String>,
     /// How often each waiting step has looked; loops end by these (L6).

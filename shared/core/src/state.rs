@@ -99,6 +99,11 @@ pub mod keys {
         Key::new("journal", format!("{execution}/head"))
     }
 
+    /// What people were asked for an execution.
+    pub fn approval(execution: &str) -> Key {
+        Key::new("approval", execution)
+    }
+
     /// Which side the routes should serve.
     pub fn switch() -> Key {
         Key::new("switch", "desired")

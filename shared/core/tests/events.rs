@@ -189,6 +189,14 @@ fn statements_read_as_they_are_sent() {
 }
 
 #[test]
+fn a_lease_without_end_must_be_said() {
+    let mut event = serde_json::to_value(&statements().pop().expect("a statement").1).expect("it writes");
+    event.as_object_mut().expect("an object").remove("valid_ms");
+    let told = "valid_ms: must be a whole number or null";
+    assert_eq!(call::statement(&event), Err(Fault::invalid(told)));
+}
+
+#[test]
 fn a_statement_tells_the_field_and_never_what_it_held() {
     let login = |login: Value| json!({"statement": "application_read", "store": "metadata", "login": login});
     for (event, told) in [

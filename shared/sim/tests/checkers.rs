@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[expect(dead_code, reason = "not every test tells a whole story")]
 mod support;
 
 use support::{machine, minutes, settled};
@@ -61,9 +62,8 @@ fn a_promotion_without_a_receipt_is_found() {
 fn traffic_that_moves_before_the_fence_is_found() {
     let broken = broken_after(|case| {
         for (_, chain) in &mut case.journals {
-            chain.retain(|stored| {
-                !matches!(stored.record().expect("a record").entry, Entry::Verified { .. })
-            });
+            chain
+                .retain(|stored| !matches!(stored.record().expect("a record").entry, Entry::Verified { .. }));
         }
     });
     assert!(broken.contains("`move traffic` before `verify`"), "{broken}");
@@ -145,7 +145,7 @@ fn figures_that_flatter_are_found() {
             report.rto.met = Met::Met;
         }),
         ("without receipt", |report| report.receipt = None),
-        ("the report says at most 1000 ms", |report| report.rto.at_most.ms = Some(1000)),
+        ("the report says at most 1000", |report| report.rto.at_most.ms = Some(1000)),
         ("is lost, more than 0 ms", |report| report.rpo.bound.ms = Some(0)),
     ];
     for (said, change) in planted {
@@ -169,5 +169,8 @@ fn a_recovery_without_a_confirmation_is_found() {
         }
     });
     assert!(broken.contains("recovered without a confirmation"), "{broken}");
-    assert!(broken.contains("`confirm from outside`") || broken.contains("before `move traffic`"), "{broken}");
+    assert!(
+        broken.contains("`confirm from outside`") || broken.contains("before `move traffic`"),
+        "{broken}"
+    );
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+#[expect(dead_code, reason = "not every test tells a whole story")]
 mod support;
 
 use serde_json::{Value, json};

@@ -166,7 +166,6 @@ async fn feed(function: &str, lambda: &mut Lambda, event: String, expected: Expe
 }
 
 #[tokio::test]
-#[ignore = "red until sql-agent reads its event by `call::statement`"]
 async fn no_answer_repeats_a_secret() {
     let Some(binaries) = support::binaries() else { return };
     let mut lambda = start("sql-agent", &binaries).await;

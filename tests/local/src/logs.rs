@@ -34,7 +34,8 @@ fn is_unexplained(line: &str, broken_at: Timestamp) -> bool {
     if entry.get("level").and_then(Value::as_str) != Some("ERROR") {
         return false;
     }
-    let transient = entry.pointer("/fields/fault").and_then(Value::as_str) == Some("Transient");
+    let message = entry.pointer("/fields/message").and_then(Value::as_str).unwrap_or_default();
+    let transient = message.starts_with("Transient: ");
     let at = entry.get("timestamp").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
     !(transient && at.is_some_and(|at| at >= broken_at))
 }

@@ -3,7 +3,7 @@
 //! Rows from the top: names and durations, each with a line to its segment; the gapless strip; the ticks; the
 //! recovery time with its uncertain ends hatched; the objective. Nothing here depends on the page's width.
 
-use super::words::{self, duration, open_segment, since_outage, time};
+use super::words::{self, duration, open_segment, time};
 use super::{Clock, Report, Segment};
 use crate::time::{Millis, after};
 use jiff::Timestamp;
@@ -15,6 +15,8 @@ const WHOLE: Place = 10_000;
 
 /// What a segment's name needs on the narrowest page, a phone.
 const NAME_WIDTH: Place = 1_600;
+/// Half of what a tick's name needs there.
+const TICK_WIDTH: Place = 900;
 /// Nothing is drawn narrower than this: 0.135 s beside 17 s must still be seen.
 const THINNEST: Place = 60;
 /// An objective that lies farther out than this many times the picture is told, not drawn to scale.
@@ -90,7 +92,7 @@ fn drawing(report: &Report) -> Markup {
                     line class="hatch-line" x1="0" y1="0" x2="0" y2="6" {}
                 }
             }
-            (axis(&report.clock, scale))
+            (axis(report, scale))
             (strip(report, scale))
             (recovery(report, scale))
             (objective(report, scale))
@@ -106,7 +108,8 @@ fn described(report: &Report) -> String {
         .iter()
         .map(|segment| format!("{} {}", segment.name, duration(segment.ms)))
         .collect();
-    let stopped = open_segment(&report.clock).map_or_else(String::new, |name| format!("; {name} did not end"));
+    let stopped =
+        open_segment(&report.clock).map_or_else(String::new, |name| format!("; {name} did not end"));
     format!(
         "From the first failed probe: {}{stopped}. Recovery time: {}. Objective: {}.",
         segments.join(", "),
@@ -183,43 +186,53 @@ fn strip(report: &Report, scale: &Scale) -> Markup {
     }
 }
 
-/// Moves labels apart so that none touches the next and none leaves the picture.
+/// Moves labels apart so that none touches the next and none leaves the picture, each as near to its segment
+/// as the others allow: labels that would touch form a group, and a group stands over its own middle.
 fn spread(middles: &[Place]) -> Vec<Place> {
     let count = u64::try_from(middles.len()).unwrap_or(WHOLE).max(1);
     let gap = NAME_WIDTH.min(WHOLE / count);
-    let mut least = gap / 2;
-    let mut placed: Vec<Place> = middles
-        .iter()
-        .map(|middle| {
-            let here = (*middle).max(least);
-            least = here + gap;
-            here
-        })
-        .collect();
-    let mut most = WHOLE - gap / 2;
-    for place in placed.iter_mut().rev() {
-        *place = (*place).min(most);
-        most = most.saturating_sub(gap).min(place.saturating_sub(gap));
+    // The sum of where a group's first label would like to stand, and how many labels it has. All that is
+    // subtracted from a middle is less than `room`, so nothing falls below zero.
+    let room = gap * count;
+    let mut groups: Vec<(u64, u64)> = Vec::new();
+    for (offset, middle) in (0..).step_by(usize::try_from(gap).unwrap_or(1).max(1)).zip(middles) {
+        let mut group = (middle + room - offset, 1);
+        while let Some(left) = groups.pop_if(|left| left.0 / left.1 >= group.0 / group.1) {
+            group = (left.0 + group.0, left.1 + group.1);
+        }
+        groups.push(group);
     }
-    placed
+    let (first, last) = (room + gap / 2, room + WHOLE - gap / 2 - (count - 1) * gap);
+    let starts = groups.iter().flat_map(|(sum, size)| (0..*size).map(move |_| sum / size));
+    (0..count).zip(starts).map(|(n, start)| start.clamp(first, last.max(first)) + n * gap - room).collect()
 }
 
 /// Ticks count from the first failed probe.
-fn axis(clock: &Clock, scale: &Scale) -> Markup {
+fn axis(report: &Report, scale: &Scale) -> Markup {
     let step = step(scale.span);
+    let (from, to) = due(report);
+    let (from, to) = (scale.place(from).saturating_sub(TICK_WIDTH), scale.place(to) + TICK_WIDTH);
     let ticks = (0..=6_u64)
         .map(|n| Millis(step.0.saturating_mul(n)))
-        .map(|span| (span, after(clock.first_bad, span)))
-        .filter(|(_, at)| scale.reaches(*at));
+        .map(|span| (span, after(report.clock.first_bad, span)))
+        .filter(|(_, at)| scale.reaches(*at))
+        // The objective's mark goes through this row: where it stands, no tick does.
+        .filter(|(_, at)| !scale.reaches(due(report).1) || !(from..=to).contains(&scale.place(*at)));
     html! {
         @for (span, at) in ticks {
             @let x = scale.place(at);
-            line class="tick" x1=(percent(x)) y1="82" x2=(percent(x)) y2="152" {}
-            text class="tick-name" x=(percent(x)) y="97" dx=(if x < 300 { "0" } else { "-4" })
-                text-anchor=(if x < 300 { "start" } else { "end" }) {
-                (duration(span.0))
-            }
+            line class="tick" x1=(percent(x)) y1="82" x2=(percent(x)) y2="87" {}
+            text class="tick-name" x=(percent(x)) y="99" text-anchor=(tick_anchor(x)) { (duration(span.0)) }
         }
+    }
+}
+
+/// A name at an edge stands inside the picture.
+fn tick_anchor(x: Place) -> &'static str {
+    match x {
+        0..=400 => "start",
+        9_600.. => "end",
+        _ => "middle",
     }
 }
 
@@ -284,7 +297,7 @@ fn objective(report: &Report, scale: &Scale) -> Markup {
     let objective = duration(report.rto.objective_ms);
     if !scale.reaches(to) {
         return html! {
-            text class="row" x="100%" y="174" text-anchor="end" {
+            text class="row" x="100%" y="176" text-anchor="end" {
                 "objective " tspan class="strong" { (objective) } ", beyond the right edge →"
             }
         };
@@ -292,8 +305,9 @@ fn objective(report: &Report, scale: &Scale) -> Markup {
     let (x, width) = scale.bar(from, to);
     let far = x > WHOLE / 2;
     html! {
-        rect class="due" x=(percent(x)) y="42" width=(percent(width)) height="138" {}
-        text class="row" x=(percent(if far { x } else { x + width })) y="174" dx=(if far { "-6" } else { "6" })
+        rect class="due-band" x=(percent(x)) y="40" width=(percent(width)) height="140" {}
+        @for edge in [x, x + width] { line class="due" x1=(percent(edge)) y1="40" x2=(percent(edge)) y2="180" {} }
+        text class="row" x=(percent(if far { x } else { x + width })) y="176" dx=(if far { "-6" } else { "6" })
             text-anchor=(if far { "end" } else { "start" }) {
             "objective " tspan class="strong" { (objective) }
         }
@@ -339,9 +353,8 @@ fn legend(clock: &Clock) -> Markup {
             }
         }
         p.aside {
-            "Times are UTC. Ticks count from the first failed probe"
-            @if let Some(confirmed) = clock.confirmed { "; success had lasted at " (since_outage(clock, confirmed)) }
-            "."
+            "Times are UTC; ticks count from the first failed probe. Hatched: the instant lies somewhere within. \
+             The objective's mark is as wide as the beginning of the outage is uncertain."
         }
     }
 }

@@ -78,6 +78,12 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%H:%M:%S%.3f").to_string()
 }
 
+/// Whether a new day has begun since the line before.
+pub fn begins_day(report: &Report, line: &Line) -> bool {
+    let before = report.timeline.iter().take_while(|earlier| earlier.seq < line.seq).last();
+    before.is_some_and(|before| date(before.at) != date(line.at))
+}
+
 /// From the first failed probe to the last record.
 pub fn when(report: &Report) -> String {
     let from = report.clock.first_bad;
@@ -171,7 +177,7 @@ pub fn end(end: End) -> (Sign, &'static str) {
             "It stopped before the one-way door and took back what it had changed.",
         ),
         End::Refused => {
-            (sign("✗", "Refused", Tone::Caution), "The standby was not fit to take over, so it did not.")
+            (sign("✗", "Refused", Tone::Caution), "The standby did not take over: a check or a person said no.")
         }
         End::NeedsOperator => {
             (sign("!", "NeedsOperator", Tone::Bad), "It could not go on by itself. A person must take over.")
@@ -190,10 +196,14 @@ pub fn receipt(receipt: &Receipt) -> (&'static str, &'static str) {
             "expired",
             "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal.",
         ),
+        Receipt::Accepted { .. } => (
+            "accepted",
+            "Nothing proves that the old primary had stopped writing; a named person took the stated risk.",
+        ),
     }
 }
 
-pub fn attestation(attestation: Attestation) -> (&'static str, &'static str) {
+pub fn attestation(attestation: &Attestation) -> (&'static str, &'static str) {
     match attestation {
         Attestation::SelfAttested => (
             "self_attested",

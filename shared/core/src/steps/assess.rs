@@ -81,7 +81,7 @@ where
         Call::Tick => {
             watch(verifier.plan, verifier.cells, verifier.clock, &verifier.ports).await.map(Answered::Watched)
         }
-        Call::Task(task) if task.step == Step::Assess => {
+        Call::Task(task) if matches!(task.step, Step::Assess | Step::LookAgain) => {
             let ctx = Context {
                 plan: verifier.plan,
                 plan_digest: verifier.plan_digest,
@@ -90,16 +90,17 @@ where
                 execution: &task.execution,
                 writer: "preflight-verifier",
             };
-            run(&ctx, &verifier.ports).await.map(Answered::Step)
+            run(&ctx, task.step, &verifier.ports).await.map(Answered::Step)
         }
         Call::Task(task) => Err(not_mine(task.step, "preflight-verifier")),
         Call::Ended { .. } => Err(Fault::invalid("detail: preflight-verifier takes no status change")),
     }
 }
 
-/// Runs the step `Assess`.
+/// Runs `Assess`, or `LookAgain` after a person said yes: the same questions, asked afresh.
 pub async fn run<C, K, S, D, H, X>(
     ctx: &Context<'_, C, K>,
+    step: Step,
     ports: &Ports<'_, C, S, D, H, X>,
 ) -> Result<Reply, Fault>
 where
@@ -110,35 +111,88 @@ where
     H: Http,
     X: Secrets,
 {
-    Run::read(ctx.cells, ctx.execution).await?;
+    let before = Run::read(ctx.cells, ctx.execution).await?;
     let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports).await;
     let findings = checks::assess(ctx.plan, &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
+    let loss = known_loss(ctx.plan, &situation);
     let blocking: Vec<String> = findings.iter().filter(|f| f.blocks()).map(Finding::key).collect();
     ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch }).await?;
-    Run::change(ctx.cells, ctx.execution, |run| {
+    let run = Run::change(ctx.cells, ctx.execution, |run| {
         // The epoch is fixed once: a second delivery must claim the same one (L5).
         run.epoch = run.epoch.or(epoch);
         run.blocking.clone_from(&blocking);
+        if step == Step::Assess {
+            run.stated_loss_ms = loss;
+        }
+        run.shown = shown(&findings, loss);
     })
     .await?;
-    Ok(reply(ctx.plan, verdict, epoch, &findings))
+    if verdict == Verdict::Refused || run.epoch.is_none() {
+        return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
+    }
+    if may_promote_alone(ctx.plan) || (step == Step::LookAgain && still_holds(&before, epoch, loss)) {
+        return Ok(Reply::new(Outcome::Ready, "every check passed"));
+    }
+    ask(ctx, &run, loss).await
 }
 
-fn reply(plan: &Plan, verdict: Verdict, epoch: Option<u64>, findings: &[Finding]) -> Reply {
-    match (verdict, epoch) {
-        (Verdict::Refused, _) => Reply::new(Outcome::Refused, refusal(findings)),
-        (Verdict::Ready, None) => {
-            Reply::new(Outcome::Refused, "no keeper names an epoch, so none can be claimed")
-        }
-        (Verdict::Ready, Some(_)) if may_promote_alone(plan) => {
-            Reply::new(Outcome::Ready, "every check passed")
-        }
-        (Verdict::Ready, Some(_)) => {
-            Reply::new(Outcome::NeedsApproval, "every check passed; the plan asks a person")
-        }
+/// A yes holds while the epoch is the one that was shown and no more would be lost.
+fn still_holds(shown: &Run, epoch: Option<u64>, loss: Option<u64>) -> bool {
+    let no_greater = match (loss, shown.stated_loss_ms) {
+        (Some(now), Some(then)) => now <= then,
+        (None, None) => true,
+        _ => false,
+    };
+    shown.epoch == epoch && no_greater
+}
+
+/// A person is asked at most this often: a situation that changes under every answer is refused.
+const MAX_ASKED: u32 = 2;
+
+async fn ask<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    run: &Run,
+    loss: Option<u64>,
+) -> Result<Reply, Fault> {
+    if run.approvals_asked >= MAX_ASKED {
+        return Ok(Reply::new(Outcome::Refused, "the situation changed after every yes"));
     }
+    Run::change(ctx.cells, ctx.execution, |next| {
+        next.approvals_asked = run.approvals_asked.saturating_add(1);
+        next.stated_loss_ms = loss;
+    })
+    .await?;
+    Ok(Reply {
+        outcome: Outcome::NeedsApproval,
+        wait_seconds: ctx.plan.policy.approval_timeout.secs_ceil().max(1),
+        detail: run.shown.clone(),
+    })
+}
+
+/// How far the worst required store is known to be behind the last watermark.
+fn known_loss(plan: &Plan, situation: &Situation) -> Option<u64> {
+    let mut worst = 0;
+    for store in plan.stores.iter().filter(|store| store.required) {
+        let seen = situation.stores.iter().find(|seen| seen.store == store.name)?;
+        let lag = checks::lag_behind(seen.watermark.value()?, seen.replica.value()?)?;
+        worst = worst.max(lag.0);
+    }
+    Some(worst)
+}
+
+fn shown(findings: &[Finding], loss: Option<u64>) -> String {
+    let warnings: Vec<&str> =
+        findings.iter().filter(|f| f.grade == checks::Grade::Warn).map(|f| f.evidence.as_str()).collect();
+    let loss = loss.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms behind the last watermark"));
+    format!(
+        "the primary is down and the standby is fit ({} checks, {} warnings{}{}); known loss: {loss}",
+        findings.len(),
+        warnings.len(),
+        if warnings.is_empty() { "" } else { ": " },
+        warnings.join("; ")
+    )
 }
 
 /// The refusal in one line for the pager: which checks, what was seen, what to do.

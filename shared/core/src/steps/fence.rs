@@ -3,7 +3,9 @@
 //! Close first, wait after: the wait counts from renewals that can no longer be followed by another. Without a
 //! receipt nothing after this module runs (L2).
 
+use super::assess::votes;
 use super::{Context, Outcome, Reply, Step};
+use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::Keeper;
@@ -14,6 +16,7 @@ use crate::run::{Closed, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
 use crate::time::{Millis, elapsed};
+use crate::votes::Vote;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
@@ -98,15 +101,20 @@ pub async fn fence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply,
         Expiry::Lapsed(receipt) => {
             ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
             Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
-            let at = receipt.last_commit_possible_at();
-            ctx.outcome(Step::Fence, Outcome::Fenced, format!("expired: no commit is possible after {at}"))
-                .await
+            let text = "expired: the lease ran out, and the dead-man was armed with its last renewal";
+            ctx.outcome(Step::Fence, Outcome::Fenced, text).await
         }
         Expiry::LapsesAt(at) => {
             let left = elapsed(now, at).saturating_add(Millis(1));
             Ok(Reply::again(left, format!("the old writer's lease lapses at {at}")))
         }
-        Expiry::Never(why) => ctx.outcome(Step::Fence, Outcome::Unproven, why).await,
+        Expiry::Never(why) => {
+            let shown =
+                format!("the old primary is NOT proved to be fenced: {why}. If it lives, both sides write");
+            Run::change(ctx.cells, ctx.execution, |run| run.shown.clone_from(&shown)).await?;
+            let reply = ctx.outcome(Step::Fence, Outcome::Unproven, why).await?;
+            Ok(Reply { wait_seconds: ctx.plan.policy.approval_timeout.secs_ceil().max(1), ..reply })
+        }
     }
 }
 
@@ -138,6 +146,42 @@ fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Time
     } else {
         Expiry::LapsesAt(lapsed_at)
     }
+}
+
+/// `Accept`: a named person took the stated risk. It counts only while nothing says that the primary lives: no
+/// keeper saw a renewal within its time to live, and no outside vote is up (L8, L11).
+pub async fn accept<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+) -> Result<Reply, Fault> {
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let epoch = run.claimed_epoch()?;
+    let asked = load::<Asked>(ctx.cells, &keys::approval(ctx.execution)).await?;
+    let answer = asked
+        .as_ref()
+        .filter(|asked| asked.question.matter == Matter::Acceptance && asked.question.epoch == epoch);
+    let Some(by) =
+        answer.and_then(|asked| asked.answer.as_ref()).filter(|answer| answer.yes).map(|answer| &answer.by)
+    else {
+        return Err(Fault::bug("`Accept` ran without an acceptance on record"));
+    };
+    let now = ctx.clock.now();
+    let votes = votes(keepers, ctx.clock).await;
+    let alive =
+        votes.judged(&ctx.plan.detection, now).into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. }));
+    if let Some((observer, _)) = alive {
+        let why = format!("observer `{}` says that the primary is up", observer.name());
+        return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
+    }
+    let renewed = run.closed.as_ref().and_then(|closed| closed.last_renewal_seen_at);
+    if let Some(at) = renewed.filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl) {
+        let why = format!("a renewal was seen at {at}, within its time to live");
+        return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
+    }
+    let receipt = Receipt::Accepted { epoch, by: by.clone(), at: now, risk: run.shown.clone() };
+    ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
+    Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
+    ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.

@@ -25,11 +25,15 @@ pub enum Step {
     Assess,
     RaiseCapacity,
     LowerCapacity,
+    AskApproval,
+    LookAgain,
     Freeze,
     Thaw,
     CloseLease,
     GrantBack,
     Fence,
+    AskAcceptance,
+    Accept,
     Capture,
     Promote,
     AwaitPromotion,
@@ -69,6 +73,8 @@ pub enum Outcome {
     /// The standby may take over once a person says so.
     NeedsApproval,
     Refused,
+    /// A person said yes.
+    Approved,
     Fenced,
     /// No receipt can be had: the old primary may still write.
     Unproven,
@@ -87,7 +93,7 @@ pub struct StepSpec {
 }
 
 use Effect::{Observe, PointOfNoReturn, Reversible, Undo};
-use Outcome::{Again, Done, Exhausted, Fenced, NeedsApproval, Ready, Refused, Stopped, Unproven};
+use Outcome::{Again, Approved, Done, Exhausted, Fenced, NeedsApproval, Ready, Refused, Stopped, Unproven};
 
 pub const STEPS: &[StepSpec] = &[
     StepSpec {
@@ -110,6 +116,20 @@ pub const STEPS: &[StepSpec] = &[
         owner: "step-runner",
         outcomes: &[Done],
         why: "a standby that did not take over goes back to its idle size",
+    },
+    StepSpec {
+        step: Step::AskApproval,
+        effect: Observe,
+        owner: "approver",
+        outcomes: &[Approved, Refused],
+        why: "people hold the one-way doors; silence is a no",
+    },
+    StepSpec {
+        step: Step::LookAgain,
+        effect: Observe,
+        owner: "preflight-verifier",
+        outcomes: &[Ready, NeedsApproval, Refused],
+        why: "a yes was given to what was shown: it holds only while that is still true",
     },
     StepSpec {
         step: Step::Freeze,
@@ -145,6 +165,20 @@ pub const STEPS: &[StepSpec] = &[
         owner: "store-promoter",
         outcomes: &[Fenced, Again, Unproven],
         why: "nothing is promoted without a receipt that the old primary cannot write",
+    },
+    StepSpec {
+        step: Step::AskAcceptance,
+        effect: Observe,
+        owner: "approver",
+        outcomes: &[Approved, Refused],
+        why: "what cannot be proved can only be accepted, by name, with the stated risk",
+    },
+    StepSpec {
+        step: Step::Accept,
+        effect: Observe,
+        owner: "store-promoter",
+        outcomes: &[Fenced, Unproven],
+        why: "an acceptance counts only while nothing says that the old primary lives",
     },
     StepSpec {
         step: Step::Capture,

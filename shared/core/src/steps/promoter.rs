@@ -60,6 +60,7 @@ where
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::Fence => fence::fence(ctx).await,
+        Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::Capture => fence::capture(ctx, ports.sql).await,
         Step::Promote => promote::promote(ctx, ports.databases).await,
         Step::AwaitPromotion => promote::await_promotion(ctx, ports.databases, ports.sql).await,

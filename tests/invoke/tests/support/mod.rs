@@ -10,7 +10,7 @@ pub mod runtime;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The binaries under test, and what each is told beside its plan and its role.
+/// The binaries under test.
 pub const FUNCTIONS: [&str; 9] = [
     "alarm-handler",
     "dns-switcher",

@@ -1,0 +1,181 @@
+//! What an operator does to a deployed plan: look, answer, hold, abort. By profile and Region, or wherever
+//! `AWS_ENDPOINT_URL` points.
+//!
+//! Nothing here decides or moves anything: flags and answers are data that the functions act on.
+
+mod status;
+
+use crate::exit::{Code, Failure};
+use crate::plan;
+use clap::Args;
+use std::path::PathBuf;
+use understudy_aws::dynamodb::Table;
+use understudy_aws::function::{Called, Function};
+use understudy_aws::scaffold::operator_config;
+use understudy_core::approval::{self, Matter, open_question};
+use understudy_core::fault::Fault;
+use understudy_core::plan::Plan;
+use understudy_core::state::{Flag, keys, set_flag};
+
+#[derive(Args)]
+pub struct Target {
+    /// The plan file.
+    pub plan: PathBuf,
+    /// The profile of the AWS configuration; the environment's credentials without it.
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// For machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Answer {
+    #[command(flatten)]
+    target: Target,
+    /// The execution that asks.
+    execution: String,
+    /// Who answers: a role of the plan's roster.
+    #[arg(long)]
+    by: String,
+    /// The question's digest as `status` shows it; without it the open question is shown and answered.
+    #[arg(long)]
+    digest: Option<String>,
+}
+
+#[derive(Args)]
+pub struct Raise {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long)]
+    by: String,
+    #[arg(long, default_value = "")]
+    why: String,
+}
+
+#[derive(Args)]
+pub struct Abort {
+    #[command(flatten)]
+    raise: Raise,
+    execution: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Approve,
+    Refuse,
+    Accept,
+}
+
+/// A deployed plan with its state table.
+struct Deployed {
+    plan: Plan,
+    table: Table,
+    profile: Option<String>,
+}
+
+impl Deployed {
+    async fn at(target: &Target) -> Result<Self, Failure> {
+        let plan = plan::load(&target.plan)?;
+        let config = operator_config(&plan.regions.standby, target.profile.as_deref()).await;
+        let table = Table::from_config(&config, &prefix(&plan));
+        Ok(Self { plan, table, profile: target.profile.clone() })
+    }
+}
+
+fn prefix(plan: &Plan) -> String {
+    format!("understudy-{}", plan.name)
+}
+
+fn unavailable(fault: &Fault) -> Failure {
+    Failure::new(Code::NotAvailable, format!("error: {fault}"))
+}
+
+/// Runs `work` to its end on this thread.
+fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::file("runtime", &error))?.block_on(work)
+}
+
+pub fn status(target: &Target) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(target).await?;
+        let status = status::gather(&deployed).await?;
+        if target.json {
+            println!("{}", status.json());
+        } else {
+            print!("{status}");
+        }
+        Ok(Code::Ok)
+    })
+}
+
+/// Answers the open question of an execution, bound to its digest.
+pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&given.target).await?;
+        let open =
+            open_question(&deployed.table, &given.execution).await.map_err(|fault| unavailable(&fault))?;
+        let question = open.ok_or_else(|| {
+            Failure::new(Code::BadInput, format!("error: `{}` asks nothing now", given.execution))
+        })?;
+        let expected = match said {
+            Said::Approve => Some(Matter::Approval),
+            Said::Accept => Some(Matter::Acceptance),
+            Said::Refuse => None,
+        };
+        if expected.is_some_and(|matter| matter != question.matter) {
+            let text = format!("error: `{}` asks for {:?}, not that", given.execution, question.matter);
+            return Err(Failure::new(Code::BadInput, text));
+        }
+        println!("{}", question.shown);
+        let answer = approval::Answer {
+            execution: given.execution.clone(),
+            yes: said != Said::Refuse,
+            by: given.by.clone(),
+            digest: given.digest.clone().unwrap_or_else(|| question.digest()),
+        };
+        send(&deployed, &answer).await
+    })
+}
+
+async fn send(deployed: &Deployed, answer: &approval::Answer) -> Result<Code, Failure> {
+    let config = operator_config(&deployed.plan.regions.standby, deployed.profile.as_deref()).await;
+    let approver = Function::new(&config, format!("{}-approver", prefix(&deployed.plan)));
+    let payload = serde_json::json!({ "answer": answer }).to_string().into_bytes();
+    match approver.call("answer", payload).await.map_err(|fault| unavailable(&fault))? {
+        Called::Answered(reply) => {
+            println!("{}", reply.get("detail").and_then(|detail| detail.as_str()).unwrap_or("taken"));
+            Ok(Code::Ok)
+        }
+        Called::Failed { message, .. } => Err(Failure::new(Code::Refused, format!("error: {message}"))),
+    }
+}
+
+pub fn hold(raise: &Raise, raised: bool) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&raise.target).await?;
+        flag(&deployed, &keys::hold(), raise, raised).await?;
+        println!("{}", if raised { "on hold: no one-way step is taken" } else { "the hold is lifted" });
+        Ok(Code::Ok)
+    })
+}
+
+pub fn abort(abort: &Abort) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&abort.raise.target).await?;
+        flag(&deployed, &keys::abort(&abort.execution), &abort.raise, true).await?;
+        println!("`{}` stops before its one-way step, if it has not taken it", abort.execution);
+        Ok(Code::Ok)
+    })
+}
+
+async fn flag(
+    deployed: &Deployed,
+    key: &understudy_core::ports::Key,
+    raise: &Raise,
+    raised: bool,
+) -> Result<(), Failure> {
+    let flag = Flag { raised, by: raise.by.clone(), why: raise.why.clone(), at: jiff::Timestamp::now() };
+    set_flag(&deployed.table, key, &flag).await.map_err(|fault| unavailable(&fault))
+}

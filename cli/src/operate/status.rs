@@ -1,0 +1,175 @@
+//! What the operator sees at 3 am, on one screen: what is wrong, what runs, what to do next.
+
+use super::{Deployed, unavailable};
+use crate::exit::Failure;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::fmt;
+use understudy_aws::scaffold::WallClock;
+use understudy_core::approval::{Question, open_question};
+use understudy_core::checks::Finding;
+use understudy_core::handler::{Decided, TICK};
+use understudy_core::incident::Incident;
+use understudy_core::journal::Journal;
+use understudy_core::keepers::{STANDBY, WITNESS};
+use understudy_core::lease::Sighting;
+use understudy_core::report::line;
+use understudy_core::state::{Flag, keys, load, raised};
+use understudy_core::steps::assess::Readiness;
+use understudy_core::switch::{Desired, Side};
+
+#[derive(Debug, Serialize)]
+pub struct Status {
+    plan: String,
+    at: Timestamp,
+    hold: Option<Flag>,
+    serves: Option<Side>,
+    lease: Vec<(String, Option<Sighting>)>,
+    decision: Option<Decided>,
+    readiness: Option<Readiness>,
+    incident: Option<Incident>,
+    last: Option<String>,
+    question: Option<Question>,
+}
+
+pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
+    let table = &deployed.table;
+    let failed = |fault| unavailable(&fault);
+    let incident = load::<Incident>(table, &keys::incident()).await.map_err(failed)?;
+    let newest = incident
+        .as_ref()
+        .and_then(|incident| incident.attempts.last())
+        .map(|attempt| attempt.execution.clone());
+    let mut lease = Vec::new();
+    for keeper in [STANDBY, WITNESS] {
+        let sighting = load::<Sighting>(table, &keys::sighting(keeper)).await.map_err(failed)?;
+        lease.push((keeper.to_owned(), sighting));
+    }
+    let (mut last, mut question) = (None, None);
+    if let Some(execution) = &newest {
+        last = last_line(deployed, execution).await?;
+        question = open_question(table, execution).await.map_err(failed)?;
+    }
+    Ok(Status {
+        plan: deployed.plan.name.clone(),
+        at: Timestamp::now(),
+        hold: raised(table, &keys::hold()).await.map_err(failed)?,
+        serves: load::<Desired>(table, &keys::switch()).await.map_err(failed)?.map(|desired| desired.serves),
+        lease,
+        decision: load::<Decided>(table, &keys::decision(TICK)).await.map_err(failed)?,
+        readiness: load::<Readiness>(table, &keys::readiness()).await.map_err(failed)?,
+        incident,
+        last,
+        question,
+    })
+}
+
+async fn last_line(deployed: &Deployed, execution: &str) -> Result<Option<String>, Failure> {
+    let journal = Journal {
+        cells: &deployed.table,
+        clock: &WallClock,
+        plan: &deployed.plan.name,
+        plan_digest: "",
+        execution,
+        writer: "cli",
+    };
+    let records = journal.records().await.map_err(|fault| unavailable(&fault))?;
+    Ok(records.last().map(|record| format!("{} {}", record.at, line(record).text)))
+}
+
+impl Status {
+    pub fn json(&self) -> String {
+        // A structure whose keys are all strings always serialises.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    fn blocking(&self) -> Vec<&Finding> {
+        self.readiness
+            .iter()
+            .flat_map(|readiness| &readiness.findings)
+            .filter(|finding| finding.blocks())
+            .collect()
+    }
+
+    fn next(&self) -> String {
+        if let Some(question) = &self.question {
+            let verb = if question.matter == understudy_core::approval::Matter::Approval {
+                "approve"
+            } else {
+                "accept"
+            };
+            return format!(
+                "answer before {}: `understudy {verb} PLAN {} --by ROLE --digest {}`; silence is a no",
+                question.expires_at,
+                question.execution,
+                question.digest()
+            );
+        }
+        if let Some(flag) = &self.hold {
+            return format!(
+                "lift the hold of `{}` when it is over: `understudy resume PLAN --by ROLE`",
+                flag.by
+            );
+        }
+        match self.incident.as_ref().filter(|incident| incident.is_open()) {
+            Some(incident) if incident.running().is_some() => "wait: an attempt runs".to_owned(),
+            Some(_) => {
+                "mend what the last attempt named; the next one starts by itself when it is gone".to_owned()
+            }
+            None if !self.blocking().is_empty() => "mend what blocks the standby".to_owned(),
+            None => "nothing".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}, {}", self.plan, self.at)?;
+        let serves = self.serves.map_or_else(|| "unknown".to_owned(), |side| format!("{side:?}"));
+        writeln!(f, "  serves     {serves}")?;
+        for (keeper, sighting) in &self.lease {
+            match sighting {
+                Some(seen) => writeln!(
+                    f,
+                    "  lease      {keeper}: epoch {} of {}, renewal {} first seen {}{}",
+                    seen.lease.epoch,
+                    seen.lease.holder.0,
+                    seen.lease.counter,
+                    seen.first_seen_at,
+                    if seen.lease.armed { ", armed" } else { "" }
+                )?,
+                None => writeln!(f, "  lease      {keeper}: never seen")?,
+            }
+        }
+        if let Some(decided) = &self.decision {
+            writeln!(f, "  decision   {}: {:?}", decided.at, decided.decision)?;
+        }
+        match &self.readiness {
+            Some(readiness) => writeln!(f, "  readiness  {}: {:?}", readiness.at, readiness.verdict)?,
+            None => writeln!(f, "  readiness  never assessed")?,
+        }
+        for finding in self.blocking() {
+            writeln!(
+                f,
+                "             {} {}: {}. {}",
+                finding.id, finding.subject, finding.evidence, finding.fix
+            )?;
+        }
+        if let Some(flag) = &self.hold {
+            writeln!(f, "  HOLD       by {} since {}: {}", flag.by, flag.at, flag.why)?;
+        }
+        if let Some(incident) = &self.incident {
+            writeln!(f, "  incident   {}, began {} at the latest", incident.id, incident.onset.first_bad)?;
+            for attempt in &incident.attempts {
+                writeln!(f, "             {}: {}", attempt.execution, attempt.end_text())?;
+            }
+        }
+        if let Some(last) = &self.last {
+            writeln!(f, "             {last}")?;
+        }
+        if let Some(question) = &self.question {
+            writeln!(f, "  ASKED      {:?}: {}", question.matter, question.shown)?;
+        }
+        writeln!(f, "  next       {}", self.next())
+    }
+}

@@ -1,0 +1,218 @@
+//! Questions to people: what is asked, to what an answer is bound, and who may give it.
+//!
+//! An answer names the digest of the question that was shown; a question that changed meanwhile is not the one
+//! that was answered. Silence is a no (L8). The workflow's token never leaves the state table.
+
+use crate::fault::Fault;
+use crate::journal::{Entry, sha256_hex};
+use crate::plan::Plan;
+use crate::ports::{Cells, Clock, Page, Pager, Severity, Tokens};
+use crate::run::Run;
+use crate::state::{Change, keys, load, update};
+use crate::steps::{Context, Outcome, Reply, Step, not_mine};
+use crate::time::after;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a person is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matter {
+    /// May the standby take over?
+    Approval,
+    /// Is the stated risk of an unproved fence taken?
+    Acceptance,
+}
+
+/// A question, whole: an answer is bound to its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub plan: String,
+    pub execution: String,
+    pub matter: Matter,
+    /// The epoch that a yes lets the execution claim.
+    pub epoch: u64,
+    /// What is known of the situation, in one line.
+    pub shown: String,
+    /// What may be lost at most as far as is known, in milliseconds; `None` where it is not known.
+    pub loss_ms: Option<u64>,
+    pub asked_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+impl Question {
+    pub fn digest(&self) -> String {
+        // A structure whose keys are all strings always serialises.
+        sha256_hex(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    pub execution: String,
+    pub yes: bool,
+    /// A role or a name from the plan's roster.
+    pub by: String,
+    /// The digest of the question that was shown.
+    pub digest: String,
+}
+
+/// A question with the workflow's token and, once given, its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub question: Question,
+    token: String,
+    pub answer: Option<Answer>,
+}
+
+/// The question of an execution that is still open, if any.
+pub async fn open_question(cells: &impl Cells, execution: &str) -> Result<Option<Question>, Fault> {
+    let asked = load::<Asked>(cells, &keys::approval(execution)).await?;
+    Ok(asked.filter(|asked| asked.answer.is_none()).map(|asked| asked.question))
+}
+
+/// What the approver works with.
+pub struct Approver<'a, C, K, T, P> {
+    pub plan: &'a Plan,
+    pub plan_digest: &'a str,
+    pub cells: &'a C,
+    pub clock: &'a K,
+    pub tokens: &'a T,
+    pub pager: &'a P,
+}
+
+/// What the approver is called for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Call {
+    Ask { execution: String, step: Step, token: String },
+    Answer { answer: Answer },
+}
+
+pub async fn answer<C: Cells, K: Clock, T: Tokens, P: Pager>(
+    approver: &Approver<'_, C, K, T, P>,
+    event: &Value,
+) -> Result<Reply, Fault> {
+    let call = serde_json::from_value(event.clone()).map_err(|_| {
+        Fault::invalid("event: neither a question (`execution`, `step`, `token`) nor an `answer` with `execution`, `yes`, `by` and `digest`")
+    })?;
+    match call {
+        Call::Ask { execution, step, token } => approver.ask(&execution, step, token).await,
+        Call::Answer { answer } => approver.take(answer).await,
+    }
+}
+
+impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
+    fn context<'b>(&'b self, execution: &'b str) -> Context<'b, C, K> {
+        Context {
+            plan: self.plan,
+            plan_digest: self.plan_digest,
+            cells: self.cells,
+            clock: self.clock,
+            execution,
+            writer: "approver",
+        }
+    }
+
+    /// Shows the question. The task of the workflow waits until its token is sent, or runs out.
+    async fn ask(&self, execution: &str, step: Step, token: String) -> Result<Reply, Fault> {
+        let matter = match step {
+            Step::AskApproval => Matter::Approval,
+            Step::AskAcceptance => Matter::Acceptance,
+            other => return Err(not_mine(other, "approver")),
+        };
+        let run = Run::read(self.cells, execution).await?;
+        let now = self.clock.now();
+        let question = Question {
+            plan: self.plan.name.clone(),
+            execution: execution.to_owned(),
+            matter,
+            epoch: run.claimed_epoch()?,
+            shown: run.shown.clone(),
+            loss_ms: run.stated_loss_ms,
+            asked_at: now,
+            expires_at: after(now, self.plan.policy.approval_timeout),
+        };
+        let asked = Asked { question: question.clone(), token, answer: None };
+        // A second delivery brings the same token and changes nothing; a new question replaces an old one (L5).
+        update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
+            let repeated = current.is_some_and(|current| current.token == asked.token);
+            Ok(if repeated { Change::Keep } else { Change::Write(asked.clone()) })
+        })
+        .await?;
+        self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
+        self.pager.page(&self.page(&run, &question)).await?;
+        Ok(Reply::new(Outcome::Done, format!("asked; silence until {} is a no", question.expires_at)))
+    }
+
+    fn page(&self, run: &Run, question: &Question) -> Page {
+        let verb = match question.matter {
+            Matter::Approval => "approve",
+            Matter::Acceptance => "accept",
+        };
+        Page {
+            severity: Severity::Critical,
+            plan: self.plan.name.clone(),
+            incident: Some(run.incident.clone()),
+            text: format!(
+                "{}: {}. `understudy {verb} {}` until {}; silence is a no",
+                self.plan.title, question.shown, question.execution, question.expires_at
+            ),
+            dedup: format!("{}-{verb}", question.execution),
+        }
+    }
+
+    /// Takes an answer that fits the open question, and tells the workflow.
+    async fn take(&self, answer: Answer) -> Result<Reply, Fault> {
+        let now = self.clock.now();
+        let asked = update::<Asked, _>(self.cells, &keys::approval(&answer.execution), |current| {
+            let Some(asked) = current else {
+                return Err(Fault::invalid("answer.execution: nothing was asked for it"));
+            };
+            fits(asked, &answer, now)?;
+            Ok(match &asked.answer {
+                Some(_) => Change::Keep,
+                None => Change::Write(Asked { answer: Some(answer.clone()), ..asked.clone() }),
+            })
+        })
+        .await?
+        .ok_or_else(|| Fault::bug("a question vanished while it was answered"))?;
+        let by = answer.by.clone();
+        let matter = asked.question.matter;
+        let entry =
+            Entry::Answered { matter, yes: answer.yes, by: by.clone(), digest: answer.digest.clone() };
+        self.context(&answer.execution).journal().append_once(entry).await?;
+        let (outcome, word) = if answer.yes { (Outcome::Approved, "yes") } else { (Outcome::Refused, "no") };
+        let reply = Reply::new(outcome, format!("{word} by {by}"));
+        let output = serde_json::to_value(&reply).map_err(Fault::bug)?;
+        self.tokens.send(&asked.token, &output).await?;
+        Ok(reply)
+    }
+}
+
+/// Whether an answer may be taken: it names what was shown, in time, and nobody answered otherwise before.
+fn fits(asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(), Fault> {
+    if answer.by.trim().is_empty() {
+        return Err(Fault::invalid("answer.by: must name who answers"));
+    }
+    if answer.digest != asked.question.digest() {
+        return Err(Fault::invalid(
+            "answer.digest: this is not the question that is open; look again and answer that",
+        ));
+    }
+    if now > asked.question.expires_at {
+        return Err(Fault::invalid(format!(
+            "answer: the question expired at {}; silence was a no",
+            asked.question.expires_at
+        )));
+    }
+    match &asked.answer {
+        Some(given) if given != answer => {
+            Err(Fault::invalid(format!("answer: `{}` answered before", given.by)))
+        }
+        _ => Ok(()),
+    }
+}
