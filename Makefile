@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 BREAK ?= kill
 SPEED ?= 20
+# auto, ask (somebody says yes) or silence (nobody answers).
+APPROVE ?= auto
 PLAN ?= infra/plans/financial-rag.yaml
 VENV := .local/venv
 LOCAL := target/debug/understudy-local
@@ -12,7 +14,7 @@ DENY := .local/cargo/bin/cargo-deny
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
-	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN)
+	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
 
 # Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
 # real thing end to end.

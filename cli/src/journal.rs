@@ -25,7 +25,8 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
                 let line = line(record);
                 println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
             }
-            println!("{} records, the chain is whole", records.len());
+            let head = chain.last().map_or("", |stored| stored.sha256.as_str());
+            println!("{} records, the chain is whole, head {head}", records.len());
             Ok(Code::Ok)
         }
         Err(error) => Err(Failure::new(Code::Disagreement, format!("error: {error}"))),

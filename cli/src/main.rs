@@ -1,4 +1,4 @@
-//! `understudy`: plans, packages, journals, and the local cloud, from the command line.
+//! `understudy`: plans, packages, journals, reports, and the local cloud, from the command line.
 //!
 //! Only words and exit codes live here; what is decided is decided in the core.
 
@@ -8,6 +8,8 @@ mod local;
 mod operate;
 mod package;
 mod plan;
+mod report;
+mod terminal;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -48,6 +50,9 @@ enum Command {
     /// Check the journal of an execution.
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Show the report of an execution.
+    #[command(subcommand)]
+    Report(report::Command),
     /// Three Regions and the world outside, on this machine: `understudy local --help`.
     #[command(disable_help_flag = true)]
     Local(local::Arguments),
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
         Command::Resume(raise) => operate::hold(&raise, false),
         Command::Abort(abort) => operate::abort(&abort),
         Command::Journal(command) => journal::run(&command),
+        Command::Report(command) => report::run(&command),
         Command::Local(arguments) => local::run(&arguments),
     };
     match result {

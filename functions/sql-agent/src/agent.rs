@@ -5,6 +5,7 @@ use crate::statements;
 use crate::token;
 use serde_json::Value;
 use std::time::Duration;
+use understudy_core::call;
 use understudy_core::fault::Fault;
 use understudy_core::plan::{Plan, Store};
 use understudy_core::ports::Role;
@@ -21,11 +22,7 @@ pub struct Agent {
 
 impl Agent {
     pub async fn answer(&self, event: Value) -> Result<Answer, Fault> {
-        // The parser's message could quote a secret of the event: only the field's place is told.
-        let statement: Statement = serde_json::from_value(event).map_err(|error| {
-            let text = error.to_string();
-            Fault::invalid(format!("statement: {}", text.split('`').take(2).collect::<Vec<_>>().join("`")))
-        })?;
+        let statement = call::statement(&event)?;
         let store = self
             .plan
             .stores

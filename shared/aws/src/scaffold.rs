@@ -11,6 +11,7 @@ use aws_smithy_http_client::tls;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -167,9 +168,12 @@ where
     R: Serialize,
 {
     let handle = &handle;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+        // Read here and not by the runtime, whose own error would be a fifth kind.
+        let event: Value = serde_json::from_str(event.payload.get())
+            .map_err(|error| Edge(Fault::invalid(format!("event: {error}"))))?;
         // Boxed: the steps nest deeper than the compiler follows a future's layout.
-        match Box::pin(handle(event.payload)).await {
+        match Box::pin(handle(event)).await {
             Ok(answer) => {
                 let answer = serde_json::to_value(&answer).map_err(|error| Edge(Fault::bug(error)))?;
                 tracing::info!(%answer);

@@ -3,6 +3,7 @@
 //! An answer names the digest of the question that was shown; a question that changed meanwhile is not the one
 //! that was answered. Silence is a no (L8). The workflow's token never leaves the state table.
 
+use crate::call;
 use crate::fault::Fault;
 use crate::journal::{Entry, sha256_hex};
 use crate::plan::Plan;
@@ -85,23 +86,44 @@ pub struct Approver<'a, C, K, T, P> {
 }
 
 /// What the approver is called for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Call {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
     Ask { execution: String, step: Step, token: String },
-    Answer { answer: Answer },
+    Answer(Answer),
+}
+
+/// Reads an event: the workflow asks, or a person answers.
+pub fn read(event: &Value) -> Result<Call, Fault> {
+    match (event.get("answer"), event.get("token")) {
+        (Some(answer), _) => {
+            call::only(event, &["answer"])?;
+            call::only(answer, &["execution", "yes", "by", "digest"])?;
+            Ok(Call::Answer(Answer {
+                execution: call::execution(answer.get("execution"), "answer.execution")?,
+                yes: call::field(answer, "yes", "true or false")?,
+                by: call::field(answer, "by", "text")?,
+                digest: call::field(answer, "digest", "text")?,
+            }))
+        }
+        (None, Some(_)) => {
+            call::only(event, &["execution", "step", "token"])?;
+            Ok(Call::Ask {
+                execution: call::execution(event.get("execution"), "execution")?,
+                step: call::field(event, "step", "a step of the workflow")?,
+                token: call::field(event, "token", "text")?,
+            })
+        }
+        (None, None) => Err(Fault::invalid("event: neither a question (`token`) nor an answer (`answer`)")),
+    }
 }
 
 pub async fn answer<C: Cells, K: Clock, T: Tokens, P: Pager>(
     approver: &Approver<'_, C, K, T, P>,
     event: &Value,
 ) -> Result<Reply, Fault> {
-    let call = serde_json::from_value(event.clone()).map_err(|_| {
-        Fault::invalid("event: neither a question (`execution`, `step`, `token`) nor an `answer` with `execution`, `yes`, `by` and `digest`")
-    })?;
-    match call {
+    match read(event)? {
         Call::Ask { execution, step, token } => approver.ask(&execution, step, token).await,
-        Call::Answer { answer } => approver.take(answer).await,
+        Call::Answer(answer) => approver.take(answer).await,
     }
 }
 

@@ -75,7 +75,7 @@ fn ended(event: &Value) -> Result<Call, Fault> {
 }
 
 /// An execution's name becomes part of keys, so it holds nothing that a key could mean something by.
-fn execution(value: Option<&Value>, field: &str) -> Result<String, Fault> {
+pub(crate) fn execution(value: Option<&Value>, field: &str) -> Result<String, Fault> {
     let plain = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let name = value.and_then(Value::as_str).filter(|name| (1..=LONGEST_NAME).contains(&name.len()));
     name.filter(plain).map(str::to_owned).ok_or_else(|| {
@@ -134,7 +134,7 @@ fn reads<T: DeserializeOwned>(value: &Value) -> bool {
 }
 
 /// A field that nobody reads is a mistake of whoever wrote it.
-fn only(event: &Value, known: &[&str]) -> Result<(), Fault> {
+pub(crate) fn only(event: &Value, known: &[&str]) -> Result<(), Fault> {
     let unknown =
         event.as_object().and_then(|fields| fields.keys().find(|name| !known.contains(&name.as_str())));
     match unknown {
@@ -143,7 +143,7 @@ fn only(event: &Value, known: &[&str]) -> Result<(), Fault> {
     }
 }
 
-fn field<T: DeserializeOwned>(event: &Value, name: &str, expected: &str) -> Result<T, Fault> {
+pub(crate) fn field<T: DeserializeOwned>(event: &Value, name: &str, expected: &str) -> Result<T, Fault> {
     let value = event.get(name).cloned().unwrap_or_default();
     serde_json::from_value(value).map_err(|_| Fault::invalid(format!("{name}: must be {expected}")))
 }

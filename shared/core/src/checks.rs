@@ -10,10 +10,11 @@ use crate::situation::{Situation, StoreSituation};
 use crate::sql::Replica;
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     Pass,
@@ -24,7 +25,7 @@ pub enum Grade {
 }
 
 /// The answer to one check about one subject.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// `PF-03`; stable across versions.
     pub id: String,
@@ -49,7 +50,7 @@ impl Finding {
 }
 
 /// The sum of the answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Ready,

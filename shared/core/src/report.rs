@@ -16,12 +16,13 @@ use crate::steps::Step;
 use crate::time::{Millis, elapsed};
 use crate::votes::Onset;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name of the published schema, `shared/core/report.schema.json`.
 pub const SCHEMA: &str = "understudy/report/v1";
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub schema: String,
     pub plan: String,
@@ -50,7 +51,7 @@ pub struct Report {
 }
 
 /// A span that was measured, or the reason why it was not.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figure {
     pub ms: Option<u64>,
     pub why_null: Option<String>,
@@ -67,7 +68,7 @@ impl Figure {
 }
 
 /// Whether an objective was met. No evidence, no `met`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Met {
     Met,
@@ -77,7 +78,7 @@ pub enum Met {
 }
 
 /// The named instants.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
     pub last_good: Option<Timestamp>,
     pub first_bad: Timestamp,
@@ -98,7 +99,7 @@ pub struct Clock {
     pub segments: Vec<Segment>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Segment {
     pub name: String,
     pub from: Timestamp,
@@ -108,7 +109,7 @@ pub struct Segment {
 
 /// Recovery time as a range: the outage began between the last good and the first failed probe, and service
 /// came back between the last failed look and one TTL after the first good one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rto {
     pub objective_ms: u64,
     pub at_least: Figure,
@@ -117,7 +118,7 @@ pub struct Rto {
 }
 
 /// Data loss: what could be lost at most, and what is known to be missing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rpo {
     pub objective_ms: u64,
     /// Last instant at which the old writer could commit, minus the commit time of the last position received;
@@ -130,7 +131,7 @@ pub struct Rpo {
     pub met: Met,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     pub seq: u64,
     pub at: Timestamp,
@@ -139,14 +140,14 @@ pub struct Line {
 }
 
 /// Who vouches for the journal's head.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attestation {
     /// No key was configured: the product vouches for itself.
     SelfAttested,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JournalSummary {
     pub records: u64,
     pub head_sha256: String,

@@ -9,6 +9,7 @@ use crate::state::{Change, keys, load, update};
 use crate::steps::Step;
 use crate::votes::Onset;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,7 @@ pub enum Kind {
 }
 
 /// How an execution ended. Every execution reaches exactly one (L6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum End {
     Recovered,
     RolledBack,
@@ -46,7 +47,7 @@ impl fmt::Display for End {
 }
 
 /// What stops the old primary from writing, and how that is known. Nothing is promoted without one (L2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "receipt", rename_all = "snake_case")]
 pub enum Receipt {
     /// The lease ran out by this Region's clock, and the dead-man in the database was seen armed with the last
@@ -73,11 +74,13 @@ impl Receipt {
 }
 
 /// The last position that a store's standby received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Position {
     pub store: String,
     pub required: bool,
+    #[schemars(with = "Option<String>")]
     pub received: Option<Lsn>,
+    #[schemars(with = "Option<String>")]
     pub replayed: Option<Lsn>,
     /// Commit time, by the old primary's clock, of the last transaction that is surely here.
     pub commit_at: Option<Timestamp>,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use understudy_core::fault::Fault;
 use understudy_core::ports::Role;
 use understudy_core::steps::{Step, assess, close, promoter, runner, traffic};
-use understudy_core::{guard, handler, prober};
+use understudy_core::{approval, guard, handler, prober};
 
 /// One deployed function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub enum Function {
     DnsSwitcher,
     ReportWriter,
     PrimaryGuard,
+    Approver,
 }
 
 impl Function {
@@ -44,6 +45,7 @@ impl Function {
             "step-runner" => Self::StepRunner,
             "dns-switcher" => Self::DnsSwitcher,
             "report-writer" => Self::ReportWriter,
+            "approver" => Self::Approver,
             _ => return None,
         })
     }
@@ -86,6 +88,7 @@ fn run(world: &World, function: Function, event: &Value) -> Invoked {
         Function::DnsSwitcher => dns_switcher(world, event),
         Function::ReportWriter => report_writer(world, event),
         Function::PrimaryGuard => primary_guard(world, event),
+        Function::Approver => approver(world, event),
     }
 }
 
@@ -224,4 +227,17 @@ fn primary_guard(world: &World, event: &Value) -> Invoked {
         sql: &SqlAgent { world, place: from },
     };
     finish(poll::once(guard::answer(&guard, event)))
+}
+
+fn approver(world: &World, event: &Value) -> Invoked {
+    let from = Place::Standby;
+    let approver = approval::Approver {
+        plan: &world.plan,
+        plan_digest: &world.digest,
+        cells: &table(world, from, Place::Standby),
+        clock: &world.clock(from),
+        tokens: &Starter(world),
+        pager: &Desk(world),
+    };
+    finish(poll::once(approval::answer(&approver, event)))
 }

@@ -57,9 +57,7 @@ impl At<'_> {
         if self.task.owner().as_deref() != Ok(self.row.owner) {
             all.push(format!("resource `{}` is not the owner `{}`", self.task.resource, self.row.owner));
         }
-        if self.task.parameters.get("execution.$").and_then(|value| value.as_str())
-            != Some("$$.Execution.Name")
-        {
+        if self.task.parameter("execution.$") != Some("$$.Execution.Name") {
             all.push("does not hand its execution's name on".to_owned());
         }
         all.extend(self.house_rules());
@@ -70,11 +68,11 @@ impl At<'_> {
 
     fn house_rules(&self) -> Vec<String> {
         let mut all = Vec::new();
-        if self.task.timeout_seconds.is_none() {
+        if self.task.timeout_seconds.is_none() && self.task.timeout_seconds_path.is_none() {
             all.push("has no `TimeoutSeconds`".to_owned());
         }
-        if self.task.result_path.as_deref() != Some("$.last") {
-            all.push("does not put its result at `$.last`".to_owned());
+        if self.task.result_path.is_none() {
+            all.push("has no `ResultPath`".to_owned());
         }
         let retried: BTreeSet<&str> =
             self.task.retry.iter().flat_map(|retry| &retry.error_equals).map(String::as_str).collect();
@@ -102,12 +100,19 @@ impl At<'_> {
             .difference(&known)
             .map(|word| format!("`{}` waits for `{word}`, which is never answered", self.task.next))
             .collect();
-        all.extend(other_variables(choice));
+        all.extend(self.other_variables(choice));
         let missed: Vec<&String> = known.difference(&compared).collect();
         if choice.default.is_none() && !missed.is_empty() {
             all.push(format!("`{}` has no way on for {missed:?}", self.task.next));
         }
         all
+    }
+
+    /// A choice judges what the task before it answered, and nothing else.
+    fn other_variables(&self, choice: &Choice) -> Option<String> {
+        let own = format!("{}.outcome", self.task.result_path.as_deref().unwrap_or("$"));
+        let odd = choice.choices.iter().find(|rule| rule.variable != own)?;
+        Some(format!("`{}` compares `{}`, not `{own}`", self.task.next, odd.variable))
     }
 
     /// What a reversible step did is taken back on every road that does not cross the one-way door.
@@ -145,11 +150,6 @@ impl At<'_> {
     }
 }
 
-fn other_variables(choice: &Choice) -> impl Iterator<Item = String> {
-    let odd = choice.choices.iter().filter(|rule| rule.variable != "$.last.outcome");
-    odd.map(|rule| format!("its choice compares `{}`, not the outcome", rule.variable))
-}
-
 fn catches_all(catch: &Catch) -> bool {
     catch.error_equals.iter().any(|error| error == "States.ALL")
 }
@@ -167,22 +167,23 @@ fn step_of(state: &State) -> Option<&str> {
     }
 }
 
-fn reachable(machine: &Machine, passes: impl Fn(&str, &str) -> bool) -> BTreeSet<String> {
+/// Every state that `roads` lead to from the start.
+fn reachable<'m>(machine: &'m Machine, roads: impl Fn(&'m str, &'m State) -> Vec<&'m str>) -> BTreeSet<&'m str> {
     let mut seen = BTreeSet::new();
-    let mut open = vec![machine.start_at.clone()];
+    let mut open = vec![machine.start_at.as_str()];
     while let Some(name) = open.pop() {
-        if !seen.insert(name.clone()) {
-            continue;
+        if let Some((name, state)) = machine.states.get_key_value(name)
+            && seen.insert(name.as_str())
+        {
+            open.extend(roads(name, state));
         }
-        let next = machine.states.get(&name).map(State::all_next).unwrap_or_default();
-        open.extend(next.into_iter().filter(|to| passes(&name, to)).map(str::to_owned));
     }
     seen
 }
 
 fn unreachable(machine: &Machine) -> impl Iterator<Item = &String> {
-    let seen = reachable(machine, |_, _| true);
-    machine.states.keys().filter(move |name| !seen.contains(*name))
+    let seen = reachable(machine, |_, state| state.all_next());
+    machine.states.keys().filter(move |name| !seen.contains(name.as_str()))
 }
 
 /// L2: with the answer `fenced` taken away, nothing leads to a promotion.
@@ -192,20 +193,20 @@ fn unfenced(machine: &Machine) -> Vec<String> {
         .states
         .values()
         .filter_map(|state| match state {
-            State::Task(task) if task.parameter("step") == Some("Fence") => Some(task.next.as_str()),
+            State::Task(task) if matches!(step_of(state), Some("Fence" | "Accept")) => Some(task.next.as_str()),
             _ => None,
         })
         .collect();
-    let is_fenced = |from: &str, to: &str| match machine.states.get(from) {
-        Some(State::Choice(choice)) if judges.contains(from) => {
-            choice.choices.iter().any(|rule| rule.string_equals == fenced && rule.next == to)
+    let seen = reachable(machine, |name, state| match state {
+        State::Choice(choice) if judges.contains(name) => {
+            let others = choice.choices.iter().filter(|rule| rule.string_equals != fenced);
+            others.map(|rule| rule.next.as_str()).chain(choice.default.as_deref()).collect()
         }
-        _ => false,
-    };
-    let seen = reachable(machine, |from, to| !is_fenced(from, to));
+        _ => state.all_next(),
+    });
     let mut all: Vec<String> = seen
         .iter()
-        .filter(|name| machine.states.get(*name).and_then(step_of) == Some("Promote"))
+        .filter(|name| machine.states.get(**name).and_then(step_of) == Some("Promote"))
         .map(|name| format!("state `{name}`: can be reached without a fence that answered `{fenced}`"))
         .collect();
     if judges.is_empty() {

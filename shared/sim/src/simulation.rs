@@ -4,13 +4,15 @@ use crate::asl::{Execution, Failure, Machine, Next};
 use crate::checkers::Case;
 use crate::functions::{Function, Invoked, invoke};
 use crate::seed::Chance;
-use crate::trace::What;
-use crate::world::{Break, Delivery, Settings, World};
+use crate::trace::{Status, What};
+use crate::world::{Break, Delivery, Place, Settings, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use understudy_core::approval::Asked;
 use understudy_core::plan::Plan;
 use understudy_core::report::Report;
+use understudy_core::state::keys;
 use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
 use understudy_core::time::{Millis, after};
@@ -30,7 +32,7 @@ const DELIVERIES: u32 = 3;
 #[derive(Clone, Debug)]
 enum Happening {
     Tick(Function),
-    Resume(String),
+    Resume { execution: String, turn: u64 },
     LocalWrite,
     OutsideWrite,
     LongTransaction,
@@ -99,6 +101,7 @@ impl<'m> Simulation<'m> {
     pub fn deliver(&mut self, function: Function, event: &Value) -> Invoked {
         let invoked = invoke(&self.world, function, event);
         self.take_started();
+        self.take_sent();
         invoked
     }
 
@@ -116,6 +119,7 @@ impl<'m> Simulation<'m> {
             self.world.advance(at);
             self.happen(happening);
             self.take_started();
+            self.take_sent();
         }
         self.world.advance(until);
     }
@@ -164,15 +168,27 @@ impl<'m> Simulation<'m> {
     fn take_started(&mut self) {
         for name in self.world.take_started() {
             let execution = Execution::start(self.machine, &name, self.world.now());
+            let turn = execution.turn();
             self.executions.insert(name.clone(), execution);
-            self.plan_in(Millis::ZERO, Happening::Resume(name));
+            self.plan_in(Millis::ZERO, Happening::Resume { execution: name, turn });
+        }
+    }
+
+    /// Tokens that were sent wake the executions that wait for them.
+    fn take_sent(&mut self) {
+        for (token, output) in self.world.take_sent() {
+            let name =
+                self.executions.iter().find(|(_, one)| one.waits_for(&token)).map(|(name, _)| name.clone());
+            let Some(mut execution) = name.and_then(|name| self.executions.remove(&name)) else { continue };
+            let next = execution.answered(self.machine, output);
+            self.go_on(execution, next);
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Tick(function) => self.tick(function),
-            Happening::Resume(name) => self.resume(&name),
+            Happening::Resume { execution, turn } => self.resume(&execution, turn),
             Happening::Break(broken) => self.world.apply(broken),
             Happening::LocalWrite => {
                 self.world.local_write();
@@ -212,30 +228,65 @@ impl<'m> Simulation<'m> {
         }
     }
 
-    fn resume(&mut self, name: &str) {
+    fn resume(&mut self, name: &str, turn: u64) {
         let Some(mut execution) = self.executions.remove(name) else { return };
+        if execution.turn() != turn {
+            self.executions.insert(name.to_owned(), execution);
+            return;
+        }
+        if let Some(token) = execution.token() {
+            self.world.forget_token(token);
+        }
         let now = self.world.now();
         self.world.note(What::Entered { execution: name.to_owned(), state: execution.state().to_owned() });
         let next = execution.step(self.machine, now, |owner, input| self.task(owner, input));
-        match next {
-            Next::Resume(wait) => {
-                let at = after(now, wait).min(execution.times_out_at(self.machine));
-                self.executions.insert(name.to_owned(), execution);
-                self.plan_for(at, Happening::Resume(name.to_owned()));
-            }
-            Next::Ended { status, state } => {
-                self.ended.insert(name.to_owned(), state.clone());
-                self.world.note(What::Ended { execution: name.to_owned(), status, state });
-                if status != crate::trace::Status::Succeeded {
-                    let event = json!({"detail": {"name": name, "status": status.word()}});
-                    let function = Function::ReportWriter;
-                    self.plan_in(
-                        Millis::from_secs(1),
-                        Happening::Deliver { function, event, deliveries: DELIVERIES },
-                    );
+        self.go_on(execution, next);
+    }
+
+    fn go_on(&mut self, execution: Execution, next: Next) {
+        let name = execution.name.clone();
+        let wait = match next {
+            Next::Ended { status, state } => return self.end(name, status, state),
+            Next::Resume(wait) => wait,
+            Next::Parked(timeout) => {
+                if let Some(token) = execution.token() {
+                    self.world.await_token(token.to_owned());
                 }
+                timeout
             }
+        };
+        let at = after(self.world.now(), wait).min(execution.times_out_at(self.machine));
+        let turn = execution.turn();
+        self.executions.insert(name.clone(), execution);
+        self.plan_for(at, Happening::Resume { execution: name, turn });
+    }
+
+    /// An execution that failed or timed out is told of by EventBridge.
+    fn end(&mut self, name: String, status: Status, state: String) {
+        if status != Status::Succeeded {
+            let event = json!({
+                "source": "aws.states",
+                "detail-type": "Step Functions Execution Status Change",
+                "detail": {"name": name, "status": status.word()},
+            });
+            let function = Function::ReportWriter;
+            let deliveries = DELIVERIES;
+            self.plan_in(Millis::from_secs(1), Happening::Deliver { function, event, deliveries });
         }
+        self.ended.insert(name.clone(), state.clone());
+        self.world.note(What::Ended { execution: name, status, state });
+    }
+
+    /// A person answers the open question of an execution, as the command line does.
+    pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
+        let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
+        let asked: Asked = serde_json::from_value(asked).ok()?;
+        if asked.answer.is_some() {
+            return None;
+        }
+        let digest = asked.question.digest();
+        let event = json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}});
+        Some(self.deliver(Function::Approver, &event))
     }
 
     fn task(&mut self, owner: &str, input: &Value) -> Result<Value, Failure> {

@@ -71,7 +71,7 @@ fn an_isolated_primary_writes_until_its_lease_runs_out_and_not_beside_the_new_on
     let last = last_write_of_the_primary(&simulation).expect("it wrote");
     assert!(last > broke_at, "an isolated primary goes on writing");
     let Some(receipt) = report.receipt else { panic!("no receipt") };
-    assert!(last <= receipt.last_commit_possible_at(), "it wrote at {last}, after {receipt:?}");
+    assert!(Some(last) <= receipt.last_commit_possible_at(), "it wrote at {last}, after {receipt:?}");
 }
 
 fn last_write_of_the_primary(simulation: &Simulation<'_>) -> Option<jiff::Timestamp> {

@@ -42,7 +42,7 @@ fn every_field_that_the_house_rules_ask_for_is_missed() {
         ("TimeoutSeconds", "TimeoutSeconds"),
         ("Retry", "retries"),
         ("Catch", "States.ALL"),
-        ("ResultPath", "$.last"),
+        ("ResultPath", "ResultPath"),
         ("Comment", "Comment"),
     ];
     for (field, said) in rules {
@@ -89,7 +89,7 @@ fn another_owner_is_found() {
 #[test]
 fn an_outcome_that_nobody_answers_or_nobody_handles_is_found() {
     let found = found_after(|file| {
-        let rule = state(file, "Fenced?").get_mut("Choices").and_then(|rules| rules.get_mut(1));
+        let rule = state(file, "Captured?").get_mut("Choices").and_then(|rules| rules.get_mut(1));
         *rule.and_then(|rule| rule.get_mut("StringEquals")).expect("a rule") = json!("later");
     });
     assert!(found.contains("waits for `later`, which is never answered"), "{found}");

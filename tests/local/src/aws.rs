@@ -30,6 +30,15 @@ fn refused(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error>) -
     }
 }
 
+/// What points an operator's command at this cloud.
+pub fn operator_environment(cloud: &Cloud) -> [(&'static str, String); 3] {
+    [
+        ("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator())),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ]
+}
+
 /// The deployer's access to one Region, straight to the emulator, over no link.
 #[derive(Clone, Debug)]
 pub struct Aws {

@@ -6,7 +6,7 @@ use crate::ledger::{Account, RATE};
 use jiff::Timestamp;
 use understudy_core::plan::Plan;
 use understudy_core::report::Report;
-use understudy_core::run::End;
+use understudy_core::run::{End, Receipt};
 use understudy_core::time::{Millis, after, before, elapsed};
 
 /// One thing that must hold.
@@ -99,6 +99,16 @@ fn lasted(report: &Report, account: &Account) -> Line {
 }
 
 fn lost(report: &Report, account: &Account) -> Line {
+    if let Some(Receipt::Accepted { by, .. }) = &report.receipt {
+        // What was accepted is not known, and must not look as if it were.
+        let told = report.rpo.bound.why_null.clone().unwrap_or_default();
+        let what = "an accepted fence gives no RPO bound, and says so";
+        return line(
+            report.rpo.bound.ms.is_none() && !told.is_empty(),
+            what,
+            format!("accepted by {by}: {told}"),
+        );
+    }
     let what = "every acknowledged write that is missing lies within the RPO bound";
     let (Some(received), Some(possible)) =
         (report.rpo.last_received_commit_at, report.rpo.last_commit_possible_at)

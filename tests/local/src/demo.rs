@@ -1,18 +1,21 @@
 //! The demo: break the primary, watch the product recover, and hold its figures against the client's.
 
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, operator_environment};
 use crate::breaks::{self, Break, BreakError};
 use crate::compare::{self, Line, clock, seconds};
 use crate::config::Place;
 use crate::ledger::{Account, Clients, LedgerError};
 use crate::logs;
 use crate::progress::paint;
-use crate::up::{Options, Up};
+use crate::python::{PythonError, run as run_command};
+use crate::up::{Options, People, Up};
 use jiff::Timestamp;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use understudy_aws::dynamodb::Table;
 use understudy_aws::scaffold::WallClock;
+use understudy_core::approval::{Matter, open_question};
 use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
 use understudy_core::handler::{self, Decided};
@@ -44,6 +47,8 @@ pub enum DemoError {
     Aws(#[from] AwsError),
     #[error("the state table cannot be read: {0}")]
     State(#[from] Fault),
+    #[error("the answer was not taken")]
+    Answer(#[from] PythonError),
     #[error("the report does not read")]
     Report(#[from] serde_json::Error),
     #[error("no execution ended within {} s; the journal so far stands above", .0.as_secs())]
@@ -61,18 +66,18 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     let broken_at = Timestamp::now();
     println!("\nbreaking the primary: {what:?}, at {}", clock(broken_at));
     breaks::apply(what, &up.cloud, &up.plan).await?;
+    let scene = Scene { options, up, broken_at };
     let lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
+        _ if options.people == People::Silence => unanswered(&scene).await?,
         Break::Lag => {
-            let mut lines = refuses(up, broken_at).await?;
+            let mut lines = refuses(&scene).await?;
             println!("\nhealing the replica, at {}", clock(Timestamp::now()));
             breaks::heal_replica(&up.cloud, &up.plan).await?;
-            lines.extend(recovers(up, &clients, broken_at, 2).await?);
+            lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate => {
-            recovers(up, &clients, broken_at, 1).await?
-        }
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate => recovers(&scene, &clients, 1).await?,
     };
     println!();
     for line in &lines {
@@ -82,27 +87,48 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     Ok(lines.iter().all(|line| line.holds))
 }
 
-/// The attempt must recover, and its figures must agree with the client's.
-async fn recovers(
-    up: &Up,
-    clients: &Clients<'_>,
+/// A cloud whose primary was broken.
+struct Scene<'a> {
+    options: &'a Options,
+    up: &'a Up,
     broken_at: Timestamp,
-    attempt: u32,
-) -> Result<Vec<Line>, DemoError> {
-    let execution = watch(up, broken_at, attempt).await?;
+}
+
+/// The attempt must recover, and its figures must agree with the client's.
+async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Result<Vec<Line>, DemoError> {
+    let up = scene.up;
+    let execution = watch(scene, attempt).await?;
     // The client's lasting success is a claim about the time after, so there must be some.
     tokio::time::sleep(AFTERWARDS.max(up.plan.tick.as_std())).await;
     clients.stop()?;
     let report = fetch_report(up, &execution).await?;
     let account = clients.judge(Place::Standby).await?;
-    let unexplained = logs::unexplained_errors(&up.cloud, broken_at);
+    let unexplained = logs::unexplained_errors(&up.cloud, scene.broken_at);
     tell(up, &report, &account);
     Ok(compare::compare(&up.plan, &report, &account, &unexplained))
 }
 
+/// Silence is a no: the attempt ends refused, and nothing was fenced.
+async fn unanswered(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
+    let execution = watch(scene, 1).await?;
+    let report = fetch_report(scene.up, &execution).await?;
+    let table = Aws::at(&scene.up.cloud, Place::Standby).await.table(&scene.up.plan.name);
+    let silent = report.end == End::Refused && report.cause.contains("silence is a no");
+    Ok(vec![
+        compare::line(
+            silent,
+            "the attempt was refused by silence",
+            format!("{}: {}", report.end, report.cause),
+        ),
+        compare::line(report.receipt.is_none(), "nothing was fenced", format!("{:?}", report.receipt)),
+        first_epoch(&table).await?,
+    ])
+}
+
 /// The first attempt must be refused for the lag, with what to do, and nothing may have been fenced.
-async fn refuses(up: &Up, broken_at: Timestamp) -> Result<Vec<Line>, DemoError> {
-    let execution = watch(up, broken_at, 1).await?;
+async fn refuses(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
+    let up = scene.up;
+    let execution = watch(scene, 1).await?;
     let report = fetch_report(up, &execution).await?;
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
     Ok(vec![
@@ -168,7 +194,8 @@ async fn first_epoch(table: &Table) -> Result<Line, DemoError> {
 }
 
 /// Prints the journal of one attempt as it grows, until it is closed.
-async fn watch(up: &Up, broken_at: Timestamp, attempt: u32) -> Result<String, DemoError> {
+async fn watch(scene: &Scene<'_>, attempt: u32) -> Result<String, DemoError> {
+    let Scene { options, up, broken_at } = *scene;
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
     let limit = up.plan.tick.as_std() * END_TICKS;
     let began = Instant::now();
@@ -180,6 +207,9 @@ async fn watch(up: &Up, broken_at: Timestamp, attempt: u32) -> Result<String, De
                 show(record, broken_at);
             }
             shown = records.len();
+            if options.people != People::Silence {
+                answer_open_question(options, up, &table, &execution).await?;
+            }
             if records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
                 return Ok(execution);
             }
@@ -187,6 +217,29 @@ async fn watch(up: &Up, broken_at: Timestamp, attempt: u32) -> Result<String, De
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Err(DemoError::NoEnd(limit))
+}
+
+/// Says yes to whatever is asked, by the command that a person would give.
+async fn answer_open_question(
+    options: &Options,
+    up: &Up,
+    table: &Table,
+    execution: &str,
+) -> Result<(), DemoError> {
+    let Some(question) = open_question(table, execution).await? else { return Ok(()) };
+    let verb = if question.matter == Matter::Approval { "approve" } else { "accept" };
+    println!(
+        "          {}",
+        paint("33", &format!("$ understudy {verb} plan.yaml {execution} --by duty-manager"))
+    );
+    let mut command = Command::new(options.binaries.join("understudy"));
+    command
+        .arg(verb)
+        .arg(options.state_dir().join("plan.yaml"))
+        .args([execution, "--by", "duty-manager", "--digest", &question.digest()])
+        .envs(operator_environment(&up.cloud));
+    run_command(&mut command).await?;
+    Ok(())
 }
 
 async fn execution_of(table: &Table, number: u32) -> Result<Option<String>, Fault> {

@@ -3,10 +3,11 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use understudy_local::aws::operator_environment;
 use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
 use understudy_local::python::Python;
-use understudy_local::up::{Options, down, running_plan, up};
+use understudy_local::up::{Options, People, down, running_plan, up};
 use understudy_local::{demo, progress, serve};
 
 #[derive(Parser)]
@@ -41,6 +42,8 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
+    /// What points `understudy` at a running cloud: `eval "$(understudy local env)"`.
+    Env(Setup),
     /// Install the Python parts: emulator, SAM, PostgreSQL.
     Python(Setup),
     /// The network of a cloud; started by `up`.
@@ -67,6 +70,12 @@ struct Setup {
     /// Divides every period and every duration of the plan.
     #[arg(long, default_value_t = 20.0)]
     speed: f64,
+    /// What people do when the plan asks.
+    #[arg(long, default_value = "auto")]
+    approve: People,
+    /// Do not arm the dead-man: `on_loss: stay`.
+    #[arg(long)]
+    unarmed: bool,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -115,6 +124,13 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Down(setup) => {
             down(&setup.options()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Env(setup) => {
+            let cloud = Cloud::load(&setup.options()?.cloud_file())?;
+            for (name, value) in operator_environment(&cloud) {
+                println!("export {name}={value}");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Python(setup) => {
@@ -172,6 +188,7 @@ impl Setup {
         let root = self.root.canonicalize()?;
         let binaries =
             std::env::current_exe()?.parent().map(PathBuf::from).ok_or("this binary has no folder")?;
-        Ok(Options { plan: root.join(self.plan), root, binaries, speed: self.speed })
+        let plan = root.join(self.plan);
+        Ok(Options { plan, root, binaries, speed: self.speed, people: self.approve, armed: !self.unarmed })
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use understudy_core::checks::Verdict;
 use understudy_core::lease::Lease;
-use understudy_core::plan::Plan;
+use understudy_core::plan::{OnLeaseLoss, Plan};
 use understudy_core::state::{keys, load};
 use understudy_core::steps::assess::Readiness;
 use understudy_core::votes::{History, Observer, Seen};
@@ -48,7 +48,7 @@ pub async fn wait(cloud: &Cloud, plan: &Plan) -> Result<(), NotReady> {
     let standby = Aws::at(cloud, Place::Standby).await.table(&plan.name);
     let witness = Aws::at(cloud, Place::Witness).await.table(&plan.name);
     loop {
-        let missing = missing(&standby, &witness).await;
+        let missing = missing(plan, &standby, &witness).await;
         if missing.is_empty() {
             return Ok(());
         }
@@ -61,12 +61,12 @@ pub async fn wait(cloud: &Cloud, plan: &Plan) -> Result<(), NotReady> {
 
 type Table = understudy_aws::dynamodb::Table;
 
-async fn missing(standby: &Table, witness: &Table) -> String {
+async fn missing(plan: &Plan, standby: &Table, witness: &Table) -> String {
     let mut missing = String::new();
     // Writing to a String cannot fail.
     for (name, table) in [("standby", standby), ("witness", witness)] {
         match load::<Lease>(table, &keys::lease()).await {
-            Ok(Some(lease)) if lease.armed => {}
+            Ok(Some(lease)) if lease.armed || plan.lease.on_loss == OnLeaseLoss::Stay => {}
             other => {
                 let _ = writeln!(missing, "  keeper {name}: {other:?}");
             }

@@ -35,6 +35,20 @@ pub struct Options {
     /// The plan to run, rewritten for loopback and scaled.
     pub plan: PathBuf,
     pub speed: f64,
+    pub people: People,
+    /// Whether the dead-man is armed; without it only a person's acceptance fences a dead primary.
+    pub armed: bool,
+}
+
+/// What people do in a demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum People {
+    /// The plan lets the product decide alone.
+    Auto,
+    /// The plan asks, and somebody says yes.
+    Ask,
+    /// The plan asks, and nobody answers.
+    Silence,
 }
 
 impl Options {
@@ -100,7 +114,7 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
     step("emulator of AWS", start_emulator(options, &cloud, &python, &processes)).await?;
     cloud.zone_id = Aws::at(&cloud, Place::Standby).await.create_zone(&zone_name(&given)).await?;
     cloud.save(&options.cloud_file())?;
-    let plan = localised(given, &cloud);
+    let plan = localised(given, &cloud, options);
     step("databases: primary and streaming standby", start_databases(&cloud, &plan)).await?;
     step("network: links, gateway, DNS, RDS", start_network(options, &cloud, &processes)).await?;
     start_web(options, &cloud, &plan, &processes)?;
@@ -220,9 +234,9 @@ fn zone_name(plan: &Plan) -> String {
     record.split_once('.').map_or(record.clone(), |(_, zone)| zone.to_owned())
 }
 
-/// The same plan on loopback: this cloud's ports, plain HTTP, decided without a person, armed by a waiver that
-/// says so, and every duration divided by the cloud's speed.
-fn localised(mut plan: Plan, cloud: &Cloud) -> Plan {
+/// The same plan on loopback: this cloud's ports, plain HTTP, people and dead-man as asked for (armed by a waiver
+/// that says so), and every duration divided by the cloud's speed.
+fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
     let url = |url: &str| format!("http://{}:{}", host_of(url), cloud.web_port);
     for route in &mut plan.routes {
         route.zone_id.clone_from(&cloud.zone_id);
@@ -242,9 +256,9 @@ fn localised(mut plan: Plan, cloud: &Cloud) -> Plan {
         hook.http = with_port(&hook.http, cloud.web_port);
         hook.undo = hook.undo.as_ref().map(|undo| with_port(undo, cloud.web_port));
     }
-    plan.policy.failover = Mode::Automatic;
-    plan.lease.on_loss = OnLeaseLoss::Fence;
-    plan.lease.arming = Some(Arming {
+    plan.policy.failover = if options.people == People::Auto { Mode::Automatic } else { Mode::Approval };
+    plan.lease.on_loss = if options.armed { OnLeaseLoss::Fence } else { OnLeaseLoss::Stay };
+    plan.lease.arming = options.armed.then(|| Arming {
         by: "local-demo".to_owned(),
         signed_on: "2026-11-01".to_owned(),
         shadow: Shadow::Waived("a local cloud has no days to wait".to_owned()),

@@ -260,7 +260,7 @@ fn one_finding(finding: &Finding) -> Markup {
         tr class=(class) {
             td.id { b { (finding.id) } }
             td { (sign(words::grade(finding.grade))) }
-            td { (finding.subject) }
+            td.about { (finding.subject) }
             td.said {
                 @if let Some(question) = words::question(finding) { small { (question) } br; }
                 (prose(&finding.evidence))

@@ -139,8 +139,15 @@ struct Piece<'a> {
     at: (Place, Place),
 }
 
+/// The segments side by side. One that is too thin to be seen is drawn wider, at the cost of the next.
 fn pieces<'a>(report: &'a Report, scale: &Scale) -> Vec<Piece<'a>> {
     let clock = &report.clock;
+    let mut free = 0;
+    let mut between = |from: Timestamp, to: Timestamp| {
+        let start = scale.place(from).max(free).min(WHOLE - THINNEST);
+        free = scale.place(to).max(start + THINNEST);
+        (start, free - start)
+    };
     let mut pieces: Vec<Piece<'_>> = clock
         .segments
         .iter()
@@ -148,17 +155,13 @@ fn pieces<'a>(report: &'a Report, scale: &Scale) -> Vec<Piece<'a>> {
             name: &segment.name,
             note: duration(segment.ms),
             class: fill(&segment.name),
-            at: scale.bar(segment.from, segment.to),
+            at: between(segment.from, segment.to),
         })
         .collect();
     let reached = clock.segments.last().map_or(clock.first_bad, |segment| segment.to);
     if let (Some(name), Some(last)) = (open_segment(clock), report.timeline.last()) {
-        pieces.push(Piece {
-            name,
-            note: "did not end".to_owned(),
-            class: "seg open",
-            at: scale.bar(reached, last.at),
-        });
+        let at = between(reached, last.at);
+        pieces.push(Piece { name, note: "did not end".to_owned(), class: "seg open", at });
     }
     pieces
 }
@@ -167,15 +170,12 @@ fn strip(report: &Report, scale: &Scale) -> Markup {
     let pieces = pieces(report, scale);
     let middles: Vec<Place> = pieces.iter().map(|piece| piece.at.0 + piece.at.1 / 2).collect();
     let labels = spread(&middles);
-    // Thin ones are drawn last, on top of their neighbours.
-    let mut boxes: Vec<&Piece<'_>> = pieces.iter().collect();
-    boxes.sort_by_key(|piece| std::cmp::Reverse(piece.at.1));
     let onset = report.clock.last_good.map(|last_good| scale.bar(last_good, report.clock.first_bad));
     html! {
         @if let Some((x, width)) = onset {
             rect class="uncertain" x=(percent(x)) y="46" width=(percent(width)) height="36" fill="url(#hatch)" {}
         }
-        @for piece in boxes {
+        @for piece in &pieces {
             rect class=(piece.class) x=(percent(piece.at.0)) y="46" width=(percent(piece.at.1)) height="36" {}
         }
         @for ((piece, label), middle) in pieces.iter().zip(&labels).zip(&middles) {

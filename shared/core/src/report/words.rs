@@ -176,9 +176,10 @@ pub fn end(end: End) -> (Sign, &'static str) {
             sign("!", "RolledBack", Tone::Caution),
             "It stopped before the one-way door and took back what it had changed.",
         ),
-        End::Refused => {
-            (sign("✗", "Refused", Tone::Caution), "The standby did not take over: a check or a person said no.")
-        }
+        End::Refused => (
+            sign("✗", "Refused", Tone::Caution),
+            "The standby did not take over: a check or a person said no.",
+        ),
         End::NeedsOperator => {
             (sign("!", "NeedsOperator", Tone::Bad), "It could not go on by itself. A person must take over.")
         }

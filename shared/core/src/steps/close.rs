@@ -137,6 +137,14 @@ pub fn report_key(plan: &str, execution: &str) -> String {
     format!("reports/{plan}/{execution}.json")
 }
 
+/// The report as a page, beside the report.
+pub fn page_key(plan: &str, execution: &str) -> String {
+    format!("reports/{plan}/{execution}.html")
+}
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
 async fn seal<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     chain: &[Stored],
@@ -145,7 +153,9 @@ async fn seal<C: Cells, K: Clock>(
 ) -> Result<(), Fault> {
     seal_records(ctx, chain, evidence).await?;
     let bytes = serde_json::to_vec_pretty(report).map_err(Fault::bug)?;
-    put(evidence, &report_key(&ctx.plan.name, ctx.execution), &bytes).await
+    put(evidence, &report_key(&ctx.plan.name, ctx.execution), &bytes, JSON).await?;
+    let page = report::html::page(report);
+    put(evidence, &page_key(&ctx.plan.name, ctx.execution), page.as_bytes(), HTML).await
 }
 
 async fn seal_records<C: Cells, K: Clock>(
@@ -154,13 +164,14 @@ async fn seal_records<C: Cells, K: Clock>(
     evidence: &impl Evidence,
 ) -> Result<(), Fault> {
     for (seq, stored) in (1_u64..).zip(chain) {
-        put(evidence, &record_key(&ctx.plan.name, ctx.execution, seq), stored.bytes.as_bytes()).await?;
+        let key = record_key(&ctx.plan.name, ctx.execution, seq);
+        put(evidence, &key, stored.bytes.as_bytes(), JSON).await?;
     }
     Ok(())
 }
 
-async fn put(evidence: &impl Evidence, key: &str, bytes: &[u8]) -> Result<(), Fault> {
-    match evidence.put_once(key, bytes, "application/json").await? {
+async fn put(evidence: &impl Evidence, key: &str, bytes: &[u8], content_type: &str) -> Result<(), Fault> {
+    match evidence.put_once(key, bytes, content_type).await? {
         Written::Done => Ok(()),
         Written::Conflict => Err(Fault::bug(format!("`{key}` is already there with other bytes"))),
     }

@@ -26,7 +26,12 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Resume(Millis),
-    Ended { status: Status, state: String },
+    /// It waits for its token; without it, it fails after this long.
+    Parked(Millis),
+    Ended {
+        status: Status,
+        state: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +40,10 @@ pub struct Execution {
     started_at: Timestamp,
     state: String,
     data: Value,
+    /// The token that the present state waits for.
+    token: Option<String>,
+    /// Grows with each step: whatever was planned for an earlier one is void.
+    turn: u64,
     /// Attempts that each retrier of the present state has used.
     retries: Vec<u32>,
     history: u32,
@@ -47,6 +56,8 @@ impl Execution {
             started_at: now,
             state: machine.start_at.clone(),
             data: json!({}),
+            token: None,
+            turn: 0,
             retries: Vec::new(),
             history: 1,
         }
@@ -54,6 +65,10 @@ impl Execution {
 
     pub fn state(&self) -> &str {
         &self.state
+    }
+
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Events so far, as Step Functions counts them.
@@ -68,6 +83,7 @@ impl Execution {
         now: Timestamp,
         invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>,
     ) -> Next {
+        self.turn += 1;
         if elapsed(self.started_at, now) >= Millis::from_secs(machine.timeout_seconds) {
             return Next::Ended { status: Status::TimedOut, state: self.state.clone() };
         }
@@ -97,40 +113,81 @@ impl Execution {
     }
 
     fn task(&mut self, task: &Task, invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>) -> Next {
+        if self.token.take().is_some() {
+            let cause = "nobody sent the token in time".to_owned();
+            return self.failed(task, &Failure { error: "States.Timeout".to_owned(), cause, hung: false });
+        }
         self.history += 3;
         let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
-        let input = self.parameters(task);
-        let result = invoke(&owner, &input).and_then(|value| {
-            let size = value.to_string().len();
-            if size <= PAYLOAD_MAX { Ok(value) } else { Err(too_large(size)) }
-        });
-        match result {
-            Ok(value) => {
-                if let Some(path) = &task.result_path {
-                    self.put(path, value);
-                } else {
-                    self.data = value;
-                }
-                self.goes_to(&task.next, ROUND_TRIP)
-            }
+        let input = self.input(task);
+        match invoke(&owner, &input) {
             Err(failure) => self.failed(task, &failure),
+            Ok(_) if task.waits() => match self.timeout(task) {
+                Some(timeout) => {
+                    self.token = Some(self.next_token());
+                    Next::Parked(timeout)
+                }
+                None => self.dies("how long it waits for its token is no number of seconds"),
+            },
+            Ok(value) => self.succeeded(task, value, ROUND_TRIP),
         }
     }
 
-    fn parameters(&self, task: &Task) -> Value {
-        let one = |(name, value): (&String, &Value)| match name.strip_suffix(".$") {
-            Some(name) => (name.to_owned(), Value::String(self.name.clone())),
-            None => (name.clone(), value.clone()),
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Whether `token` is the one that it waits for.
+    pub fn waits_for(&self, token: &str) -> bool {
+        self.token.as_deref() == Some(token)
+    }
+
+    /// Somebody sent the token: the task succeeds with `output`.
+    pub fn answered(&mut self, machine: &Machine, output: Value) -> Next {
+        self.turn += 1;
+        self.token = None;
+        match machine.states.get(&self.state) {
+            Some(State::Task(task)) => self.succeeded(task, output, Millis::ZERO),
+            _ => self.dies("it waits for no token"),
+        }
+    }
+
+    fn succeeded(&mut self, task: &Task, value: Value, took: Millis) -> Next {
+        let size = value.to_string().len();
+        if size > PAYLOAD_MAX {
+            return self.failed(task, &too_large(size));
+        }
+        match &task.result_path {
+            Some(path) => self.put(path, value),
+            None => self.data = value,
+        }
+        self.goes_to(&task.next, took)
+    }
+
+    fn next_token(&self) -> String {
+        format!("{}#{}", self.name, self.turn)
+    }
+
+    fn timeout(&self, task: &Task) -> Option<Millis> {
+        let seconds = match &task.timeout_seconds_path {
+            Some(path) => self.at(path).and_then(Value::as_u64),
+            None => task.timeout_seconds,
         };
-        Value::Object(task.parameters.iter().map(one).collect::<Map<_, _>>())
+        seconds.map(Millis::from_secs)
+    }
+
+    fn input(&self, task: &Task) -> Value {
+        let one = |(name, value): (&String, &Value)| match (name.strip_suffix(".$"), value.as_str()) {
+            (Some(name), Some("$$.Task.Token")) => (name.to_owned(), Value::String(self.next_token())),
+            (Some(name), _) => (name.to_owned(), Value::String(self.name.clone())),
+            (None, _) => (name.clone(), value.clone()),
+        };
+        Value::Object(task.input().into_iter().flatten().map(one).collect::<Map<_, _>>())
     }
 
     /// Retriers first, in order; the first that names the error decides. Then the catchers, likewise.
     fn failed(&mut self, task: &Task, failure: &Failure) -> Next {
-        let took = match task.timeout_seconds {
-            Some(seconds) if failure.hung => Millis::from_secs(seconds),
-            _ => ROUND_TRIP,
-        };
+        let took = if failure.hung { self.timeout(task).unwrap_or(ROUND_TRIP) } else { ROUND_TRIP };
         self.retries.resize(task.retry.len(), 0);
         let named = task.retry.iter().zip(self.retries.iter_mut());
         let mut named = named.filter(|(retry, _)| matches(&retry.error_equals, &failure.error));

@@ -47,6 +47,7 @@ pub struct Task {
     pub parameters: Map<String, Value>,
     pub result_path: Option<String>,
     pub timeout_seconds: Option<u64>,
+    pub timeout_seconds_path: Option<String>,
     #[serde(default)]
     pub retry: Vec<Retry>,
     #[serde(default)]
@@ -233,28 +234,56 @@ impl State {
     }
 }
 
+/// A task with this resource waits until somebody sends its token.
+const WAITS: &str = "arn:aws:states:::lambda:invoke.waitForTaskToken";
+
 impl Task {
     fn check(&self) -> Result<(), String> {
         self.owner()?;
         if let Some(result_path) = &self.result_path {
             field(result_path)?;
         }
+        if let Some(timeout) = &self.timeout_seconds_path {
+            path(timeout)?;
+        }
         for catch in &self.catch {
             field(&catch.result_path)?;
         }
-        for (name, value) in &self.parameters {
+        for (name, value) in self.input()? {
             match (name.strip_suffix(".$"), value.as_str()) {
                 (Some(_), Some("$$.Execution.Name")) | (None, Some(_)) => {}
+                (Some(_), Some("$$.Task.Token")) if self.waits() => {}
                 _ => return Err(format!("parameter `{name}`: {value} is not modelled")),
             }
         }
         Ok(())
     }
 
+    /// Whether it waits for its token after its function answered.
+    pub fn waits(&self) -> bool {
+        self.resource == WAITS
+    }
+
+    /// What its function is handed: the parameters, or their `Payload` where it waits for a token.
+    pub fn input(&self) -> Result<&Map<String, Value>, String> {
+        if !self.waits() {
+            return Ok(&self.parameters);
+        }
+        let strange =
+            self.parameters.keys().find(|name| !["FunctionName", "Payload"].contains(&name.as_str()));
+        match (strange, self.parameters.get("Payload")) {
+            (Some(name), _) => Err(format!("parameter `{name}` is not modelled")),
+            (None, Some(Value::Object(payload))) => Ok(payload),
+            (None, _) => Err("has no `Payload`".to_owned()),
+        }
+    }
+
     /// The function behind the resource: `${StorePromoterArn}` is `store-promoter`.
     pub fn owner(&self) -> Result<String, String> {
-        let name = self.resource.strip_prefix("${").and_then(|rest| rest.strip_suffix("Arn}"));
-        let name = name.ok_or_else(|| format!("resource `{}` is not modelled", self.resource))?;
+        let named = if self.waits() { self.parameters.get("FunctionName") } else { None };
+        let arn = named.and_then(Value::as_str).unwrap_or(&self.resource);
+        let name = arn.strip_prefix("${").and_then(|rest| rest.strip_suffix("Arn}"));
+        let name = name.ok_or_else(|| format!("resource `{arn}` is not modelled"))?;
         let mut kebab = String::new();
         for letter in name.chars() {
             if letter.is_ascii_uppercase() && !kebab.is_empty() {
@@ -265,9 +294,9 @@ impl Task {
         Ok(kebab)
     }
 
-    /// The text of one parameter.
+    /// The text of one parameter of its function.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).and_then(Value::as_str)
+        self.input().ok()?.get(name).and_then(Value::as_str)
     }
 }
 

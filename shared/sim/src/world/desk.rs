@@ -2,8 +2,9 @@
 
 use super::{Place, World};
 use crate::trace::What;
+use serde_json::Value;
 use understudy_core::fault::Fault;
-use understudy_core::ports::{Evidence, Executions, Page, Pager, Secrets, Started, Written};
+use understudy_core::ports::{Evidence, Executions, Page, Pager, Secrets, Started, Tokens, Written};
 use understudy_core::sql::Secret;
 
 /// Pager and secrets of the standby Region.
@@ -68,7 +69,34 @@ impl Executions for Starter<'_> {
     }
 }
 
+impl Tokens for Starter<'_> {
+    async fn send(&self, token: &str, output: &Value) -> Result<(), Fault> {
+        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
+        {
+            let mut inner = self.0.inner();
+            if !inner.awaited.remove(token) {
+                return Err(Fault::invalid("the task waits no longer"));
+            }
+            inner.sent.push((token.to_owned(), output.clone()));
+        }
+        passed.reply(()).await
+    }
+}
+
 impl World {
+    /// From now on somebody may send `token`.
+    pub(crate) fn await_token(&self, token: String) {
+        self.inner().awaited.insert(token);
+    }
+
+    pub(crate) fn forget_token(&self, token: &str) {
+        self.inner().awaited.remove(token);
+    }
+
+    pub(crate) fn take_sent(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.inner().sent)
+    }
+
     fn start_execution(&self, name: &str, incident: &str) -> Started {
         let mut inner = self.inner();
         if inner.started.contains_key(name) {

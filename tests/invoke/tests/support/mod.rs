@@ -11,8 +11,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The binaries under test.
-pub const FUNCTIONS: [&str; 9] = [
+pub const FUNCTIONS: [&str; 10] = [
     "alarm-handler",
+    "approver",
     "dns-switcher",
     "preflight-verifier",
     "primary-guard",
