@@ -2,7 +2,6 @@
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
-use std::fmt::Write;
 use understudy_core::checks::Grade;
 use understudy_core::report::words::{self, Sign, Tone, time};
 use understudy_core::report::{Clock, Report};
@@ -211,7 +210,7 @@ fn timeline(out: &mut Out, report: &Report) {
                 out.line(&paint(DIM, &format!("  {} UTC", words::date(line.at))));
             }
             let since = words::since_outage(&report.clock, line.at);
-            let head = format!("  {:>3}  {}  {since:>10}  {:<18}  ", line.seq, time(line.at), tame(&line.writer));
+            let head = format!("  {:>3} {} {since:>10} {:<18} ", line.seq, time(line.at), tame(&line.writer));
             out.beside(&head, head.chars().count(), &line.text);
         }
     }
@@ -234,7 +233,7 @@ fn fence(out: &mut Out, report: &Report) {
         None => out.beside("", 2, "no fence receipt is on record"),
         Some(receipt) => {
             let (kind, meaning) = words::receipt(receipt);
-            out.beside("  receipt", 14, &format!("{kind}, epoch {}: {meaning}", receipt.epoch()));
+            out.beside("  receipt", 14, &format!("{} {}, epoch {}: {meaning}", kind.mark, kind.word, receipt.epoch()));
             if let Receipt::Accepted { by, risk, .. } = receipt {
                 out.beside("  accepted", 14, &format!("by {by}: {risk}"));
             }
@@ -289,6 +288,7 @@ mod tests {
 
     const RECOVERED: &str = include_str!("../../tests/reports/recovered.json");
     const REFUSED: &str = include_str!("../../tests/reports/refused.json");
+    const ACCEPTED: &str = include_str!("../../tests/reports/accepted.json");
     const NEEDS_OPERATOR: &str = include_str!("../../tests/reports/needs-operator.json");
 
     fn plain(report: &Report) -> String {
@@ -310,6 +310,11 @@ mod tests {
     }
 
     #[test]
+    fn an_accepted_fence_as_text() {
+        insta::assert_snapshot!("text_accepted", plain(&sample(ACCEPTED)));
+    }
+
+    #[test]
     fn an_execution_that_needs_a_person_as_text() {
         insta::assert_snapshot!("text_needs_operator", plain(&sample(NEEDS_OPERATOR)));
     }
@@ -318,7 +323,7 @@ mod tests {
     fn a_hundred_columns_are_enough() {
         let mut long = sample(RECOVERED);
         long.cause = "x".repeat(1000);
-        for report in [long, sample(RECOVERED), sample(REFUSED), sample(NEEDS_OPERATOR)] {
+        for report in [long, sample(RECOVERED), sample(REFUSED), sample(ACCEPTED), sample(NEEDS_OPERATOR)] {
             for line in plain(&report).lines() {
                 assert!(line.chars().count() <= WIDTH, "{line}");
             }

@@ -219,13 +219,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         now: Timestamp,
     ) -> Result<(), Fault> {
         let again_after = self.plan.tick.times(REPAGE_TICKS);
-        let mut due = false;
-        update::<Paged, _>(self.cells, &keys::paged(dedup), |paged| {
-            due = paged.is_none_or(|paged| elapsed(paged.at, now) >= again_after);
-            Ok(if due { Change::Write(Paged { at: now }) } else { Change::Keep })
-        })
-        .await?;
-        if !due {
+        let paged = load::<Paged>(self.cells, &keys::paged(dedup)).await?;
+        if paged.is_some_and(|paged| elapsed(paged.at, now) < again_after) {
             return Ok(());
         }
         let page = Page {
@@ -235,7 +230,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             text: text.to_owned(),
             dedup: dedup.to_owned(),
         };
-        self.pager.page(&page).await
+        // Noted only once it is out: a page that failed is tried again at the next look.
+        self.pager.page(&page).await?;
+        update::<Paged, _>(self.cells, &keys::paged(dedup), |_| Ok(Change::Write(Paged { at: now })))
+            .await
+            .map(|_| ())
     }
 }
 

@@ -125,31 +125,46 @@ pub struct Journal<'a, C, K> {
 }
 
 impl<C: Cells, K: Clock> Journal<'_, C, K> {
-    /// Appends one record behind the last, whoever wrote that.
+    /// Appends one record behind the last, whoever wrote that. Behind the closing record nothing is written:
+    /// whoever comes that late lost its right to act (L6).
     pub async fn append(&self, entry: Entry) -> Result<Stored, Fault> {
         for _ in 0..MAX_APPENDS {
-            let (seq, prev) = self.end().await?;
-            let record = Record {
-                plan: self.plan.to_owned(),
-                execution: self.execution.to_owned(),
-                seq: seq.saturating_add(1),
-                at: self.clock.now(),
-                writer: self.writer.to_owned(),
-                plan_digest: self.plan_digest.to_owned(),
-                prev,
-                entry: entry.clone(),
+            let last = self.last().await?;
+            let (seq, prev) = match &last {
+                None => (0, GENESIS),
+                Some((seq, stored)) => (*seq, stored.sha256.as_str()),
             };
-            let stored = Stored::of(&record)?;
-            let body =
-                serde_json::to_value(&stored).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
-            if self.cells.write(&keys::journal(self.execution, record.seq), None, &body).await?
-                == Written::Done
+            if let Some((_, stored)) = &last
+                && matches!(stored.record()?.entry, Entry::Closed { .. })
             {
-                self.advance_head(record.seq).await;
+                return Err(Fault::Fenced(format!("the journal of `{}` is closed", self.execution)));
+            }
+            if let Some(stored) = self.write(seq.saturating_add(1), prev, &entry).await? {
                 return Ok(stored);
             }
         }
         Err(Fault::transient(format!("journal of `{}` moved on {MAX_APPENDS} times", self.execution)))
+    }
+
+    /// Writes record `seq`; `None` if that number is taken.
+    async fn write(&self, seq: u64, prev: &str, entry: &Entry) -> Result<Option<Stored>, Fault> {
+        let record = Record {
+            plan: self.plan.to_owned(),
+            execution: self.execution.to_owned(),
+            seq,
+            at: self.clock.now(),
+            writer: self.writer.to_owned(),
+            plan_digest: self.plan_digest.to_owned(),
+            prev: prev.to_owned(),
+            entry: entry.clone(),
+        };
+        let stored = Stored::of(&record)?;
+        let body = serde_json::to_value(&stored).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
+        if self.cells.write(&keys::journal(self.execution, seq), None, &body).await? == Written::Conflict {
+            return Ok(None);
+        }
+        self.advance_head(seq).await;
+        Ok(Some(stored))
     }
 
     /// Appends unless an equal entry stands already: for steps that may be delivered twice (L5).
@@ -160,27 +175,23 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
         self.append(entry).await.map(|_| ())
     }
 
-    /// Writes the first record; if one stands already, that one stays.
+    /// Writes the first record; if one stands already, that one stays, also when two writers race.
     pub async fn append_first(&self, entry: Entry) -> Result<(), Fault> {
-        match self.stored(1).await? {
-            Some(_) => Ok(()),
-            None => self.append(entry).await.map(|_| ()),
-        }
+        self.write(1, GENESIS, &entry).await.map(|_| ())
     }
 
-    /// The sequence number and hash of the last record.
-    async fn end(&self) -> Result<(u64, String), Fault> {
+    /// The last record with its sequence number.
+    async fn last(&self) -> Result<Option<(u64, Stored)>, Fault> {
         let hint =
             load::<Head>(self.cells, &keys::journal_head(self.execution)).await?.map_or(0, |head| head.seq);
-        let (mut seq, mut hash) = match self.stored(hint).await? {
-            Some(stored) => (hint, stored.sha256),
-            None => (0, GENESIS.to_owned()),
-        };
-        while let Some(next) = self.stored(seq.saturating_add(1)).await? {
-            seq = seq.saturating_add(1);
-            hash = next.sha256;
+        let mut last = self.stored(hint).await?.map(|stored| (hint, stored));
+        loop {
+            let seq = last.as_ref().map_or(0, |(seq, _)| *seq).saturating_add(1);
+            match self.stored(seq).await? {
+                Some(next) => last = Some((seq, next)),
+                None => return Ok(last),
+            }
         }
-        Ok((seq, hash))
     }
 
     async fn stored(&self, seq: u64) -> Result<Option<Stored>, Fault> {

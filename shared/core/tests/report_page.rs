@@ -11,6 +11,7 @@ use understudy_core::report::{Report, Segment};
 const RECOVERED: &str = include_str!("../../../tests/reports/recovered.json");
 const REFUSED: &str = include_str!("../../../tests/reports/refused.json");
 const NEEDS_OPERATOR: &str = include_str!("../../../tests/reports/needs-operator.json");
+const ACCEPTED: &str = include_str!("../../../tests/reports/accepted.json");
 const STYLE: &str = include_str!("../src/report/page.css");
 
 fn sample(text: &str) -> Report {
@@ -30,6 +31,11 @@ fn a_recovered_execution_as_a_page() {
 #[test]
 fn a_refused_execution_as_a_page() {
     insta::assert_snapshot!("page_refused", golden(REFUSED));
+}
+
+#[test]
+fn an_accepted_fence_as_a_page() {
+    insta::assert_snapshot!("page_accepted", golden(ACCEPTED));
 }
 
 #[test]
@@ -61,7 +67,7 @@ fn texts(value: &Value, at: &str, found: &mut Vec<String>) {
 #[test]
 fn no_text_of_a_report_becomes_markup() {
     const HOSTILE: &str = "</style></title>\"><script>alert(1)</script><img src=x onerror=alert(2)>`'&";
-    for sample in [RECOVERED, REFUSED, NEEDS_OPERATOR] {
+    for sample in [RECOVERED, REFUSED, ACCEPTED, NEEDS_OPERATOR] {
         let mut report: Value = serde_json::from_str(sample).unwrap();
         let mut places = Vec::new();
         texts(&report, "", &mut places);
@@ -88,7 +94,7 @@ fn no_text_of_a_report_becomes_markup() {
 
 #[test]
 fn the_page_asks_for_nothing_outside_itself() {
-    for sample in [RECOVERED, REFUSED, NEEDS_OPERATOR].map(sample) {
+    for sample in [RECOVERED, REFUSED, ACCEPTED, NEEDS_OPERATOR].map(sample) {
         let page = page(&sample);
         let links: Vec<&str> = page.match_indices("href=").map(|(at, _)| page.get(at..at + 14).unwrap()).collect();
         assert!(links.iter().all(|link| *link == "href=\"#waiver\""), "{links:?}");

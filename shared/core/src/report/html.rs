@@ -100,7 +100,7 @@ fn at_a_glance(report: &Report) -> Markup {
                 dt { "Execution" } dd { (report.execution) ", attempt " (report.attempt) " of incident " (report.incident) }
                 dt { "Standby checks" } dd { (words::tally(&report.findings)) @if let Some(verdict) = report.verdict { ", verdict " (answer(verdict)) } }
                 dt { "Old primary" } dd { @match &report.receipt {
-                    Some(receipt) => { "fence receipt " b { (words::receipt(receipt).0) } ", epoch " (receipt.epoch()) }
+                    Some(receipt) => { "fence receipt " (sign(words::receipt(receipt).0)) ", epoch " (receipt.epoch()) }
                     None => { "no fence receipt on record" }
                 } }
                 @if report.shadow_waived.is_some() {
@@ -291,7 +291,7 @@ fn fence(report: &Report) -> Markup {
 fn fenced(receipt: &Receipt) -> Markup {
     let (kind, meaning) = words::receipt(receipt);
     html! {
-        p { "Fence receipt: " b { (kind) } ". " (meaning) }
+        p { "Fence receipt: " (sign(kind)) " " (meaning) }
         dl.facts {
             dt { "Epoch" } dd { (receipt.epoch()) }
             @match receipt {
@@ -305,7 +305,6 @@ fn fenced(receipt: &Receipt) -> Markup {
                 }
             }
         }
-        p.aside { "A managed database cannot refuse an old writer's token by itself. This receipt makes a second writer unlikely in practice, not impossible." }
     }
 }
 

@@ -191,15 +191,16 @@ pub fn end(end: End) -> (Sign, &'static str) {
 }
 
 /// What kind of receipt it is, and what that kind rests on.
-pub fn receipt(receipt: &Receipt) -> (&'static str, &'static str) {
+pub fn receipt(receipt: &Receipt) -> (Sign, &'static str) {
     match receipt {
         Receipt::Expired { .. } => (
-            "expired",
-            "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal.",
+            sign("✓", "expired", Tone::Good),
+            "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal. \
+             A managed database cannot refuse an old writer by itself: this is safe in practice, not impossible to break.",
         ),
         Receipt::Accepted { .. } => (
-            "accepted",
-            "Nothing proves that the old primary had stopped writing; a named person took the stated risk.",
+            sign("!", "accepted", Tone::Caution),
+            "Nothing proves that the old primary had stopped writing. A named person took the stated risk.",
         ),
     }
 }
@@ -208,8 +209,8 @@ pub fn attestation(attestation: &Attestation) -> (&'static str, &'static str) {
     match attestation {
         Attestation::SelfAttested => (
             "self_attested",
-            "No signing key was configured, so the product vouches for itself. The chain of hashes shows that no \
-             record was changed, removed or inserted after this report; it does not show who wrote the records.",
+            "No signing key was configured, so the product vouches for itself. A journal that ends in the head \
+             below has had no record changed, removed or inserted since; that does not show who wrote it.",
         ),
     }
 }

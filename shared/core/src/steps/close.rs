@@ -77,21 +77,22 @@ pub async fn close<C: Cells, K: Clock>(
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let records = ctx.journal().records().await?;
-    let newly = !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. }));
-    if newly {
+    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
         let cause = report::cause(&records, end);
         ctx.journal().append(Entry::Closed { end, cause }).await?;
     }
     let chain = ctx.journal().all_stored().await?;
     let report = report::build(ctx.plan, &chain)?;
-    end_everywhere(ctx, &run, report.end).await?;
+    end_attempt_of(ctx, &run, report.end).await?;
     // Evidence out of reach is late, not lost: the tick seals it, and the run stays on its list until then.
     let sealed = seal(ctx, &chain, &report, evidence).await;
     if sealed.is_ok() {
         forget_open_run(ctx.cells, ctx.execution).await?;
     }
-    if newly {
+    // The run's end is noted once people were told: who was killed in between tells them again (L5, L6).
+    if run.end.is_none() {
         pager.page(&summary(ctx, &run, &report)).await?;
+        Run::change(ctx.cells, ctx.execution, |run| run.end = Some(report.end)).await?;
     }
     let detail = match sealed {
         Ok(()) => format!("{}; sealed", report.end),
@@ -100,7 +101,7 @@ pub async fn close<C: Cells, K: Clock>(
     Ok(Reply::new(Outcome::Done, detail))
 }
 
-async fn end_everywhere<C: Cells, K: Clock>(
+async fn end_attempt_of<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
     end: End,
@@ -109,8 +110,8 @@ async fn end_everywhere<C: Cells, K: Clock>(
     update::<Incident, _>(ctx.cells, &keys::incident(), |incident| {
         end_attempt(incident, ctx.execution, &ended)
     })
-    .await?;
-    Run::change(ctx.cells, ctx.execution, |run| run.end = Some(end)).await.map(|_| ())
+    .await
+    .map(|_| ())
 }
 
 fn summary<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run, report: &Report) -> Page {

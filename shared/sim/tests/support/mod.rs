@@ -25,10 +25,10 @@ pub fn simulation(machine: &Machine, settings: Settings) -> Simulation<'_> {
     Simulation::new(machine, plan, settings)
 }
 
-/// A simulation in which everything has run well for ten minutes.
+/// A simulation in which everything has run well for five minutes.
 pub fn settled(machine: &Machine) -> Simulation<'_> {
     let mut simulation = simulation(machine, Settings::default());
-    simulation.run_for(minutes(10));
+    simulation.run_for(minutes(5));
     simulation
 }
 
