@@ -38,9 +38,9 @@ pub struct Answer {
     /// Who answers: a role of the plan's roster.
     #[arg(long)]
     by: String,
-    /// The question's digest as `status` shows it; without it the open question is shown and answered.
+    /// The digest of the question, as the page and `status` show it: an answer counts for what was shown only.
     #[arg(long)]
-    digest: Option<String>,
+    digest: String,
 }
 
 #[derive(Args)]
@@ -133,7 +133,7 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
             execution: given.execution.clone(),
             yes: said != Said::Refuse,
             by: given.by.clone(),
-            digest: given.digest.clone().unwrap_or_else(|| question.digest()),
+            digest: given.digest.clone(),
         };
         send(&deployed, &answer).await
     })

@@ -112,9 +112,13 @@ fn glance(out: &mut Out, report: &Report) {
     out.line("");
     let (rto, rpo) = (&report.rto, &report.rpo);
     figure(out, "RTO", &words::recovery(rto), rto.objective_ms, words::met(rto.met));
-    words::recovery_unknown(rto).iter().for_each(|why| out.beside("", 7, why));
+    for why in words::recovery_unknown(rto) {
+        out.beside("", 7, why);
+    }
     figure(out, "RPO", &words::loss(&rpo.bound), rpo.objective_ms, words::met(rpo.met));
-    words::reason(&rpo.bound).iter().for_each(|why| out.beside("", 7, why));
+    for why in words::reason(&rpo.bound) {
+        out.beside("", 7, why);
+    }
     out.line("");
     let attempt = format!("{}, attempt {} of incident {}", report.execution, report.attempt, report.incident);
     out.beside("  when", 14, &words::when(report));
@@ -200,7 +204,8 @@ fn columns(n: u64) -> usize {
 }
 
 fn timeline(out: &mut Out, report: &Report) {
-    let date = report.timeline.first().map_or_else(String::new, |first| format!(", {} UTC", words::date(first.at)));
+    let date =
+        report.timeline.first().map_or_else(String::new, |first| format!(", {} UTC", words::date(first.at)));
     out.heading(&format!("What happened{date}"));
     for phase in words::phases(report) {
         let name = format!("  {} {}", tame(phase.name), words::phase_note(&phase));
@@ -233,7 +238,11 @@ fn fence(out: &mut Out, report: &Report) {
         None => out.beside("", 2, "no fence receipt is on record"),
         Some(receipt) => {
             let (kind, meaning) = words::receipt(receipt);
-            out.beside("  receipt", 14, &format!("{} {}, epoch {}: {meaning}", kind.mark, kind.word, receipt.epoch()));
+            out.beside(
+                "  receipt",
+                14,
+                &format!("{} {}, epoch {}: {meaning}", kind.mark, kind.word, receipt.epoch()),
+            );
             if let Receipt::Accepted { by, risk, .. } = receipt {
                 out.beside("  accepted", 14, &format!("by {by}: {risk}"));
             }
@@ -250,14 +259,20 @@ fn fence(out: &mut Out, report: &Report) {
             told(position.replayed.map(|lsn| lsn.to_string())),
             told(position.commit_at.map(time)),
         );
-        out.beside(&format!("  {}", tame(&position.store)), 14.max(position.store.chars().count() + 4), &text);
+        out.beside(
+            &format!("  {}", tame(&position.store)),
+            14.max(position.store.chars().count() + 4),
+            &text,
+        );
     }
 }
 
 fn not_measured(out: &mut Out, report: &Report) {
     if !report.not_measured.is_empty() {
         out.heading("Not measured");
-        report.not_measured.iter().for_each(|line| out.beside("  -", 4, line));
+        for line in &report.not_measured {
+            out.beside("  -", 4, line);
+        }
     }
 }
 

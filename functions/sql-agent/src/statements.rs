@@ -4,7 +4,7 @@ use crate::connect::Refusal;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
-use understudy_core::ddl::{APPLICATION_WRITE, GATE_TRIGGER};
+use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER};
 use understudy_core::plan::Store;
 use understudy_core::sql::{FailureClass, Lsn, Replica, Written};
 use understudy_core::time::{Millis, after};
@@ -44,17 +44,18 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     rows
 }
 
-/// The gate is enabled on every table of the plan and on the application's own test table, and it has a lease
-/// row to read.
+/// Both gates are enabled on every table of the plan and on the application's own test table, and the lease row
+/// that they read runs out: a row without end would stop nobody.
 async fn gate_armed(client: &Client, store: &Store) -> Result<bool, Refusal> {
+    let gates = vec![GATE_TRIGGER, COMMIT_TRIGGER];
     let mut tables = store.tables.clone();
     tables.push(APPLICATION_WRITE.to_owned());
     let row = client
         .query_one(
-            "select (select count(*) from understudy.lease) = 1 and not exists ( \
-               select from unnest($1::text[]) as wanted where not exists ( \
-                 select from pg_trigger where tgrelid = to_regclass(wanted) and tgname = $2 and tgenabled = 'A'))",
-            &[&tables, &GATE_TRIGGER],
+            "select exists (select from understudy.lease where isfinite(valid_until)) and not exists ( \
+               select from unnest($1::text[]) as wanted, unnest($2::text[]) as gate where not exists ( \
+                 select from pg_trigger where tgrelid = to_regclass(wanted) and tgname = gate and tgenabled = 'A'))",
+            &[&tables, &gates],
         )
         .await?;
     Ok(row.try_get(0)?)

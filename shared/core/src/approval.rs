@@ -180,8 +180,13 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             plan: self.plan.name.clone(),
             incident: Some(run.incident.clone()),
             text: format!(
-                "{}: {}. `understudy {verb} {}` until {}; silence is a no",
-                self.plan.title, question.shown, question.execution, question.expires_at
+                "{}: {}. Answer until {}: `understudy {verb} PLAN {} --by ROLE --digest {}`, or `refuse`; silence is \
+                 a no",
+                self.plan.title,
+                question.shown,
+                question.expires_at,
+                question.execution,
+                question.digest()
             ),
             dedup: format!("{}-{verb}", question.execution),
         }

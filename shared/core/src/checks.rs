@@ -262,6 +262,29 @@ fn replica_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
     each_store(plan, s, ask, id)
 }
 
+/// A watermark may be this many ticks older than the last renewal that was seen: both come from the same tick of
+/// the guard, so one that is older says nothing of what was written since.
+const WATERMARK_TICKS: u64 = 3;
+
+/// The watermark, if it belongs to the last renewals; else why it does not count (L4).
+pub fn current_watermark<'a>(
+    plan: &Plan,
+    s: &Situation,
+    seen: &'a StoreSituation,
+) -> Result<&'a crate::sql::Written, String> {
+    let (written, recorded_at) = match &seen.watermark {
+        Observed::Known { value, at, .. } => (value, *at),
+        Observed::Unknown { reason } => return Err(reason.clone()),
+    };
+    let renewals = s.keepers.iter().filter_map(|view| view.sighting.value().map(|seen| seen.first_seen_at));
+    let newest = renewals.max().ok_or("no renewal was ever seen to compare it with")?;
+    let behind = elapsed(recorded_at, newest);
+    if behind > plan.tick.times(WATERMARK_TICKS) {
+        return Err(format!("it was recorded {behind} before the last renewal that was seen"));
+    }
+    Ok(written)
+}
+
 /// How far the replica's data is behind what the primary last wrote.
 ///
 /// Judged against the watermark, never against the clock: an idle primary is not a lagging replica. A replica
@@ -277,11 +300,9 @@ pub fn lag_behind(watermark: &crate::sql::Written, replica: &Replica) -> Option<
 fn replica_lag(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-04";
     let ask = |store: &Store, seen: &StoreSituation| {
-        with_replica(id, store, seen, |replica| match &seen.watermark {
-            Observed::Known { value: watermark, .. } => {
-                judge_lag(id, store, replica, lag_behind(watermark, replica))
-            }
-            Observed::Unknown { reason } => finding(
+        with_replica(id, store, seen, |replica| match current_watermark(plan, s, seen) {
+            Ok(watermark) => judge_lag(id, store, replica, lag_behind(watermark, replica)),
+            Err(reason) => finding(
                 id,
                 &store.name,
                 Grade::Unknown,
@@ -328,9 +349,9 @@ fn judge_lag(id: &str, store: &Store, replica: &Replica, lag: Option<Millis>) ->
 fn consistency(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-05";
     let ask = |store: &Store, seen: &StoreSituation| {
-        with_replica(id, store, seen, |replica| match &seen.watermark {
-            Observed::Known { value: watermark, .. } => judge_rows(id, store, &watermark.rows, &replica.rows),
-            Observed::Unknown { reason } => finding(
+        with_replica(id, store, seen, |replica| match current_watermark(plan, s, seen) {
+            Ok(watermark) => judge_rows(id, store, &watermark.rows, &replica.rows),
+            Err(reason) => finding(
                 id,
                 &store.name,
                 Grade::Unknown,

@@ -6,8 +6,10 @@
 use crate::plan::{Lease, Plan, Store};
 use std::fmt::Write;
 
-/// The trigger that stops every write once the lease row has run out.
+/// The trigger that stops every writing statement once the lease row has run out.
 pub const GATE_TRIGGER: &str = "understudy_gate";
+/// The trigger that stops the commit of what was written before it ran out.
+pub const COMMIT_TRIGGER: &str = "understudy_commit_gate";
 /// Where the application's own login proves that it can write.
 pub const APPLICATION_WRITE: &str = "understudy.application_write";
 
@@ -55,6 +57,7 @@ create table if not exists understudy.application_write (
 );
 
 -- The dead-man: past the lease no statement writes, whatever the session has set.
+-- Before each writing statement, and once more at commit: a transaction that wrote in time may not end late.
 create or replace function understudy.gate() returns trigger
 language plpgsql security definer set search_path = pg_catalog as $gate$
 begin
@@ -91,18 +94,22 @@ fn grants(store: &Store) -> String {
     sql
 }
 
-/// `always`: a session that turns ordinary triggers off does not turn off this one.
+/// `always`: a session that turns ordinary triggers off does not turn off these. The second is deferred to the
+/// commit, row by row: without it a transaction could write in time, linger, and commit after the lease.
 fn gate(table: &str) -> String {
     format!(
         "\ndrop trigger if exists {GATE_TRIGGER} on {table};\n\
          create trigger {GATE_TRIGGER} before insert or update or delete or truncate on {table}\n\
          \x20 for each statement execute function understudy.gate();\n\
-         alter table {table} enable always trigger {GATE_TRIGGER};\n"
+         alter table {table} enable always trigger {GATE_TRIGGER};\n\
+         drop trigger if exists {COMMIT_TRIGGER} on {table};\n\
+         create constraint trigger {COMMIT_TRIGGER} after insert or update or delete on {table}\n\
+         \x20 deferrable initially deferred for each row execute function understudy.gate();\n\
+         alter table {table} enable always trigger {COMMIT_TRIGGER};\n"
     )
 }
 
-/// A transaction that wrote before the lease ran out may still commit after it: one statement and one idle
-/// wait together stay within the plan's margin.
+/// What passed the commit gate still has to reach the disk; a statement that hangs there ends within the margin.
 fn bounds(role: &str, lease: &Lease) -> String {
     let half = lease.commit_margin.0 / 2;
     format!(

@@ -35,6 +35,8 @@ pub enum Decision {
     Page { reason: String, dedup: String },
     /// An attempt is under way; make sure that it was really started.
     Running { execution: String },
+    /// The primary is back: the incident, in which nothing runs, is over.
+    Over { incident: String },
     /// Start this attempt of this incident.
     Start { incident: String, attempt: u32, onset: Onset },
 }
@@ -60,6 +62,9 @@ pub fn decide(q: &Question<'_>) -> Decision {
             dedup: "too-few-votes".to_owned(),
         };
     }
+    if let Some(incident) = over(q, &votes) {
+        return Decision::Over { incident };
+    }
     if down < needed {
         return watch(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
     }
@@ -70,6 +75,15 @@ pub fn decide(q: &Question<'_>) -> Decision {
         return Decision::Page { reason, dedup: "held-back".to_owned() };
     }
     confirmed(q, onset, &votes)
+}
+
+/// An open incident is over once the lease is renewed again, nobody fails to see the primary and somebody sees it.
+fn over(q: &Question<'_>, votes: &[(Observer, Vote)]) -> Option<String> {
+    let incident = q.incident.filter(|incident| incident.is_open())?;
+    let alive = matches!(q.lease, Standing::Renewed { .. });
+    let failing = votes.iter().any(|(_, vote)| matches!(vote, Vote::Down { .. } | Vote::Failing { .. }));
+    let up = votes.iter().any(|(_, vote)| matches!(vote, Vote::Up { .. }));
+    (alive && up && !failing).then(|| incident.id.clone())
 }
 
 /// The votes say down: the lease decides whether the primary is dead or only unreachable.

@@ -6,7 +6,7 @@
 use crate::decide::{Decision, Question, decide};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
-use crate::incident::{Attempt, Incident, open_attempt};
+use crate::incident::{Attempt, Incident, close_incident, open_attempt};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, keepers};
 use crate::lease::{KeeperView, standing};
@@ -113,6 +113,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
         match decision {
             Decision::Watch { .. } => Ok(()),
+            Decision::Over { incident } => update::<Incident, _>(self.cells, &keys::incident(), |current| {
+                Ok(close_incident(current, incident, now))
+            })
+            .await
+            .map(|_| ()),
             Decision::Page { reason, dedup } => self.page(reason, dedup, seen.incident.as_ref(), now).await,
             Decision::Running { .. } => match &seen.incident {
                 Some(incident) => self.ensure_started(incident, &seen, hint).await,
@@ -169,6 +174,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             closed: None,
             receipt: None,
             positions: Vec::new(),
+            promotion_asked: false,
             promoted: std::collections::BTreeMap::new(),
             confirmation: Confirmation::default(),
             shown: String::new(),

@@ -105,6 +105,16 @@ pub fn open_attempt(
     }
 }
 
+/// Closes `id` when the primary is back and nothing runs.
+pub fn close_incident(current: Option<&Incident>, id: &str, now: Timestamp) -> Change<Incident> {
+    match current {
+        Some(incident) if incident.id == id && incident.is_open() && incident.running().is_none() => {
+            Change::Write(Incident { closed_at: Some(now), ..incident.clone() })
+        }
+        _ => Change::Keep,
+    }
+}
+
 /// Writes down how an attempt ended; a recovery closes the incident.
 pub fn end_attempt(
     current: Option<&Incident>,

@@ -21,6 +21,9 @@ pub fn parameters(plan: &Plan, role: Role) -> BTreeMap<&'static str, String> {
     all
 }
 
+/// Never a day short of the years that were asked for.
+const DAYS_A_YEAR: u64 = 366;
+
 fn role_name(role: Role) -> &'static str {
     match role {
         Role::Standby => "standby",
@@ -31,9 +34,11 @@ fn role_name(role: Role) -> &'static str {
 
 /// Records and application login of the first route and store: the template manages one of each.
 fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
-    let mut all = BTreeMap::new();
+    let days = u64::from(plan.retention.evidence_years).saturating_mul(DAYS_A_YEAR);
+    let mut all = BTreeMap::from([("RetentionDays", days.to_string())]);
     if let Some(store) = plan.stores.first() {
         all.insert("ApplicationSecret", store.application.secret.clone());
+        all.insert("StandbyDatabase", store.standby.id.clone());
     }
     if let Some(route) = plan.routes.first() {
         let scheme = match route.scheme {

@@ -205,6 +205,7 @@ pub fn cause(records: &[Record], end: End) -> String {
         }
         End::Refused => people(records)
             .or_else(|| records.iter().rev().find_map(refusal))
+            .or_else(|| records.iter().rev().find_map(trouble))
             .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
             let last = records.iter().rev().find_map(trouble);
@@ -227,7 +228,9 @@ fn people(records: &[Record]) -> Option<String> {
 
 fn refusal(record: &Record) -> Option<String> {
     match &record.entry {
-        Entry::Assessed { findings, .. } => Some(crate::steps::assess::refusal(findings)),
+        Entry::Assessed { findings, .. } => {
+            Some(crate::steps::assess::refusal(findings)).filter(|text| !text.is_empty())
+        }
         _ => None,
     }
 }

@@ -112,6 +112,8 @@ pub struct Run {
     pub closed: Option<Closed>,
     pub receipt: Option<Receipt>,
     pub positions: Vec<Position>,
+    /// A promotion was about to be asked for: from here nothing is taken back.
+    pub promotion_asked: bool,
     pub promoted: BTreeMap<String, Timestamp>,
     pub confirmation: Confirmation,
     /// What a person is shown when asked, in one line.

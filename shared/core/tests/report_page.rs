@@ -96,7 +96,8 @@ fn no_text_of_a_report_becomes_markup() {
 fn the_page_asks_for_nothing_outside_itself() {
     for sample in [RECOVERED, REFUSED, ACCEPTED, NEEDS_OPERATOR].map(sample) {
         let page = page(&sample);
-        let links: Vec<&str> = page.match_indices("href=").map(|(at, _)| page.get(at..at + 14).unwrap()).collect();
+        let links: Vec<&str> =
+            page.match_indices("href=").map(|(at, _)| page.get(at..at + 14).unwrap()).collect();
         assert!(links.iter().all(|link| *link == "href=\"#waiver\""), "{links:?}");
         for outside in ["src=", "<link", "<script", "@import", "url(http", "url(//"] {
             assert!(!page.contains(outside), "{outside}");

@@ -168,7 +168,10 @@ fn step_of(state: &State) -> Option<&str> {
 }
 
 /// Every state that `roads` lead to from the start.
-fn reachable<'m>(machine: &'m Machine, roads: impl Fn(&'m str, &'m State) -> Vec<&'m str>) -> BTreeSet<&'m str> {
+fn reachable<'m>(
+    machine: &'m Machine,
+    roads: impl Fn(&'m str, &'m State) -> Vec<&'m str>,
+) -> BTreeSet<&'m str> {
     let mut seen = BTreeSet::new();
     let mut open = vec![machine.start_at.as_str()];
     while let Some(name) = open.pop() {
@@ -193,7 +196,9 @@ fn unfenced(machine: &Machine) -> Vec<String> {
         .states
         .values()
         .filter_map(|state| match state {
-            State::Task(task) if matches!(step_of(state), Some("Fence" | "Accept")) => Some(task.next.as_str()),
+            State::Task(task) if matches!(step_of(state), Some("Fence" | "Accept")) => {
+                Some(task.next.as_str())
+            }
             _ => None,
         })
         .collect();

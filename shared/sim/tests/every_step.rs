@@ -111,8 +111,11 @@ fn every_step(machine: &Machine) -> Vec<(Story, Step, u32)> {
             }
         }
     }
-    let missed: Vec<_> =
-        STEPS.iter().map(|row| row.step).filter(|step| !all.iter().any(|(_, known, _)| known == step)).collect();
+    let missed: Vec<_> = STEPS
+        .iter()
+        .map(|row| row.step)
+        .filter(|step| !all.iter().any(|(_, known, _)| known == step))
+        .collect();
     assert!(missed.is_empty(), "no story runs {missed:?}: add one");
     all
 }
@@ -127,7 +130,11 @@ fn every_call(trouble: Trouble) {
             run.finish();
             run.judge(&format!("{story:?}: {trouble:?} at call {call} of {step:?}"));
             if story == Story::Recovers && matches!(trouble, Trouble::Before | Trouble::LostReply) {
-                assert_eq!(run.last_end(), End::Recovered.to_string(), "{trouble:?} at call {call} of {step:?}");
+                assert_eq!(
+                    run.last_end(),
+                    End::Recovered.to_string(),
+                    "{trouble:?} at call {call} of {step:?}"
+                );
             }
         }
     }

@@ -296,7 +296,9 @@ fn tell(up: &Up, report: &Report, account: &Account) {
         &rto,
         &compare::outage(account).map_or_else(|| "not over".to_owned(), |outage| seconds(outage.0)),
     );
-    let missing = format!("{} of {} acknowledged", account.missing.count, account.outside.acknowledged);
+    let acknowledged =
+        account.outside.acknowledged + account.inside.as_ref().map_or(0, |inside| inside.acknowledged);
+    let missing = format!("{} of {} acknowledged", account.missing.count, acknowledged);
     row("writes lost", &format!("bound {}", figure(&report.rpo.bound)), &missing);
     let failures = format!("{} of {} attempts", account.outside.failures, account.outside.attempts);
     row("failed", "", &failures);

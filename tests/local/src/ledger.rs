@@ -28,6 +28,7 @@ pub enum LedgerError {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Account {
     pub outside: Counts,
+    pub inside: Option<Counts>,
     pub outage: Option<Outage>,
     pub missing: Missing,
     pub regions: Regions,

@@ -58,7 +58,7 @@ fn sign(sign: Sign) -> Markup {
 
 /// Text with its `quoted` parts set as code.
 fn prose(text: &str) -> Markup {
-    let whole = text.matches('`').count() % 2 == 0;
+    let whole = text.matches('`').count().is_multiple_of(2);
     html! {
         @if whole {
             @for (n, part) in text.split('`').enumerate() {

@@ -52,7 +52,7 @@ fn spell(ms: u64, round: Round) -> String {
     match ms {
         0 => "0 s".to_owned(),
         1..=999 => format!("{ms} ms"),
-        _ if tenths < 10 * MINUTE && ms % 1000 == 0 => format!("{seconds} s"),
+        _ if tenths < 10 * MINUTE && ms.is_multiple_of(1000) => format!("{seconds} s"),
         _ if tenths < 10 * MINUTE => format!("{}.{} s", tenths / 10, tenths % 10),
         _ if seconds < HOUR => two(seconds / 60, "min", seconds % 60, "s"),
         _ if minutes < DAY / 60 => two(minutes / 60, "h", minutes % 60, "min"),
@@ -196,7 +196,8 @@ pub fn receipt(receipt: &Receipt) -> (Sign, &'static str) {
         Receipt::Expired { .. } => (
             sign("✓", "expired", Tone::Good),
             "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal. \
-             A managed database cannot refuse an old writer by itself: this is safe in practice, not impossible to break.",
+             A managed database cannot refuse an old writer by itself: this is safe in practice; it does not make a \
+             second writer impossible.",
         ),
         Receipt::Accepted { .. } => (
             sign("!", "accepted", Tone::Caution),
@@ -226,13 +227,13 @@ pub fn tally(findings: &[Finding]) -> String {
         return "none was made".to_owned();
     }
     let count = |grade: Grade| findings.iter().filter(|finding| finding.grade == grade).count();
-    let mut text = format!("{} of {} passed", count(Grade::Pass), findings.len());
+    let mut parts = vec![format!("{} of {} passed", count(Grade::Pass), findings.len())];
     for (grade, word) in [(Grade::Warn, "warn"), (Grade::Block, "block"), (Grade::Unknown, "unknown")] {
         if count(grade) > 0 {
-            text.push_str(&format!(", {} {word}", count(grade)));
+            parts.push(format!("{} {word}", count(grade)));
         }
     }
-    text
+    parts.join(", ")
 }
 
 /// The segment that was begun and did not end; `None` once the clock ran through.

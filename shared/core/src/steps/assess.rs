@@ -157,7 +157,7 @@ async fn ask<C: Cells, K: Clock>(
     loss: Option<u64>,
 ) -> Result<Reply, Fault> {
     if run.approvals_asked >= MAX_ASKED {
-        return Ok(Reply::new(Outcome::Refused, "the situation changed after every yes"));
+        return ctx.outcome(Step::LookAgain, Outcome::Refused, "the situation changed after every yes").await;
     }
     Run::change(ctx.cells, ctx.execution, |next| {
         next.approvals_asked = run.approvals_asked.saturating_add(1);
@@ -176,7 +176,8 @@ fn known_loss(plan: &Plan, situation: &Situation) -> Option<u64> {
     let mut worst = 0;
     for store in plan.stores.iter().filter(|store| store.required) {
         let seen = situation.stores.iter().find(|seen| seen.store == store.name)?;
-        let lag = checks::lag_behind(seen.watermark.value()?, seen.replica.value()?)?;
+        let watermark = checks::current_watermark(plan, situation, seen).ok()?;
+        let lag = checks::lag_behind(watermark, seen.replica.value()?)?;
         worst = worst.max(lag.0);
     }
     Some(worst)
@@ -316,12 +317,19 @@ where
     let at = clock.now();
     StoreSituation {
         store: store.name.clone(),
-        watermark: observed(watermark, "watermark", at)
-            .flatten("the guard has not recorded one yet")
-            .map(|watermark| watermark.written),
+        watermark: recorded(watermark),
         replica: replica_answer(replica, at),
         instance: observed(instance, "RDS", at).flatten("no such instance"),
         login: login_answer(login, at),
+    }
+}
+
+/// A watermark is as old as its recording, not as its reading.
+fn recorded(read: Result<Option<Watermark>, Fault>) -> Observed<crate::sql::Written> {
+    match read {
+        Ok(Some(watermark)) => Observed::known(watermark.written, "watermark", watermark.recorded_at),
+        Ok(None) => Observed::unknown("the guard has not recorded one yet"),
+        Err(fault) => Observed::unknown(fault.to_string()),
     }
 }
 

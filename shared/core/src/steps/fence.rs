@@ -8,7 +8,7 @@ use super::{Context, Outcome, Reply, Step};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::Entry;
-use crate::keepers::Keeper;
+use crate::keepers::{Keeper, look};
 use crate::lease::{Lease, Sighting, close, lapses_at};
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Cells, Clock, Sql};
@@ -181,8 +181,7 @@ pub async fn accept<C: Cells, K: Clock>(
         let why = format!("observer `{}` says that the primary is up", observer.name());
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
-    let renewed = run.closed.as_ref().and_then(|closed| closed.last_renewal_seen_at);
-    if let Some(at) = renewed.filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl) {
+    if let Some(at) = renewed_within_ttl(ctx, keepers, &run, now).await {
         let why = format!("a renewal was seen at {at}, within its time to live");
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
@@ -190,6 +189,22 @@ pub async fn accept<C: Cells, K: Clock>(
     ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
     Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
     ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
+}
+
+/// When a renewal was last seen, if that is within its time to live: before the close, or since then at a keeper
+/// that could not be closed.
+async fn renewed_within_ttl<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let views = look(keepers, ctx.cells, ctx.clock).await;
+    let open = views.iter().filter_map(|view| view.sighting.value());
+    let since =
+        open.filter(|seen| seen.lease.holder == ctx.plan.regions.primary).map(|seen| seen.first_seen_at);
+    let before = run.closed.as_ref().and_then(|closed| closed.last_renewal_seen_at);
+    since.chain(before).max().filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl)
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.
@@ -243,8 +258,8 @@ pub async fn grant_back<C: Cells, K: Clock>(
     keepers: &[Keeper<'_, C>],
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    if !run.promoted.is_empty() {
-        return Err(Fault::bug("the lease is not given back once a store was promoted"));
+    if run.promotion_asked {
+        return Err(Fault::bug("the lease is not given back once a promotion was asked for"));
     }
     let Some(epoch) = run.epoch else {
         return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));

@@ -191,7 +191,7 @@ pub const STEPS: &[StepSpec] = &[
         step: Step::Promote,
         effect: PointOfNoReturn,
         owner: "store-promoter",
-        outcomes: &[Done, Stopped],
+        outcomes: &[Done, Again, Stopped],
         why: "the one-way door: from here the standby's data goes its own way",
     },
     StepSpec {

@@ -21,15 +21,22 @@ pub async fn promote<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     databases: &impl Databases,
 ) -> Result<Reply, Fault> {
-    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let now = ctx.clock.now();
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Promote, now).await?;
     // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
     let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
-    if let Some(why) = stopped(ctx).await? {
+    // Once an earlier delivery went through the door, a hold comes too late: there is no way back.
+    if let Some(why) = stopped(ctx).await?.filter(|_| !run.promotion_asked) {
         return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
-        promote_one(ctx, store, databases).await?;
+        if let Some(not_yet) = promote_one(ctx, store, databases).await? {
+            if !run.promotion_asked && elapsed(since, now) > store.promote_timeout {
+                return ctx.outcome(Step::Promote, Outcome::Stopped, not_yet).await;
+            }
+            return Ok(Reply::again(pause(ctx), not_yet));
+        }
     }
     ctx.outcome(Step::Promote, Outcome::Done, "promotion was asked for").await
 }
@@ -54,12 +61,17 @@ async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoch: u64) -> 
     }
 }
 
-/// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5).
+/// Statuses in which the service refuses a promotion until they pass by themselves.
+const BUSY: &[&str] =
+    &["backing-up", "maintenance", "upgrading", "storage-optimization", "configuring-iam-database-auth"];
+
+/// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5). `Some` says why
+/// it cannot be asked for yet.
 async fn promote_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     store: &Store,
     databases: &impl Databases,
-) -> Result<(), Fault> {
+) -> Result<Option<String>, Fault> {
     let id = &store.standby.id;
     let Some(instance) = databases.describe(id).await? else {
         return Err(Fault::invalid(format!(
@@ -67,11 +79,18 @@ async fn promote_one<C: Cells, K: Clock>(
             store.name
         )));
     };
+    if BUSY.contains(&instance.status.as_str()) && instance.source.is_some() {
+        return Ok(Some(format!(
+            "`{id}` is `{}`: it takes no promotion until that is over",
+            instance.status
+        )));
+    }
     if instance.source.is_none() || instance.status != "available" {
-        return Ok(());
+        return Ok(None);
     }
     ctx.intent(Step::Promote, format!("promote `{id}`")).await?;
-    databases.promote(id).await
+    Run::change(ctx.cells, ctx.execution, |run| run.promotion_asked = true).await?;
+    databases.promote(id).await.map(|()| None)
 }
 
 /// `AwaitPromotion`: until every required store stands alone and takes writes by its own word.

@@ -1,0 +1,332 @@
+//! Every check at every boundary of its thresholds; and what is not known is never ready.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use understudy_core::checks::{CHECKS, Finding, Grade, Verdict, assess, readiness, verdict};
+use understudy_core::lease::{KeeperView, Lease, Sighting};
+use understudy_core::observed::Observed;
+use understudy_core::plan::{Arming, OnLeaseLoss, Plan, Shadow, read};
+use understudy_core::ports::{HttpAnswer, InstanceStatus};
+use understudy_core::situation::{RouteSituation, Situation, StoreSituation};
+use understudy_core::sql::{Lsn, Replica, Written};
+use understudy_core::state::Flag;
+use understudy_core::switch::{Desired, Side};
+use understudy_core::time::{Millis, before};
+use understudy_core::votes::{History, Observer, Probe, Seen, Votes};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+const TABLE: &str = "public.documents";
+
+fn plan() -> Plan {
+    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    plan.lease.on_loss = OnLeaseLoss::Fence;
+    plan.lease.arming = Some(Arming {
+        by: "sre".to_owned(),
+        signed_on: "2026-11-01".to_owned(),
+        shadow: Shadow::Days(30),
+    });
+    plan
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    before(NOW, Millis::from_secs(seconds))
+}
+
+fn known<T>(value: T) -> Observed<T> {
+    Observed::known(value, "a test", NOW)
+}
+
+fn votes() -> Votes {
+    let bad = |seconds| Probe { at: ago(seconds), seen: Seen::Down { reason: "timed out".to_owned() } };
+    let history = History { probes: vec![bad(130), bad(70), bad(10)] };
+    Votes { histories: Observer::ALL.map(|observer| (observer, known(history.clone()))).into() }
+}
+
+fn keeper(name: &str, seconds: u64, armed: bool) -> KeeperView {
+    let lease = Lease::granted(1, &plan().regions.primary, armed);
+    let sighting = known(Sighting { lease, first_seen_at: ago(seconds) });
+    KeeperView { keeper: name.to_owned(), sighting }
+}
+
+fn rows(count: u64) -> BTreeMap<String, u64> {
+    BTreeMap::from([(TABLE.to_owned(), count)])
+}
+
+/// A standby that is fit in every respect, about a primary that is down.
+fn fit() -> Situation {
+    let watermark = Written {
+        before: ago(300),
+        committed_at: ago(300),
+        position: Lsn(1000),
+        rows: rows(1000),
+        gate_armed: true,
+    };
+    let replica = Replica {
+        in_recovery: true,
+        received: Some(Lsn(1000)),
+        replayed: Some(Lsn(1000)),
+        replayed_commit_at: Some(ago(300)),
+        replay_paused: false,
+        rows: rows(1000),
+        now: NOW,
+    };
+    let instance = InstanceStatus {
+        id: "financial-rag-replica".to_owned(),
+        status: "available".to_owned(),
+        source: Some("financial-rag".to_owned()),
+        backup_retention_days: Some(7),
+    };
+    Situation {
+        at: NOW,
+        votes: votes(),
+        keepers: vec![keeper("standby", 300, true), keeper("witness", 310, true)],
+        hold: known(None),
+        switch: known(Desired { serves: Side::Primary, epoch: 0, set_at: ago(9000), published_at: Some(ago(20)) }),
+        stores: vec![StoreSituation {
+            store: "metadata".to_owned(),
+            watermark: known(watermark),
+            replica: known(replica),
+            instance: known(instance),
+            login: known(()),
+        }],
+        routes: vec![RouteSituation { route: "api".to_owned(), standby: known(HttpAnswer::Status(200)) }],
+    }
+}
+
+fn finding(plan: &Plan, situation: &Situation, id: &str) -> Finding {
+    let found = assess(plan, situation).into_iter().find(|finding| finding.id == id);
+    found.unwrap_or_else(|| panic!("{id} gave no finding"))
+}
+
+fn grade(id: &str, change: impl FnOnce(&mut Situation)) -> Grade {
+    let mut situation = fit();
+    change(&mut situation);
+    finding(&plan(), &situation, id).grade
+}
+
+fn store(situation: &mut Situation) -> &mut StoreSituation {
+    situation.stores.first_mut().expect("a store")
+}
+
+fn replica(situation: &mut Situation, change: impl FnOnce(&mut Replica)) {
+    let Observed::Known { value, .. } = &mut store(situation).replica else { panic!("no replica") };
+    change(value);
+}
+
+#[test]
+fn a_fit_standby_passes_every_check() {
+    let findings = assess(&plan(), &fit());
+    assert_eq!(verdict(&findings), Verdict::Ready, "{findings:#?}");
+    assert!(findings.iter().all(|finding| finding.grade == Grade::Pass), "{findings:#?}");
+    let asked: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
+    let wanted: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
+    assert_eq!(asked, wanted);
+}
+
+#[test]
+fn readiness_asks_all_but_whether_the_primary_is_down() {
+    let asked = readiness(&plan(), &fit());
+    assert!(asked.iter().all(|finding| finding.id != "PF-01"));
+    assert_eq!(asked.len(), CHECKS.len() - 1);
+}
+
+#[test]
+fn no_finding_is_no_pass() {
+    assert_eq!(verdict(&[]), Verdict::Refused);
+}
+
+#[test]
+fn pf_01_the_primary_must_still_be_down() {
+    let id = "PF-01";
+    let up = History { probes: vec![Probe { at: ago(5), seen: Seen::Up }] };
+    let back = |count: usize| {
+        let up = up.clone();
+        grade(id, move |s| s.votes.histories.iter_mut().take(count).for_each(|(_, h)| *h = known(up.clone())))
+    };
+    assert_eq!((back(0), back(1), back(2)), (Grade::Pass, Grade::Pass, Grade::Block));
+    let ttl = plan().lease.ttl.0 / 1000;
+    assert_eq!(grade(id, |s| s.keepers = vec![keeper("standby", ttl, true)]), Grade::Block);
+    assert_eq!(grade(id, |s| s.keepers = vec![keeper("standby", ttl + 1, true)]), Grade::Pass);
+    let unread = |s: &mut Situation| {
+        s.keepers.last_mut().expect("a keeper").sighting = Observed::unknown("timed out");
+    };
+    assert_eq!(grade(id, unread), Grade::Unknown);
+}
+
+#[test]
+fn pf_02_a_hold_blocks() {
+    let flag = Flag { raised: true, by: "sre".to_owned(), why: "a release".to_owned(), at: NOW };
+    assert_eq!(grade("PF-02", |s| s.hold = known(Some(flag))), Grade::Block);
+}
+
+#[test]
+fn pf_03_a_replica_must_be_one() {
+    assert_eq!(grade("PF-03", |s| replica(s, |r| r.in_recovery = false)), Grade::Block);
+}
+
+#[test]
+fn pf_04_lag_passes_warns_and_blocks_at_the_plans_limits() {
+    let lag = plan().stores.first().expect("a store").lag;
+    let behind = |lag: u64, paused: bool| {
+        grade("PF-04", |s| {
+            replica(s, |r| {
+                r.replayed = Some(Lsn(999));
+                r.replayed_commit_at = Some(before(ago(300), Millis(lag)));
+                r.replay_paused = paused;
+            });
+        })
+    };
+    assert_eq!(behind(lag.warn.0, false), Grade::Pass);
+    assert_eq!(behind(lag.warn.0 + 1, false), Grade::Warn);
+    assert_eq!(behind(lag.block.0, false), Grade::Warn);
+    assert_eq!(behind(lag.block.0 + 1, false), Grade::Block);
+    assert_eq!(behind(0, true), Grade::Warn, "a paused replay is said, however close");
+    assert_eq!(behind(lag.block.0 + 1, true), Grade::Block);
+    let idle = |s: &mut Situation| replica(s, |r| r.replayed_commit_at = Some(ago(90_000)));
+    assert_eq!(grade("PF-04", idle), Grade::Pass, "an idle primary is not a lagging replica");
+    assert_eq!(grade("PF-04", |s| replica(s, |r| r.replayed = None)), Grade::Unknown);
+    let no_commit = |s: &mut Situation| {
+        replica(s, |r| {
+            r.replayed = Some(Lsn(999));
+            r.replayed_commit_at = None;
+        });
+    };
+    assert_eq!(grade("PF-04", no_commit), Grade::Unknown);
+}
+
+#[test]
+fn pf_05_the_share_of_rows_is_exactly_the_plans() {
+    let held = |count: u64| grade("PF-05", move |s| replica(s, |r| r.rows = rows(count)));
+    assert_eq!((held(990), held(989), held(1010)), (Grade::Pass, Grade::Block, Grade::Pass));
+    assert_eq!(grade("PF-05", |s| replica(s, |r| r.rows = BTreeMap::new())), Grade::Unknown);
+    let uncounted = |s: &mut Situation| {
+        let Observed::Known { value, .. } = &mut store(s).watermark else { panic!("no watermark") };
+        value.rows.clear();
+    };
+    assert_eq!(grade("PF-05", uncounted), Grade::Unknown);
+}
+
+#[test]
+fn pf_06_the_service_must_be_able_to_promote() {
+    let with = |change: fn(&mut InstanceStatus)| {
+        grade("PF-06", move |s| {
+            let Observed::Known { value, .. } = &mut store(s).instance else { panic!("no instance") };
+            change(value);
+        })
+    };
+    assert_eq!(with(|i| i.source = None), Grade::Block);
+    assert_eq!(with(|i| i.status = "backing-up".to_owned()), Grade::Block);
+    assert_eq!(with(|i| i.backup_retention_days = Some(1)), Grade::Pass);
+    assert_eq!(with(|i| i.backup_retention_days = Some(0)), Grade::Warn);
+    assert_eq!(with(|i| i.backup_retention_days = None), Grade::Warn);
+}
+
+#[test]
+fn pf_08_the_standby_answers_with_a_success() {
+    let with = |answer: HttpAnswer| {
+        grade("PF-08", move |s| s.routes.iter_mut().for_each(|route| route.standby = known(answer.clone())))
+    };
+    for (status, wanted) in [(199, Grade::Block), (200, Grade::Pass), (299, Grade::Pass), (300, Grade::Block)] {
+        assert_eq!(with(HttpAnswer::Status(status)), wanted, "{status}");
+    }
+    assert_eq!(with(HttpAnswer::Failed("refused".to_owned())), Grade::Block);
+    assert_eq!(grade("PF-08", |s| s.routes.clear()), Grade::Unknown);
+}
+
+#[test]
+fn pf_09_a_level_is_published_for_exactly_three_ticks() {
+    let limit = plan().tick.0 * 3;
+    let published = |at: Option<Timestamp>| {
+        grade("PF-09", move |s| {
+            let Observed::Known { value, .. } = &mut s.switch else { panic!("no switch") };
+            value.published_at = at;
+        })
+    };
+    assert_eq!(published(Some(before(NOW, Millis(limit)))), Grade::Pass);
+    assert_eq!(published(Some(before(NOW, Millis(limit + 1)))), Grade::Block);
+    assert_eq!(published(None), Grade::Block);
+}
+
+#[test]
+fn pf_10_the_newest_renewal_must_be_armed() {
+    let keepers = |armed: [bool; 2]| {
+        let [standby, witness] = armed;
+        grade("PF-10", move |s| s.keepers = vec![keeper("standby", 300, standby), keeper("witness", 310, witness)])
+    };
+    assert_eq!(keepers([true, false]), Grade::Pass);
+    assert_eq!(keepers([false, true]), Grade::Block);
+    assert_eq!(grade("PF-10", |s| s.keepers.clear()), Grade::Unknown);
+    let mut stays = plan();
+    stays.lease.on_loss = OnLeaseLoss::Stay;
+    assert_eq!(finding(&stays, &fit(), "PF-10").grade, Grade::Warn);
+}
+
+#[test]
+fn an_optional_store_warns_where_a_required_one_blocks() {
+    let mut plan = plan();
+    plan.stores.first_mut().expect("a store").required = false;
+    let mut situation = fit();
+    store(&mut situation).login = Observed::unknown("no route to host");
+    let finding = finding(&plan, &situation, "PF-07");
+    assert_eq!(finding.grade, Grade::Warn);
+    assert_eq!(verdict(&assess(&plan, &situation)), Verdict::Ready);
+}
+
+#[test]
+fn whatever_does_not_pass_says_what_to_do() {
+    for situation in every_gap() {
+        for finding in assess(&plan(), &situation).iter().filter(|finding| finding.grade != Grade::Pass) {
+            assert!(!finding.fix.is_empty() && !finding.evidence.is_empty(), "{finding:?}");
+        }
+    }
+}
+
+/// The fit situation with one observation gone, for every observation that there is.
+fn every_gap() -> Vec<Situation> {
+    let whole = serde_json::to_value(fit()).expect("JSON");
+    let mut paths = Vec::new();
+    observations(&whole, String::new(), &mut paths);
+    assert!(paths.len() >= 10, "{paths:?}");
+    let without = |path: &String| {
+        let mut gap = whole.clone();
+        *gap.pointer_mut(path).expect("an observation") = json!({"unknown": {"reason": "timed out"}});
+        serde_json::from_value(gap).expect("a situation")
+    };
+    paths.iter().map(without).collect()
+}
+
+fn observations(value: &Value, at: String, paths: &mut Vec<String>) {
+    if value.get("known").is_some() {
+        paths.push(at.clone());
+    }
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| observations(value, format!("{at}/{name}"), paths));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, value)| observations(value, format!("{at}/{i}"), paths));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn one_observation_missing_is_never_ready() {
+    for situation in every_gap() {
+        let findings = assess(&plan(), &situation);
+        let one_vote = situation.votes != fit().votes;
+        // Two of three votes are a quorum: one unknown vote is what the third is for.
+        let wanted = if one_vote { Verdict::Ready } else { Verdict::Refused };
+        assert_eq!(verdict(&findings), wanted, "{situation:#?}");
+    }
+    let mut unseen = fit();
+    unseen.votes.histories.iter_mut().take(2).for_each(|(_, history)| *history = Observed::unknown("timed out"));
+    assert_eq!(verdict(&assess(&plan(), &unseen)), Verdict::Refused);
+    let mut unasked = fit();
+    unasked.stores.clear();
+    assert_eq!(verdict(&assess(&plan(), &unasked)), Verdict::Refused);
+}

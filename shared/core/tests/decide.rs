@@ -1,0 +1,240 @@
+//! The decision, over every combination of what it looks at.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use jiff::Timestamp;
+use understudy_core::decide::{Decision, Question, decide};
+use understudy_core::incident::{Attempt, Ended, Incident, execution_name};
+use understudy_core::lease::Standing;
+use understudy_core::observed::Observed;
+use understudy_core::plan::{Mode, Plan, read};
+use understudy_core::run::End;
+use understudy_core::time::{Millis, after, before};
+use understudy_core::votes::{History, Observer, Onset, Probe, Seen, Votes};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn plan() -> Plan {
+    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Say {
+    Up,
+    Failing,
+    Down,
+    Unknown,
+}
+
+const SAYINGS: [Say; 4] = [Say::Up, Say::Failing, Say::Down, Say::Unknown];
+
+fn history(say: Say) -> Observed<History> {
+    let probe =
+        |seconds_ago: u64, seen: Seen| Probe { at: before(NOW, Millis::from_secs(seconds_ago)), seen };
+    let bad = || Seen::Down { reason: "timed out".to_owned() };
+    let probes = match say {
+        Say::Up => vec![probe(10, Seen::Up)],
+        Say::Failing => vec![probe(70, Seen::Up), probe(10, bad())],
+        Say::Down => vec![probe(190, Seen::Up), probe(130, bad()), probe(70, bad()), probe(10, bad())],
+        Say::Unknown => return Observed::unknown("no answer"),
+    };
+    Observed::known(History { probes }, "table", NOW)
+}
+
+fn votes(sayings: [Say; 3]) -> Votes {
+    Votes { histories: Observer::ALL.into_iter().zip(sayings.map(history)).collect() }
+}
+
+fn leases() -> [Standing; 4] {
+    [
+        Standing::Renewed { keeper: "witness".to_owned() },
+        Standing::Stale { since: before(NOW, Millis::from_secs(200)) },
+        Standing::Moved { epoch: 2 },
+        Standing::Unknown { reason: "keeper `witness`: timed out".to_owned() },
+    ]
+}
+
+const ID: &str = "i-20261121t031500z";
+
+fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
+    let blocking = vec!["PF-04:metadata".to_owned()];
+    let attempts = (1..).zip(ends).map(|(number, end)| Attempt {
+        number,
+        execution: execution_name(ID, number),
+        opened_at: before(NOW, Millis::from_secs(3600)),
+        ended: end.map(|end| Ended {
+            at: closed_at.unwrap_or(before(NOW, Millis::from_secs(60))),
+            end,
+            blocking: blocking.clone(),
+        }),
+    });
+    let onset = Onset { last_good: None, first_bad: before(NOW, Millis::from_secs(4000)) };
+    Incident {
+        id: ID.to_owned(),
+        onset,
+        opened_at: before(NOW, Millis::from_secs(3600)),
+        attempts: attempts.collect(),
+        closed_at,
+    }
+}
+
+/// Every state that the incident's cell can be in.
+fn incidents() -> Vec<Option<Incident>> {
+    let cooldown = plan().detection.cooldown;
+    let within = before(NOW, Millis(cooldown.0 - 1));
+    let over = before(NOW, cooldown);
+    let mut all = vec![
+        None,
+        Some(incident(&[None], None)),
+        Some(incident(&[Some(End::Refused), None], None)),
+        Some(incident(&[Some(End::Recovered)], Some(within))),
+        Some(incident(&[Some(End::Recovered)], Some(over))),
+    ];
+    let open = [End::Refused, End::RolledBack, End::NeedsOperator, End::Unfinished];
+    all.extend(open.map(|end| Some(incident(&[Some(end)], None))));
+    all
+}
+
+fn combinations() -> Vec<[Say; 3]> {
+    let pairs = |a: Say| SAYINGS.into_iter().map(move |b| (a, b));
+    let triples = |(a, b): (Say, Say)| SAYINGS.into_iter().map(move |c| [a, b, c]);
+    SAYINGS.into_iter().flat_map(pairs).flat_map(triples).collect()
+}
+
+/// Nothing blocks; what refused the attempt still blocks; another check blocks; nobody looked.
+fn readiness() -> [Option<Vec<String>>; 4] {
+    let blocked = |id: &str| Some(vec![id.to_owned()]);
+    [Some(Vec::new()), blocked("PF-04:metadata"), blocked("PF-08:api"), None]
+}
+
+#[test]
+fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
+    let plan = plan();
+    let mut started = 0;
+    for sayings in combinations() {
+        let votes = votes(sayings);
+        let down = sayings.iter().filter(|say| **say == Say::Down).count();
+        for lease in leases() {
+            for incident in incidents() {
+                for blocking in readiness() {
+                    for hold in [None, Some("sre-1")] {
+                        let question = Question {
+                            now: NOW,
+                            plan: &plan,
+                            votes: &votes,
+                            lease: &lease,
+                            incident: incident.as_ref(),
+                            hold,
+                            blocking: blocking.as_deref(),
+                        };
+                        let decision = decide(&question);
+                        let told =
+                            format!("{sayings:?} {lease:?} {incident:?} {blocking:?} {hold:?}: {decision:?}");
+                        let running = incident.as_ref().and_then(Incident::running);
+                        assert_eq!(matches!(decision, Decision::Running { .. }), running.is_some(), "{told}");
+                        if let Decision::Start { .. } = decision {
+                            started += 1;
+                            assert!(down >= 2, "{told}");
+                            assert!(matches!(lease, Standing::Stale { .. }), "{told}");
+                            assert!(hold.is_none() && running.is_none(), "{told}");
+                        } else if down >= 2 && running.is_none() && !matches!(lease, Standing::Moved { .. }) {
+                            assert!(matches!(decision, Decision::Page { .. }), "people must know: {told}");
+                        } else if down == 0 && running.is_none() {
+                            assert!(matches!(decision, Decision::Watch { .. }), "{told}");
+                        }
+                        assert_eq!(decide(&question), decision, "the same question, the same answer");
+                    }
+                }
+            }
+        }
+    }
+    assert!(started > 0, "something starts");
+}
+
+fn answer(sayings: [Say; 3], incident: Option<&Incident>, blocking: Option<&[String]>) -> Decision {
+    let lease = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+    let (plan, votes) = (plan(), votes(sayings));
+    decide(&Question { now: NOW, plan: &plan, votes: &votes, lease: &lease, incident, hold: None, blocking })
+}
+
+#[test]
+fn the_quorum_is_exactly_the_plans() {
+    use Say::{Down, Failing, Unknown, Up};
+    assert!(matches!(answer([Down, Down, Up], None, None), Decision::Start { attempt: 1, .. }));
+    assert!(matches!(answer([Down, Failing, Unknown], None, None), Decision::Page { .. }));
+    let mut strict = plan();
+    strict.detection.quorum = 3;
+    let lease = Standing::Stale { since: NOW };
+    for (sayings, starts) in [([Down, Down, Failing], false), ([Down, Down, Down], true)] {
+        let votes = votes(sayings);
+        let question = Question {
+            now: NOW,
+            plan: &strict,
+            votes: &votes,
+            lease: &lease,
+            incident: None,
+            hold: None,
+            blocking: None,
+        };
+        assert_eq!(matches!(decide(&question), Decision::Start { .. }), starts, "{sayings:?}");
+    }
+}
+
+#[test]
+fn what_the_standby_says_of_itself_never_starts_anything() {
+    let blocked = vec!["PF-04:metadata".to_owned(), "PF-08:api".to_owned()];
+    for sayings in combinations() {
+        let calm = answer(sayings, None, Some(&[]));
+        assert_eq!(answer(sayings, None, Some(&blocked)), calm, "lag and readiness change no first decision");
+        assert_eq!(answer(sayings, None, None), calm);
+    }
+}
+
+#[test]
+fn the_cooldown_ends_exactly_when_it_says() {
+    let cooldown = plan().detection.cooldown;
+    let down = [Say::Down; 3];
+    let ended = |ago: u64| incident(&[Some(End::Recovered)], Some(before(NOW, Millis(ago))));
+    let within = answer(down, Some(&ended(cooldown.0 - 1)), None);
+    let Decision::Page { reason, .. } = within else { panic!("{within:?}") };
+    assert!(reason.contains("cooldown") && reason.contains(&after(NOW, Millis(1)).to_string()), "{reason}");
+    let over = answer(down, Some(&ended(cooldown.0)), None);
+    assert!(matches!(over, Decision::Start { attempt: 1, .. }), "{over:?}");
+}
+
+#[test]
+fn a_refused_attempt_is_repeated_once_what_refused_it_is_gone() {
+    let refused = incident(&[Some(End::Refused)], None);
+    let starts = |blocking: Option<&[String]>| {
+        matches!(answer([Say::Down; 3], Some(&refused), blocking), Decision::Start { attempt: 2, .. })
+    };
+    assert!(starts(Some(&[])));
+    assert!(starts(Some(&["PF-08:api".to_owned()])), "only what refused it counts");
+    assert!(!starts(Some(&["PF-04:metadata".to_owned()])));
+    assert!(!starts(None), "unknown is not gone");
+    for end in [End::RolledBack, End::NeedsOperator, End::Unfinished] {
+        let ended = incident(&[Some(end)], None);
+        let decision = answer([Say::Down; 3], Some(&ended), Some(&[]));
+        assert!(matches!(decision, Decision::Page { .. }), "{end} is for people: {decision:?}");
+    }
+}
+
+#[test]
+fn a_later_attempt_keeps_the_first_onset() {
+    let refused = incident(&[Some(End::Refused)], None);
+    let Decision::Start { onset, incident, .. } = answer([Say::Down; 3], Some(&refused), Some(&[])) else {
+        panic!("not started")
+    };
+    assert_eq!((onset, incident.as_str()), (refused.onset, ID));
+}
+
+#[test]
+fn only_an_automatic_plan_goes_alone() {
+    let mut plan = plan();
+    for (mode, alone) in [(Mode::Approval, false), (Mode::Automatic, true)] {
+        plan.policy.failover = mode;
+        assert_eq!(understudy_core::decide::may_promote_alone(&plan), alone);
+    }
+    assert!(plan.stores.first().expect("a store").required);
+}

@@ -1,0 +1,183 @@
+//! The chain: whatever is changed in it is found and named; and behind the closing record nothing is written.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use understudy_core::fault::Fault;
+use understudy_core::journal::{ChainError, Entry, GENESIS, Journal, Stored, sha256_hex, verify_chain};
+use understudy_core::ports::{Cell, Cells, Clock, Key, Written};
+use understudy_core::run::End;
+use understudy_core::steps::Step;
+use understudy_core::time::{Millis, after};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+/// A table and a clock that moves with every look at it.
+#[derive(Default)]
+struct World {
+    cells: RefCell<BTreeMap<Key, Cell>>,
+    looks: RefCell<u64>,
+}
+
+impl Cells for World {
+    async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault> {
+        Ok(self.cells.borrow().get(key).cloned())
+    }
+
+    async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault> {
+        let mut cells = self.cells.borrow_mut();
+        let version = cells.get(key).map(|cell| cell.version);
+        if version != expected {
+            return Ok(Written::Conflict);
+        }
+        let version = version.unwrap_or(0) + 1;
+        cells.insert(key.clone(), Cell { version, body: body.clone() });
+        Ok(Written::Done)
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        *self.looks.borrow_mut() += 1;
+        after(NOW, Millis(*self.looks.borrow()))
+    }
+}
+
+fn journal(world: &World) -> Journal<'_, World, World> {
+    Journal {
+        cells: world,
+        clock: world,
+        plan: "rag",
+        plan_digest: "d1",
+        execution: "i-1-a1",
+        writer: "store-promoter",
+    }
+}
+
+fn intent(what: &str) -> Entry {
+    Entry::Intent { step: Step::Freeze, what: what.to_owned() }
+}
+
+fn closing() -> Entry {
+    Entry::Closed { end: End::Refused, cause: "PF-04".to_owned() }
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("nothing here waits")
+}
+
+fn chain() -> Vec<Stored> {
+    let world = World::default();
+    for number in 0..5 {
+        now(journal(&world).append(intent(&number.to_string()))).expect("appended");
+    }
+    now(journal(&world).append(closing())).expect("closed");
+    now(journal(&world).all_stored()).expect("read")
+}
+
+#[test]
+fn a_whole_chain_verifies_and_names_its_writer_and_plan() {
+    let records = verify_chain(&chain()).expect("whole");
+    assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(records.first().map(|record| record.prev.as_str()), Some(GENESIS));
+    assert!(records.iter().all(|record| record.writer == "store-promoter" && record.plan_digest == "d1"));
+}
+
+#[test]
+fn a_record_that_is_gone_is_named() {
+    for gone in 0..5 {
+        let mut chain = chain();
+        chain.remove(gone);
+        let expected = u64::try_from(gone).expect("small") + 1;
+        let found = verify_chain(&chain).expect_err("a gap");
+        assert_eq!(found, ChainError::OutOfOrder { expected, found: expected + 1 });
+    }
+}
+
+#[test]
+fn a_record_that_stands_twice_and_two_that_changed_places_are_named() {
+    let mut twice = chain();
+    twice.insert(2, twice.get(2).expect("a record").clone());
+    assert_eq!(verify_chain(&twice), Err(ChainError::OutOfOrder { expected: 4, found: 3 }));
+    let mut swapped = chain();
+    swapped.swap(1, 2);
+    assert_eq!(verify_chain(&swapped), Err(ChainError::OutOfOrder { expected: 2, found: 3 }));
+}
+
+#[test]
+fn a_record_that_was_forged_with_its_hash_is_found_by_the_next() {
+    let mut chain = chain();
+    let forged = chain.get_mut(2).expect("a record");
+    forged.bytes = forged.bytes.replace("about", "About").replace(r#""what":"2""#, r#""what":"9""#);
+    forged.sha256 = sha256_hex(forged.bytes.as_bytes());
+    assert!(matches!(verify_chain(&chain), Err(ChainError::Broken { seq: 4, .. })));
+}
+
+#[test]
+fn what_is_no_record_is_named() {
+    let bytes = "{}".to_owned();
+    let chain = [Stored { sha256: sha256_hex(bytes.as_bytes()), bytes }];
+    assert!(matches!(verify_chain(&chain), Err(ChainError::Unreadable { seq: 1, .. })));
+}
+
+#[test]
+fn the_first_record_is_written_once() {
+    let world = World::default();
+    now(journal(&world).append_first(intent("one"))).expect("written");
+    now(journal(&world).append_first(intent("two"))).expect("kept");
+    let records = now(journal(&world).records()).expect("read");
+    assert_eq!(records.into_iter().map(|record| record.entry).collect::<Vec<_>>(), [intent("one")]);
+}
+
+#[test]
+fn an_equal_entry_is_written_once_where_that_is_asked_for() {
+    let world = World::default();
+    for what in ["one", "one", "two"] {
+        now(journal(&world).append_once(intent(what))).expect("written");
+    }
+    assert_eq!(now(journal(&world).records()).expect("read").len(), 2);
+}
+
+#[test]
+fn behind_the_closing_record_nothing_is_written() {
+    let world = World::default();
+    now(journal(&world).append(intent("one"))).expect("written");
+    now(journal(&world).append(closing())).expect("closed");
+    let late = now(journal(&world).append(intent("late")));
+    assert!(matches!(late, Err(Fault::Fenced(_))), "{late:?}");
+    assert_eq!(now(journal(&world).records()).expect("read").len(), 2);
+}
+
+#[test]
+fn a_lost_hint_of_the_end_costs_no_record() {
+    let world = World::default();
+    now(journal(&world).append(intent("one"))).expect("written");
+    now(journal(&world).append(intent("two"))).expect("written");
+    world.cells.borrow_mut().retain(|key, _| !key.id.ends_with("/head"));
+    now(journal(&world).append(intent("three"))).expect("written");
+    let chain = now(journal(&world).all_stored()).expect("read");
+    assert_eq!(verify_chain(&chain).expect("whole").len(), 3);
+}
+
+proptest! {
+    #[test]
+    fn one_changed_byte_is_found_and_named(record in 0..6_usize, at in any::<prop::sample::Index>(), to in 32..127_u8) {
+        let mut chain = chain();
+        let Some(stored) = chain.get_mut(record) else { panic!("no record {record}") };
+        let mut bytes = stored.bytes.clone().into_bytes();
+        let place = at.get_mut(&mut bytes);
+        prop_assume!(*place != to);
+        *place = to;
+        stored.bytes = String::from_utf8(bytes).expect("text");
+        let seq = u64::try_from(record).expect("small") + 1;
+        match verify_chain(&chain) {
+            Err(ChainError::Changed { seq: named, .. }) => prop_assert_eq!(named, seq),
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}

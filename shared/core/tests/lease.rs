@@ -1,0 +1,175 @@
+//! The right to write: epochs never fall, closed is closed, and not knowing is not stale.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use understudy_core::lease::{
+    KeeperView, Lease, Sighting, Standing, close, lapse_span, lapses_at, renew, sight, standing,
+};
+use understudy_core::observed::Observed;
+use understudy_core::plan::{self, Plan, Region, read};
+use understudy_core::state::Change;
+use understudy_core::time::{Millis, after};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn plan() -> Plan {
+    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn primary() -> Region {
+    plan().regions.primary
+}
+
+fn standby() -> Region {
+    plan().regions.standby
+}
+
+fn ago(span: Millis) -> Timestamp {
+    understudy_core::time::before(NOW, span)
+}
+
+fn seen(keeper: &str, lease: Lease, at: Timestamp) -> KeeperView {
+    let sighting = Observed::known(Sighting { lease, first_seen_at: at }, "keeper", NOW);
+    KeeperView { keeper: keeper.to_owned(), sighting }
+}
+
+fn unseen(keeper: &str) -> KeeperView {
+    KeeperView { keeper: keeper.to_owned(), sighting: Observed::unknown("timed out") }
+}
+
+fn stands(views: &[KeeperView]) -> Standing {
+    standing(views, &plan().lease, &standby(), NOW)
+}
+
+/// What can happen at one keeper.
+#[derive(Clone, Debug)]
+enum Deed {
+    Renew { epoch: u64, by_primary: bool },
+    Close { epoch: u64, execution: u8 },
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let renewal = (1..6_u64, any::<bool>()).prop_map(|(epoch, by_primary)| Deed::Renew { epoch, by_primary });
+    let closing = (1..6_u64, 0..3_u8).prop_map(|(epoch, execution)| Deed::Close { epoch, execution });
+    proptest::collection::vec(prop_oneof![renewal, closing], 0..40)
+}
+
+fn done(current: Option<&Lease>, deed: &Deed) -> Option<Lease> {
+    match deed {
+        Deed::Renew { epoch, by_primary } => {
+            let holder = if *by_primary { primary() } else { standby() };
+            renew(current, *epoch, &holder, true).ok()
+        }
+        Deed::Close { epoch, execution } => {
+            match close(current, *epoch, &standby(), &format!("x{execution}")) {
+                Ok(Change::Write(lease)) => Some(lease),
+                _ => None,
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_epoch_never_falls_and_a_counter_never_falls_within_it(deeds in deeds()) {
+        let mut lease: Option<Lease> = None;
+        for deed in &deeds {
+            let Some(next) = done(lease.as_ref(), deed) else { continue };
+            if let Some(before) = &lease {
+                prop_assert!(next.epoch >= before.epoch);
+                prop_assert!(next.epoch > before.epoch || next.counter >= before.counter);
+                prop_assert!(next.epoch > before.epoch || next.holder == before.holder);
+            }
+            lease = Some(next);
+        }
+    }
+
+    #[test]
+    fn closing_again_changes_nothing_and_nobody_else_can(deeds in deeds(), epoch in 1..9_u64) {
+        let lease = deeds.iter().fold(None, |lease: Option<Lease>, deed| done(lease.as_ref(), deed).or(lease));
+        if let Ok(Change::Write(closed)) = close(lease.as_ref(), epoch, &standby(), "mine") {
+            prop_assert!(matches!(close(Some(&closed), epoch, &standby(), "mine"), Ok(Change::Keep)));
+            prop_assert!(close(Some(&closed), epoch, &standby(), "another").is_err());
+            for old in 0..=epoch {
+                let renewed = renew(Some(&closed), old, &primary(), true);
+                prop_assert!(renewed.is_err(), "epoch {old} renewed after {epoch} was claimed");
+            }
+        }
+    }
+
+    #[test]
+    fn one_fresh_renewal_anywhere_is_a_living_primary(
+        ages in proptest::collection::vec(proptest::option::of(0..600_000_u64), 1..4),
+    ) {
+        let views: Vec<KeeperView> = ages
+            .iter()
+            .map(|age| match age {
+                Some(age) => seen("k", Lease::granted(1, &primary(), true), ago(Millis(*age))),
+                None => unseen("k"),
+            })
+            .collect();
+        let ttl = plan().lease.ttl.0;
+        let fresh = ages.iter().flatten().any(|age| *age <= ttl);
+        let unknown = ages.iter().any(Option::is_none);
+        match stands(&views) {
+            Standing::Renewed { .. } => prop_assert!(fresh),
+            Standing::Unknown { .. } => prop_assert!(unknown && !fresh),
+            Standing::Stale { .. } => prop_assert!(!unknown && !fresh),
+            Standing::Moved { .. } => prop_assert!(false, "the standby holds nothing"),
+        }
+    }
+}
+
+#[test]
+fn fresh_ends_exactly_at_the_time_to_live() {
+    let ttl = plan().lease.ttl;
+    let lease = Lease::granted(1, &primary(), true);
+    let at = |age: Millis| stands(&[seen("standby", lease.clone(), ago(age))]);
+    assert!(matches!(at(ttl), Standing::Renewed { .. }));
+    assert_eq!(at(Millis(ttl.0 + 1)), Standing::Stale { since: ago(Millis(ttl.0 + 1)) });
+}
+
+#[test]
+fn stale_counts_from_the_newest_sighting() {
+    let lease = Lease::granted(1, &primary(), true);
+    let (older, newer) = (ago(Millis(500_000)), ago(Millis(400_000)));
+    let views = [seen("standby", lease.clone(), older), seen("witness", lease, newer)];
+    assert_eq!(stands(&views), Standing::Stale { since: newer });
+}
+
+#[test]
+fn a_lease_that_moved_is_moved_however_fresh_the_old_one_looks() {
+    let old = seen("witness", Lease::granted(1, &primary(), true), NOW);
+    let new = seen("standby", Lease::granted(2, &standby(), false), ago(Millis(900_000)));
+    assert_eq!(stands(&[old, new]), Standing::Moved { epoch: 2 });
+}
+
+#[test]
+fn no_keeper_is_unknown() {
+    assert!(matches!(stands(&[]), Standing::Unknown { .. }));
+}
+
+#[test]
+fn a_sighting_starts_anew_with_every_renewal_and_only_then() {
+    let lease = Lease::granted(1, &primary(), true);
+    let first = Sighting { lease: lease.clone(), first_seen_at: ago(Millis(60_000)) };
+    assert!(matches!(sight(Some(&first), &lease, NOW), Change::Keep));
+    let renewed = renew(Some(&lease), 1, &primary(), true).expect("a renewal");
+    let Change::Write(next) = sight(Some(&first), &renewed, NOW) else { panic!("not noted") };
+    assert_eq!((next.first_seen_at, next.lease.counter), (NOW, 2));
+}
+
+#[test]
+fn the_old_writer_is_given_its_lease_the_drift_and_the_margin() {
+    let lease = plan::Lease {
+        ttl: Millis(180_000),
+        drift: Millis(1_000),
+        commit_margin: Millis(10_000),
+        ..plan().lease
+    };
+    assert_eq!(lapse_span(&lease), Millis(191_000));
+    assert_eq!(lapses_at(NOW, &lease), after(NOW, Millis(191_000)));
+}
