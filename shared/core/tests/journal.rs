@@ -113,7 +113,7 @@ fn a_record_that_stands_twice_and_two_that_changed_places_are_named() {
 fn a_record_that_was_forged_with_its_hash_is_found_by_the_next() {
     let mut chain = chain();
     let forged = chain.get_mut(2).expect("a record");
-    forged.bytes = forged.bytes.replace("about", "About").replace(r#""what":"2""#, r#""what":"9""#);
+    forged.bytes = forged.bytes.replace(r#""what":"2""#, r#""what":"9""#);
     forged.sha256 = sha256_hex(forged.bytes.as_bytes());
     assert!(matches!(verify_chain(&chain), Err(ChainError::Broken { seq: 4, .. })));
 }

@@ -11,13 +11,16 @@ mod support;
 
 use serde_json::json;
 use support::{assert_lawful, executions, hold, machine, minutes, pages, settled, story};
+use understudy_core::plan::{Mode, OnLeaseLoss, Plan};
 use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Receipt};
 use understudy_core::switch::Side;
+use understudy_core::time::Millis;
+use understudy_sim::example;
 use understudy_sim::functions::{Function, Invoked};
 use understudy_sim::simulation::Simulation;
 use understudy_sim::trace::What;
-use understudy_sim::world::{Break, Place};
+use understudy_sim::world::{Break, Place, Settings};
 
 /// Runs until the first execution has ended and its report is sealed.
 fn report(simulation: &mut Simulation<'_>) -> Report {
@@ -183,7 +186,7 @@ fn a_hundred_hints_are_one_execution() {
     let alarm = json!({"AlarmName": "understudy-financial-rag-primary", "NewStateValue": "ALARM"});
     let hint = json!({"Records": [{"Sns": {"Message": alarm.to_string()}}]});
     for _ in 0..100 {
-        simulation.run_for(understudy_core::time::Millis::from_secs(5));
+        simulation.run_for(Millis::from_secs(5));
         let first = simulation.deliver(Function::AlarmHandler, &hint);
         let second = simulation.deliver(Function::AlarmHandler, &hint);
         assert!(matches!((first, second), (Invoked::Answered(_), Invoked::Answered(_))));
@@ -192,4 +195,71 @@ fn a_hundred_hints_are_one_execution() {
     simulation.run_for(minutes(30));
     assert_eq!(executions(&simulation), 1);
     assert_lawful(&simulation, "a hundred hints");
+}
+
+/// As the plan ships: people are asked. `answer` is what they say to each question, `None` is silence.
+fn asked(simulation: &mut Simulation<'_>, answer: Option<bool>) -> Report {
+    simulation.run_for(minutes(5));
+    simulation.break_now(Break::Kill(Place::Primary));
+    for _ in 0..600 {
+        simulation.run_for(Millis::from_secs(5));
+        if let (Some(name), Some(yes)) = (simulation.world.executions().first().cloned(), answer) {
+            let _ = simulation.answer(&name, yes, "sre-lead");
+        }
+        if !simulation.ends().is_empty() {
+            break;
+        }
+    }
+    report(simulation)
+}
+
+fn plan_that_asks(on_loss: OnLeaseLoss) -> Plan {
+    let mut plan = example::automatic().unwrap();
+    plan.policy.failover = Mode::Approval;
+    plan.lease.on_loss = on_loss;
+    plan
+}
+
+#[test]
+fn a_yes_lets_it_go_on_and_silence_or_a_no_ends_it() {
+    let machine = machine();
+    for (answer, end) in [(Some(true), End::Recovered), (Some(false), End::Refused), (None, End::Refused)] {
+        let plan = plan_that_asks(OnLeaseLoss::Fence);
+        let mut simulation = Simulation::new(&machine, plan, Settings::default());
+        let report = asked(&mut simulation, answer);
+        assert_eq!(report.end, end, "{answer:?}:\n{}", story(&simulation));
+        assert_lawful(&simulation, &format!("asked, and the answer was {answer:?}"));
+    }
+}
+
+#[test]
+fn without_a_dead_man_only_an_acceptance_fences_and_it_bounds_no_loss() {
+    let machine = machine();
+    let plan = plan_that_asks(OnLeaseLoss::Stay);
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    let report = asked(&mut simulation, Some(true));
+    assert_eq!(report.end, End::Recovered, "{}", story(&simulation));
+    assert!(matches!(&report.receipt, Some(Receipt::Accepted { by, .. }) if by == "sre-lead"));
+    assert_eq!((report.rpo.bound.ms, report.rpo.met), (None, Met::NotShown));
+    assert_lawful(&simulation, "an accepted fence");
+}
+
+#[test]
+fn a_hold_in_the_last_second_takes_everything_back() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    let froze = |s: &Simulation<'_>| {
+        s.world.trace().iter().any(|e| matches!(&e.what, What::Entered { state, .. } if state == "Freeze"))
+    };
+    while !froze(&simulation) {
+        simulation.run_for(Millis(200));
+    }
+    hold(&simulation, true);
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::RolledBack, "{}", story(&simulation));
+    assert!(report.cause.contains("on hold by `sre-1`"), "{}", report.cause);
+    let promoted = simulation.world.trace().iter().any(|e| matches!(e.what, What::PromoteTaken { .. }));
+    assert!(!promoted);
+    assert_lawful(&simulation, "a hold in the last second");
 }

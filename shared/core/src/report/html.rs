@@ -301,7 +301,7 @@ fn fenced(receipt: &Receipt) -> Markup {
                 }
                 Receipt::Accepted { by, at, risk, .. } => {
                     dt { "Accepted by" } dd { b { (by) } " at " (time(*at)) }
-                    dt { "Stated risk" } dd { (risk) }
+                    dt { "Stated risk" } dd { (prose(risk)) }
                 }
             }
         }

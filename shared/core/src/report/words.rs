@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub const SEGMENTS: [(&str, &str); 6] = [
     ("detect", "first failed probe to accepted outage"),
     ("decide", "assess the standby, ask whoever must be asked"),
-    ("fence", "until the old primary can no longer write"),
+    ("fence", "close the lease, until a fence receipt stands"),
     ("promote", "until a row was written and read back"),
     ("switch", "to the first good answer by the public name"),
     ("confirm", "until success had lasted; beside the RTO, not in it"),

@@ -61,8 +61,14 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager> Writer<'_, C, K, E, P> {
     /// Seals what has been recorded of every open run.
     async fn tick(&self) -> Result<Reply, Fault> {
         let open = open_runs(self.cells).await?;
+        let mut failed = None;
+        // One run that cannot be sealed must not keep the others from it.
         for execution in &open {
-            tick(&self.context(execution), self.evidence).await?;
+            let sealed = tick(&self.context(execution), self.evidence, self.pager).await;
+            failed = failed.or(sealed.err());
+        }
+        if let Some(fault) = failed {
+            return Err(fault);
         }
         Ok(Reply::new(Outcome::Done, format!("{} open runs", open.len())))
     }
@@ -81,24 +87,36 @@ pub async fn close<C: Cells, K: Clock>(
         let cause = report::cause(&records, end);
         ctx.journal().append(Entry::Closed { end, cause }).await?;
     }
+    let (end, sealed) = finish(ctx, &run, evidence, pager).await?;
+    let detail = match sealed {
+        Ok(()) => format!("{end}; sealed"),
+        Err(fault) => format!("{end}; sealing is late: {fault}"),
+    };
+    Ok(Reply::new(Outcome::Done, detail))
+}
+
+/// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
+/// seal, tell people, take the run off the list. Evidence out of reach is late, not lost: the run stays on the
+/// list, and the tick comes back to it.
+async fn finish<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    run: &Run,
+    evidence: &impl Evidence,
+    pager: &impl Pager,
+) -> Result<(End, Result<(), Fault>), Fault> {
     let chain = ctx.journal().all_stored().await?;
     let report = report::build(ctx.plan, &chain)?;
-    end_attempt_of(ctx, &run, report.end).await?;
-    // Evidence out of reach is late, not lost: the tick seals it, and the run stays on its list until then.
+    end_attempt_of(ctx, run, report.end).await?;
     let sealed = seal(ctx, &chain, &report, evidence).await;
+    // The run's end is noted once people were told: who was killed in between tells them again (L5, L6).
+    if run.end.is_none() {
+        pager.page(&summary(ctx, run, &report)).await?;
+        Run::change(ctx.cells, ctx.execution, |run| run.end = Some(report.end)).await?;
+    }
     if sealed.is_ok() {
         forget_open_run(ctx.cells, ctx.execution).await?;
     }
-    // The run's end is noted once people were told: who was killed in between tells them again (L5, L6).
-    if run.end.is_none() {
-        pager.page(&summary(ctx, &run, &report)).await?;
-        Run::change(ctx.cells, ctx.execution, |run| run.end = Some(report.end)).await?;
-    }
-    let detail = match sealed {
-        Ok(()) => format!("{}; sealed", report.end),
-        Err(fault) => format!("{}; sealing is late: {fault}", report.end),
-    };
-    Ok(Reply::new(Outcome::Done, detail))
+    Ok((report.end, sealed))
 }
 
 async fn end_attempt_of<C: Cells, K: Clock>(
@@ -178,16 +196,19 @@ async fn put(evidence: &impl Evidence, key: &str, bytes: &[u8], content_type: &s
     }
 }
 
-/// The tick for one open run: seal what has been recorded; finish what was closed but not sealed.
-async fn tick<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, evidence: &impl Evidence) -> Result<(), Fault> {
+/// The tick for one open run: seal what has been recorded; finish what was closed but not finished.
+async fn tick<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    evidence: &impl Evidence,
+    pager: &impl Pager,
+) -> Result<(), Fault> {
     let chain = ctx.journal().all_stored().await?;
     let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
     if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
         return seal_records(ctx, &chain, evidence).await;
     }
-    let report = report::build(ctx.plan, &chain)?;
-    seal(ctx, &chain, &report, evidence).await?;
-    forget_open_run(ctx.cells, ctx.execution).await
+    let run = Run::read(ctx.cells, ctx.execution).await?;
+    finish(ctx, &run, evidence, pager).await?.1
 }
 
 async fn open_runs(cells: &impl Cells) -> Result<Vec<String>, Fault> {

@@ -8,7 +8,7 @@ mod one_writer;
 mod order;
 
 pub use ends::ends;
-pub use figures::{figures, truth};
+pub use figures::{figures, overstated, truth};
 pub use once::once;
 pub use one_writer::one_writer;
 pub use order::order;
