@@ -67,7 +67,7 @@ fn check(plans: &[PathBuf], json: bool) -> Result<Code, Failure> {
         match try_read(path)? {
             Ok(plan) if json => println!("{}", json_line(path, &plan.digest(), None)),
             Ok(plan) => {
-                println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest())
+                println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest());
             }
             Err(problems) => {
                 worst = Code::BadInput;

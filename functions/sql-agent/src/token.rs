@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use understudy_core::sql::FailureClass;
 
 /// RDS accepts a token for at most this long.
-const VALID: Duration = Duration::from_secs(900);
+const VALID: Duration = Duration::from_mins(15);
 
 pub fn sign(target: &Target<'_>, user: &str, region: &str) -> Result<String, Refusal> {
     let credentials = from_environment()?;

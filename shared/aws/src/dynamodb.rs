@@ -73,7 +73,7 @@ impl Cells for Table {
         match put.send().await {
             Ok(_) => Ok(Written::Done),
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+                if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(Written::Conflict)
             }

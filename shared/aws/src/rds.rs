@@ -46,7 +46,7 @@ impl Databases for Rds {
             Ok(_) => Ok(()),
             // Busy, or already under way: the caller looks again.
             Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_invalid_db_instance_state_fault()) =>
+                if error.as_service_error().is_some_and(aws_sdk_rds::operation::promote_read_replica::PromoteReadReplicaError::is_invalid_db_instance_state_fault) =>
             {
                 Err(Fault::transient(format!("promote `{instance}`: it is in no state to be promoted now")))
             }

@@ -24,11 +24,8 @@ fn plan() -> Plan {
     let text = include_str!("../../../infra/plans/financial-rag.yaml");
     let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     plan.lease.on_loss = OnLeaseLoss::Fence;
-    plan.lease.arming = Some(Arming {
-        by: "sre".to_owned(),
-        signed_on: "2026-11-01".to_owned(),
-        shadow: Shadow::Days(30),
-    });
+    plan.lease.arming =
+        Some(Arming { by: "sre".to_owned(), signed_on: "2026-11-01".to_owned(), shadow: Shadow::Days(30) });
     plan
 }
 
@@ -85,7 +82,12 @@ fn fit() -> Situation {
         votes: votes(),
         keepers: vec![keeper("standby", 300, true), keeper("witness", 310, true)],
         hold: known(None),
-        switch: known(Desired { serves: Side::Primary, epoch: 0, set_at: ago(9000), published_at: Some(ago(20)) }),
+        switch: known(Desired {
+            serves: Side::Primary,
+            epoch: 0,
+            set_at: ago(9000),
+            published_at: Some(ago(20)),
+        }),
         stores: vec![StoreSituation {
             store: "metadata".to_owned(),
             watermark: known(watermark),
@@ -230,7 +232,8 @@ fn pf_08_the_standby_answers_with_a_success() {
     let with = |answer: HttpAnswer| {
         grade("PF-08", move |s| s.routes.iter_mut().for_each(|route| route.standby = known(answer.clone())))
     };
-    for (status, wanted) in [(199, Grade::Block), (200, Grade::Pass), (299, Grade::Pass), (300, Grade::Block)] {
+    for (status, wanted) in [(199, Grade::Block), (200, Grade::Pass), (299, Grade::Pass), (300, Grade::Block)]
+    {
         assert_eq!(with(HttpAnswer::Status(status)), wanted, "{status}");
     }
     assert_eq!(with(HttpAnswer::Failed("refused".to_owned())), Grade::Block);
@@ -255,7 +258,9 @@ fn pf_09_a_level_is_published_for_exactly_three_ticks() {
 fn pf_10_the_newest_renewal_must_be_armed() {
     let keepers = |armed: [bool; 2]| {
         let [standby, witness] = armed;
-        grade("PF-10", move |s| s.keepers = vec![keeper("standby", 300, standby), keeper("witness", 310, witness)])
+        grade("PF-10", move |s| {
+            s.keepers = vec![keeper("standby", 300, standby), keeper("witness", 310, witness)];
+        })
     };
     assert_eq!(keepers([true, false]), Grade::Pass);
     assert_eq!(keepers([false, true]), Grade::Block);
@@ -289,7 +294,7 @@ fn whatever_does_not_pass_says_what_to_do() {
 fn every_gap() -> Vec<Situation> {
     let whole = serde_json::to_value(fit()).expect("JSON");
     let mut paths = Vec::new();
-    observations(&whole, String::new(), &mut paths);
+    observations(&whole, "", &mut paths);
     assert!(paths.len() >= 10, "{paths:?}");
     let without = |path: &String| {
         let mut gap = whole.clone();
@@ -299,16 +304,16 @@ fn every_gap() -> Vec<Situation> {
     paths.iter().map(without).collect()
 }
 
-fn observations(value: &Value, at: String, paths: &mut Vec<String>) {
+fn observations(value: &Value, at: &str, paths: &mut Vec<String>) {
     if value.get("known").is_some() {
-        paths.push(at.clone());
+        paths.push(at.to_owned());
     }
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| observations(value, format!("{at}/{name}"), paths));
+            fields.iter().for_each(|(name, value)| observations(value, &format!("{at}/{name}"), paths));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, value)| observations(value, format!("{at}/{i}"), paths));
+            items.iter().enumerate().for_each(|(i, value)| observations(value, &format!("{at}/{i}"), paths));
         }
         _ => {}
     }
@@ -324,7 +329,12 @@ fn one_observation_missing_is_never_ready() {
         assert_eq!(verdict(&findings), wanted, "{situation:#?}");
     }
     let mut unseen = fit();
-    unseen.votes.histories.iter_mut().take(2).for_each(|(_, history)| *history = Observed::unknown("timed out"));
+    unseen
+        .votes
+        .histories
+        .iter_mut()
+        .take(2)
+        .for_each(|(_, history)| *history = Observed::unknown("timed out"));
     assert_eq!(verdict(&assess(&plan(), &unseen)), Verdict::Refused);
     let mut unasked = fit();
     unasked.stores.clear();

@@ -1,6 +1,11 @@
 //! The answers that people get: every code has a mistake here, and its answer stands on the line of the mistake.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::collections::BTreeSet;
 use understudy_core::plan::{DEFAULTS, Problems, codes, read};

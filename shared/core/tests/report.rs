@@ -65,7 +65,9 @@ fn captured(commit_at: Option<Timestamp>) -> Entry {
         commit_at,
     };
     // The optional store is far behind and must not count.
-    Entry::Captured { positions: vec![position("metadata", true, commit_at), position("cache", false, Some(at(0)))] }
+    Entry::Captured {
+        positions: vec![position("metadata", true, commit_at), position("cache", false, Some(at(0)))],
+    }
 }
 
 fn expired() -> Entry {
@@ -191,7 +193,12 @@ fn a_store_that_told_no_commit_time_and_an_accepted_risk_bound_nothing() {
     assert!(is_null(&silent.rpo.bound), "{:?}", silent.rpo);
     let accepted = changed(|entry| match entry {
         Entry::Fenced { .. } => Entry::Fenced {
-            receipt: Receipt::Accepted { epoch: 2, by: "sre".to_owned(), at: at(202), risk: "two writers".to_owned() },
+            receipt: Receipt::Accepted {
+                epoch: 2,
+                by: "sre".to_owned(),
+                at: at(202),
+                risk: "two writers".to_owned(),
+            },
         },
         other => other,
     });
@@ -201,8 +208,7 @@ fn a_store_that_told_no_commit_time_and_an_accepted_risk_bound_nothing() {
 
 #[test]
 fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
-    let report =
-        report(vec![(180, accepted()), (182, assessed(Grade::Block)), (183, closed(End::Refused))]);
+    let report = report(vec![(180, accepted()), (182, assessed(Grade::Block)), (183, closed(End::Refused))]);
     assert_eq!(report.end, End::Refused);
     assert!([&report.rto.at_least, &report.rto.at_most, &report.rpo.bound].into_iter().all(is_null));
     let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
@@ -213,7 +219,9 @@ fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
 fn objectives_are_missed_only_when_even_the_best_case_is() {
     let mut plan = plan();
     let judged = |plan: &Plan| build(plan, &chain(recovered())).expect("a report").rto.met;
-    for (objective, met) in [(660_000, Met::Met), (659_999, Met::NotShown), (530_000, Met::NotShown), (529_999, Met::Missed)] {
+    for (objective, met) in
+        [(660_000, Met::Met), (659_999, Met::NotShown), (530_000, Met::NotShown), (529_999, Met::Missed)]
+    {
         plan.objectives.rto = Millis(objective);
         assert_eq!(judged(&plan), met, "{objective}");
     }

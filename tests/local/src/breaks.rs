@@ -66,7 +66,7 @@ pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), Brea
 pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
     let everybody = [Place::Standby, Place::Witness, Place::Outside];
     match what {
-        Break::Kill => kill(cloud).await,
+        Break::Kill | Break::Lag => kill(cloud).await,
         Break::Hang => to_primary(cloud, "hang", &Place::ALL).await,
         Break::Refuse => to_primary(cloud, "refuse", &Place::ALL).await,
         Break::Isolate => {
@@ -89,7 +89,6 @@ pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakE
             }
             Ok(())
         }
-        Break::Lag => kill(cloud).await,
     }
 }
 

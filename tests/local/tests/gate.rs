@@ -13,15 +13,16 @@ use understudy_core::plan::{Plan, read};
 use understudy_local::config::Place;
 use understudy_local::postgres::{Application, Server, Stop};
 
-const APPLICATION: Application<'_> = Application { database: "rag", role: "rag_app", password: "of-the-test" };
+const APPLICATION: Application<'_> =
+    Application { database: "rag", role: "rag_app", password: "of-the-test" };
 const FENCED: &str = "US001";
 const INSERT: &str = "insert into public.documents (tx, body) values ('a', 'b')";
 
 /// A primary with the script applied; `None`, said aloud, where there is no PostgreSQL.
 async fn armed(test: &str) -> Option<(Room, Server)> {
     if std::env::var_os("UNDERSTUDY_PG_BIN").is_none() {
-        let text = format!("SKIPPED {test}: UNDERSTUDY_PG_BIN names no folder of PostgreSQL's programs\n");
-        std::io::stderr().write_all(text.as_bytes()).unwrap();
+        let told = format!("SKIPPED {test}: UNDERSTUDY_PG_BIN names no folder of PostgreSQL's programs\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
         return None;
     }
     let room = room();
@@ -72,8 +73,12 @@ async fn a_lease_that_ran_out_stops_every_writing_statement_and_no_reading_one()
     let client = application(&room).await;
     client.batch_execute(INSERT).await.unwrap();
     lease(&server, "clock_timestamp()").await;
-    for statement in [INSERT, "update public.documents set body = 'c'", "delete from public.documents", "truncate public.documents"]
-    {
+    for statement in [
+        INSERT,
+        "update public.documents set body = 'c'",
+        "delete from public.documents",
+        "truncate public.documents",
+    ] {
         assert_eq!(code(&client.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
     }
     client.batch_execute("select count(*) from public.documents").await.unwrap();

@@ -59,7 +59,7 @@ pub async fn close_lease<C: Cells, K: Clock>(
             .is_some_and(|keeper| keeper.armed),
     };
     Run::change(ctx.cells, ctx.execution, |run| {
-        run.closed = Some(run.closed.clone().unwrap_or(closed.clone()))
+        run.closed.get_or_insert_with(|| closed.clone());
     })
     .await?;
     ctx.outcome(Step::CloseLease, Outcome::Done, closed_text(&closed)).await

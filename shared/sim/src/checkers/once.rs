@@ -29,13 +29,14 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
             What::PromoteTaken { instance } if !promoted.insert(instance) => {
                 say(format!("{}: `{instance}` promoted twice", event.at));
             }
-            What::Journaled(record) => {
-                if let Entry::Accepted { incident, attempt, .. } = &record.entry
-                    && !attempts.insert((incident, attempt))
-                {
+            What::Journaled(record) => match &record.entry {
+                Entry::Accepted { incident, attempt, .. } if !attempts.insert((incident, attempt)) => {
                     say(format!("{}: attempt {attempt} of `{incident}` accepted twice", event.at));
                 }
-            }
+                // Behind a closed journal nothing is done any more, even if the workflow still says goodbye.
+                Entry::Closed { .. } if running == Some(record.execution.as_str()) => running = None,
+                _ => {}
+            },
             _ => {}
         }
     }

@@ -61,11 +61,8 @@ pub fn assert_lawful(simulation: &Simulation<'_>, told: &str) {
     if broken.is_empty() {
         return;
     }
-    let mut text = format!("{told}\n");
-    for violation in broken {
-        text.push_str(&format!("{violation}\n"));
-    }
-    panic!("{text}{}", story(simulation));
+    let broken: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    panic!("{told}\n{}\n{}", broken.join("\n"), story(simulation));
 }
 
 /// What happened, one line an event, without the clients.

@@ -4,6 +4,17 @@
 //! It is the witness against everybody else, so it shares no code and no clock with them: it knows a name, a
 //! port and a resolver, as any client does, and believes only answers that it got itself.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test ends at the first surprise"
+    )
+)]
+
 mod clock;
 mod judge;
 mod ledger;

@@ -66,7 +66,7 @@ pub enum WriteError {
 /// Whom to write to.
 enum Target {
     Address(Ipv4Addr),
-    Name(Resolver),
+    Name(Box<Resolver>),
 }
 
 /// What all attempts share.
@@ -168,7 +168,7 @@ impl Writer {
             }
             (None, Some(name), Some(at)) => {
                 let host = name.to_ascii();
-                (Target::Name(Resolver::new(at, name, clock)), host)
+                (Target::Name(Box::new(Resolver::new(at, name, clock))), host)
             }
             _ => return Err(WriteError::NoTarget),
         };

@@ -49,7 +49,7 @@ impl Responder {
     fn answer(&self, question: &Message) -> Message {
         let mut answer = Message::response(question.metadata.id, question.metadata.op_code);
         answer.metadata = Metadata::response_from_request(&question.metadata);
-        answer.queries = question.queries.clone();
+        answer.queries.clone_from(&question.queries);
         if question.edns.is_some() {
             let mut edns = Edns::new();
             edns.set_max_payload(PAYLOAD);

@@ -192,10 +192,8 @@ impl Streak {
 /// Before inversion. `last` is what the check was when it last had data.
 fn status(condition: Condition, insufficient: Insufficient, last: bool) -> bool {
     match (condition, insufficient) {
-        (Condition::Holds, _) => false,
-        (Condition::DoesNot, _) => true,
-        (Condition::NoData, Insufficient::Healthy) => true,
-        (Condition::NoData, Insufficient::Unhealthy) => false,
+        (Condition::Holds, _) | (Condition::NoData, Insufficient::Unhealthy) => false,
+        (Condition::DoesNot, _) | (Condition::NoData, Insufficient::Healthy) => true,
         (Condition::NoData, Insufficient::LastKnownStatus) => last,
     }
 }

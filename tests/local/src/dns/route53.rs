@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Route 53 gives host names of load balancers and databases for a minute or less.
-const HOST_TTL: Duration = Duration::from_secs(60);
+const HOST_TTL: Duration = Duration::from_mins(1);
 
 /// One health check, as far as it is modelled.
 #[derive(Clone, Debug, PartialEq)]
@@ -313,7 +313,7 @@ mod tests {
             </ResourceRecord></ResourceRecords></ResourceRecordSet>{sets}</ResourceRecordSets>
             <IsTruncated>false</IsTruncated></ListResourceRecordSetsResponse>"#
         );
-        parse_zone(&xml, Hosts { addresses: Default::default(), ttl: 3 }, 20.0)
+        parse_zone(&xml, Hosts { addresses: std::collections::BTreeMap::default(), ttl: 3 }, 20.0)
     }
 
     fn set(kind: &str, more: &str, value: &str) -> String {

@@ -3,6 +3,17 @@
 //! It stands for a user's own application and is written like one: it knows nothing of Understudy, of epochs
 //! or of the other Region, and it believes its database about what was committed.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test ends at the first surprise"
+    )
+)]
+
 mod database;
 mod failure;
 mod pool;
