@@ -19,7 +19,7 @@ demo: build
 # Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
 # real thing end to end.
 test: lint build python check-template
-	cargo test --workspace --quiet
+	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
 	$(LOCAL) demo --what kill --speed $(SPEED)
 	$(LOCAL) demo --what isolate --speed $(SPEED)

@@ -100,9 +100,9 @@ pub fn read(event: &Value) -> Result<Call, Fault> {
             call::only(answer, &["execution", "yes", "by", "digest"])?;
             Ok(Call::Answer(Answer {
                 execution: call::execution(answer.get("execution"), "answer.execution")?,
-                yes: call::field(answer, "yes", "true or false")?,
-                by: call::field(answer, "by", "text")?,
-                digest: call::field(answer, "digest", "text")?,
+                yes: call::field(event, "answer.yes", "true or false")?,
+                by: call::field(event, "answer.by", "text")?,
+                digest: call::field(event, "answer.digest", "text")?,
             }))
         }
         (None, Some(_)) => {

@@ -143,7 +143,8 @@ pub(crate) fn only(event: &Value, known: &[&str]) -> Result<(), Fault> {
     }
 }
 
+/// The field at `name`, a path such as `answer.by`.
 pub(crate) fn field<T: DeserializeOwned>(event: &Value, name: &str, expected: &str) -> Result<T, Fault> {
-    let value = event.get(name).cloned().unwrap_or_default();
+    let value = name.split('.').try_fold(event, |at, part| at.get(part)).cloned().unwrap_or_default();
     serde_json::from_value(value).map_err(|_| Fault::invalid(format!("{name}: must be {expected}")))
 }

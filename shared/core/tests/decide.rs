@@ -140,6 +140,10 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                             assert!(hold.is_none() && running.is_none(), "{told}");
                         } else if down >= 2 && running.is_none() && !matches!(lease, Standing::Moved { .. }) {
                             assert!(matches!(decision, Decision::Page { .. }), "people must know: {told}");
+                        } else if let Decision::Over { .. } = decision {
+                            assert!(down == 0 && sayings.contains(&Say::Up), "{told}");
+                            assert!(matches!(lease, Standing::Renewed { .. }), "{told}");
+                            assert!(incident.as_ref().is_some_and(Incident::is_open), "{told}");
                         } else if down == 0 && running.is_none() {
                             assert!(matches!(decision, Decision::Watch { .. }), "{told}");
                         }

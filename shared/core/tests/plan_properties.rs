@@ -143,7 +143,7 @@ proptest! {
             Err(problems) => prop_assert!(false, "{}\n{problems}", scaled.to_yaml()),
         }
         prop_assert!(scaled.tick <= plan.tick && scaled.detection.probe_timeout <= plan.detection.probe_timeout);
-        prop_assert_eq!(scaled.objectives, plan.objectives);
+        prop_assert!(scaled.objectives.rto <= plan.objectives.rto && scaled.objectives.rpo <= plan.objectives.rpo);
     }
 }
 
@@ -177,7 +177,8 @@ fn the_example_in_fast_motion() {
         (route.ttl, route.hold, route.confirm_timeout),
         (Millis::from_secs(3), Millis::from_secs(3), Millis::from_secs(30))
     );
-    assert_eq!(plan.objectives.rto, Millis::from_secs(900));
+    // What is promised shrinks too: fast motion held against real time would always flatter.
+    assert_eq!(plan.objectives.rto, Millis::from_secs(45));
     // A factor beyond what a tick can bear is lowered.
     assert_eq!(read("plan.yaml", EXAMPLE).expect("the example").scaled(1e9).tick, Millis::from_secs(1));
 }

@@ -16,6 +16,7 @@ use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Receipt};
 use understudy_core::switch::Side;
 use understudy_core::time::Millis;
+use understudy_sim::checkers::overstated;
 use understudy_sim::example;
 use understudy_sim::functions::{Function, Invoked};
 use understudy_sim::simulation::Simulation;
@@ -57,6 +58,8 @@ fn a_killed_primary_is_recovered_from() {
     assert!(seconds("promote") >= 300, "promote took {}", seconds("promote"));
     assert!((60..=180).contains(&seconds("switch")), "switch took {}", seconds("switch"));
     assert!(report.rto.at_least.ms <= report.rto.at_most.ms);
+    let case = simulation.case();
+    assert_eq!(overstated(&report, &case.trace), None);
     assert_eq!(report.rto.met, Met::Met);
     assert_eq!(report.rpo.met, Met::Met);
     assert!(matches!(report.receipt, Some(Receipt::Expired { epoch: 2, .. })));

@@ -1,6 +1,6 @@
 //! Many worlds, each from its seed: other phases, other delays, calls that fail, deliveries that repeat. Whatever
-//! happens, no law is broken. A failure prints its seed; `SEED=<n>` runs that one alone,
-//! `SEEDS=<n>` that many.
+//! happens, no law is broken. A failure prints its seed; `SEED=<n>` runs that one alone, `SEEDS=<n>`
+//! that many.
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
 
@@ -11,7 +11,6 @@ use std::env;
 use support::{assert_lawful, machine, minutes, simulation};
 use understudy_core::time::Millis;
 use understudy_sim::asl::Machine;
-use understudy_sim::checkers::overstated;
 use understudy_sim::seed::Chance;
 use understudy_sim::simulation::Simulation;
 use understudy_sim::world::{Break, Place, Settings};
@@ -64,15 +63,11 @@ fn no_law_is_broken_in_any_world_whose_calls_work() {
         let simulation = live(&machine, seed, 0);
         recovered += simulation.ends().values().filter(|end| end.as_str() == "Recovered").count();
         assert_lawful(&simulation, &format!("SEED={seed}, no trouble"));
-        let case = simulation.case();
-        let more = case.reports.iter().find_map(|report| overstated(report, &case.trace));
-        assert_eq!(more, None, "SEED={seed}");
     }
     assert!(
         recovered > 0 || env::var("SEED").is_ok(),
         "no world recovered: the worlds are too harsh to prove much"
     );
-    println!("{recovered} recoveries");
 }
 
 #[test]
