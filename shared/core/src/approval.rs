@@ -160,11 +160,12 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         };
         let asked = Asked { question: question.clone(), token, answer: None };
         // A second delivery brings the same token and changes nothing; a new question replaces an old one (L5).
-        update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
+        let stands = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
             let repeated = current.is_some_and(|current| current.token == asked.token);
             Ok(if repeated { Change::Keep } else { Change::Write(asked.clone()) })
         })
         .await?;
+        let question = stands.map_or(question, |stands| stands.question);
         self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
         self.pager.page(&self.page(&run, &question)).await?;
         Ok(Reply::new(Outcome::Done, format!("asked; silence until {} is a no", question.expires_at)))
