@@ -109,7 +109,7 @@ async fn publish(metrics: &impl Metrics, probe: &Probe) -> Result<(), Fault> {
 async fn look(plan: &Plan, clock: &impl Clock, http: &impl Http) -> Probe {
     let started = clock.now();
     let timeout = plan.detection.probe_timeout;
-    let routes = join_all(plan.routes.iter().map(|route| get(http, health(route), timeout)));
+    let routes = join_all(plan.routes.iter().map(|route| ask_twice(http, health(route), timeout)));
     let controls = join_all(plan.detection.controls.iter().map(|url| get(http, url.clone(), timeout)));
     let (routes, controls) = join(routes, controls).await;
     if routes.iter().any(HttpAnswer::is_good) {
@@ -122,6 +122,13 @@ async fn look(plan: &Plan, clock: &impl Clock, http: &impl Http) -> Probe {
     let told = plan.routes.iter().zip(&routes).map(|(route, answer)| format!("{}: {answer:?}", route.name));
     let reason = told.collect::<Vec<_>>().join(", ");
     Probe { at: clock.now(), seen: Seen::Down { reason } }
+}
+
+/// One lost packet or one slow start is no outage: a failure counts when it repeats. Both asks share `timeout`.
+async fn ask_twice(http: &impl Http, url: String, timeout: Millis) -> HttpAnswer {
+    let half = Millis(timeout.0 / 2);
+    let first = http.get(&url, half).await;
+    if first.is_good() { first } else { http.get(&url, half).await }
 }
 
 async fn get(http: &impl Http, url: String, timeout: Millis) -> HttpAnswer {

@@ -163,16 +163,20 @@ impl Votes {
         self.histories.iter().map(|(observer, h)| (*observer, vote(h, detection, now))).collect()
     }
 
-    /// Between which two probes the outage began, by every observer that now says down.
+    /// Between which two probes the outage began, by every observer that now says down. Where one still found the
+    /// primary up after another had lost it, it began somewhere between the two.
     pub fn onset(&self, detection: &Detection, now: Timestamp) -> Option<Onset> {
-        let first_bad = self.judged(detection, now).iter().filter_map(|(_, vote)| vote.down_since()).min()?;
-        // Route 53's `up` is minutes old by design, so only probers say when it was last good.
-        let last_good = self
-            .histories
-            .iter()
-            .filter(|(observer, _)| *observer != Observer::Route53)
-            .filter_map(|(_, history)| history.value().and_then(|h| h.last_good(first_bad)))
-            .max();
-        Some(Onset { last_good, first_bad })
+        let votes = self.judged(detection, now);
+        let lost = || votes.iter().filter_map(|(_, vote)| vote.down_since());
+        let earliest = lost().min()?;
+        let last_up = self.last_good(now);
+        let first_bad = lost().filter(|at| last_up.is_none_or(|up| up < *at)).min().or(lost().max())?;
+        Some(Onset { last_good: self.last_good(earliest), first_bad })
+    }
+
+    /// Route 53's `up` is minutes old by design, so only probers say when it was last good.
+    fn last_good(&self, limit: Timestamp) -> Option<Timestamp> {
+        let probers = self.histories.iter().filter(|(observer, _)| *observer != Observer::Route53);
+        probers.filter_map(|(_, history)| history.value().and_then(|h| h.last_good(limit))).max()
     }
 }

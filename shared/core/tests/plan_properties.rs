@@ -167,7 +167,7 @@ fn the_example_in_fast_motion() {
     let plan = read("plan.yaml", EXAMPLE).expect("the example").scaled(20.0);
     assert_eq!(plan.tick, Millis::from_secs(3));
     assert_eq!(plan.detection.window, Millis::from_secs(6));
-    assert_eq!(plan.detection.probe_timeout, Millis(500));
+    assert_eq!(plan.detection.probe_timeout, Millis(1000));
     assert_eq!(plan.lease.ttl, Millis::from_secs(9));
     assert_eq!(plan.lease.commit_margin, Millis(500));
     assert_eq!(plan.lease.drift, Millis(50));

@@ -97,6 +97,17 @@ fn the_onset_lies_between_the_last_good_and_the_first_bad_of_any_prober() {
 }
 
 #[test]
+fn an_observer_that_still_saw_it_up_widens_the_onset() {
+    let standby = history([up(0), down(60_000), down(180_000)]);
+    let witness = history([up(90_000), down(120_000), down(240_000)]);
+    let known = |history: History| Observed::known(history, "table", at(240_000));
+    let votes =
+        Votes { histories: vec![(Observer::Standby, known(standby)), (Observer::Witness, known(witness))] };
+    let onset = votes.onset(&detection(), at(240_000)).expect("two say down");
+    assert_eq!((onset.last_good, onset.first_bad), (Some(at(0)), at(120_000)));
+}
+
+#[test]
 fn no_vote_down_is_no_onset() {
     let histories = vec![(Observer::Standby, Observed::known(history([down(0)]), "table", at(0)))];
     assert_eq!(Votes { histories }.onset(&detection(), at(0)), None);

@@ -19,7 +19,7 @@ impl Plan {
     /// |---|---|
     /// | `tick` | divided, rounded down, at least 1 s: the factor itself is lowered where it would ask for less |
     /// | `detection.window`, `vote_max_age`, `cooldown` | divided, rounded up |
-    /// | `detection.probe_timeout` | divided, at least 500 ms, always below the tick |
+    /// | `detection.probe_timeout` | divided, at least 1 s for its two asks, always below the tick |
     /// | `lease.ttl`, `drift` | divided, rounded up |
     /// | `lease.commit_margin` | divided, rounded down, at least 1 ms |
     /// | `policy.approval_timeout`, `stores[].promote_timeout` | divided, rounded up |
@@ -78,11 +78,16 @@ impl Scale {
         self.down(span).max(CALL_MIN).min(span)
     }
 
+    /// A probe asks twice.
+    fn probe(self, span: Millis) -> Millis {
+        self.down(span).max(CALL_MIN.times(2)).min(span)
+    }
+
     fn detection(self, detection: &Detection, tick: Millis) -> Detection {
         Detection {
             window: self.up(detection.window),
             vote_max_age: self.up(detection.vote_max_age),
-            probe_timeout: self.call(detection.probe_timeout).min(tick.saturating_sub(Millis(1))),
+            probe_timeout: self.probe(detection.probe_timeout).min(tick.saturating_sub(Millis(1))),
             cooldown: self.up(detection.cooldown),
             ..detection.clone()
         }

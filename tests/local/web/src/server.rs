@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,8 @@ pub struct Service {
     pool: Pool,
     /// Whether capacity was raised; stands for an autoscaling group.
     raised: AtomicBool,
+    /// Why the database was last of no use, if it still is: each change is logged once.
+    trouble: Mutex<Option<Class>>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +102,7 @@ async fn converse(stream: TcpStream, service: Arc<Service>) {
 
 impl Service {
     pub fn new(region: String, pool: Pool) -> Self {
-        Self { region, pool, raised: AtomicBool::new(false) }
+        Self { region, pool, raised: AtomicBool::new(false), trouble: Mutex::new(None) }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -125,7 +127,10 @@ impl Service {
 
     async fn health(&self) -> Answer {
         match database::health(&self.pool).await {
-            Ok(()) => (StatusCode::OK, json!({"status": "ok", "region": self.region})),
+            Ok(()) => {
+                self.note(None);
+                (StatusCode::OK, json!({"status": "ok", "region": self.region}))
+            }
             Err(failure) => self.unavailable(&failure),
         }
     }
@@ -142,6 +147,7 @@ impl Service {
                 Ok(Written::AlreadyThere) => (StatusCode::OK, None),
                 Err(failure) => return self.unavailable(&failure),
             };
+        self.note(None);
         let answer = json!({"id": transaction.id, "region": self.region, "committed_at": committed_at});
         (status, answer)
     }
@@ -184,7 +190,22 @@ impl Service {
         (StatusCode::OK, state)
     }
 
+    /// Logs when the database stops or starts to be of use, or is of none for another reason.
+    fn note(&self, failure: Option<&Failure>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let class = failure.map(|failure| failure.class);
+        if *trouble == class {
+            return;
+        }
+        *trouble = class;
+        match failure {
+            Some(failure) => tracing::warn!(%failure, "the database is of no use"),
+            None => tracing::info!("the database is of use again"),
+        }
+    }
+
     fn unavailable(&self, failure: &Failure) -> Answer {
+        self.note(Some(failure));
         #[derive(Serialize)]
         struct Unavailable<'a> {
             status: &'static str,
