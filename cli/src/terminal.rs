@@ -120,7 +120,13 @@ fn glance(out: &mut Out, report: &Report) {
         out.beside("", 7, why);
     }
     out.line("");
-    let attempt = format!("{}, attempt {} of incident {}", report.execution, report.attempt, report.incident);
+    let attempt = format!(
+        "{}, {}, attempt {} of incident {}",
+        report.execution,
+        report.kind.name(),
+        report.attempt,
+        report.incident
+    );
     out.beside("  when", 14, &words::when(report));
     out.beside("  plan", 14, &format!("{}, digest {}", report.plan, report.plan_digest));
     out.beside("  execution", 14, &attempt);
@@ -141,22 +147,22 @@ fn clock(out: &mut Out, report: &Report) {
     let (from, to) = drawn(report);
     out.heading("The clock");
     if let Some(last_good) = clock.last_good {
-        let note = format!("within {}", words::at_most(elapsed(last_good, clock.first_bad).0));
-        row(out, "began", &bar(from, to, last_good, clock.first_bad, '░'), &note);
+        let note = format!("within {}", words::at_most(elapsed(last_good, clock.zero()).0));
+        row(out, "began", &bar(from, to, last_good, clock.zero(), '░'), &note);
     }
     for segment in &clock.segments {
         let note = words::duration(segment.ms);
         row(out, &segment.name, &bar(from, to, segment.from, segment.to, '█'), &note);
     }
     if let Some(name) = words::open_segment(clock) {
-        let reached = clock.segments.last().map_or(clock.first_bad, |segment| segment.to);
+        let reached = clock.segments.last().map_or(clock.zero(), |segment| segment.to);
         row(out, name, &bar(from, to, reached, to, '·'), "did not end");
     }
     if let (Some(after), Some(settled)) = (clock.served_after, clock.settled) {
         let note = format!("within {}", words::at_most(elapsed(after, settled).0));
         row(out, "back", &bar(from, to, after, settled, '░'), &note);
     }
-    for (name, at) in instants(clock) {
+    for (name, at) in instants(report) {
         let line = format!("{}  {}", time(at), words::since_outage(clock, at));
         out.line(&paint(DIM, &format!("  {name:<22} {line}")));
     }
@@ -165,17 +171,19 @@ fn clock(out: &mut Out, report: &Report) {
 /// Between which instants the clock is drawn.
 fn drawn(report: &Report) -> (Timestamp, Timestamp) {
     let clock = &report.clock;
-    let from = clock.last_good.unwrap_or(clock.first_bad).min(clock.first_bad);
+    let from = clock.last_good.unwrap_or(clock.zero()).min(clock.zero()).min(clock.accepted);
     let ends = [clock.settled, clock.confirmed, clock.segments.last().map(|segment| segment.to)];
-    let reached = ends.into_iter().flatten().fold(clock.accepted.max(clock.first_bad), Timestamp::max);
+    let reached = ends.into_iter().flatten().fold(clock.accepted.max(clock.zero()), Timestamp::max);
     let told = report.timeline.last().map(|line| line.at).filter(|_| words::open_segment(clock).is_some());
     (from, told.map_or(reached, |told| told.max(reached)))
 }
 
-fn instants(clock: &Clock) -> Vec<(&'static str, Timestamp)> {
+fn instants(report: &Report) -> Vec<(&'static str, Timestamp)> {
+    let clock = &report.clock;
+    let (good, bad) = words::onset(report.kind);
     let named = [
-        ("last good probe", clock.last_good),
-        ("first failed probe", Some(clock.first_bad)),
+        (good, clock.last_good),
+        (bad, clock.first_bad),
         ("last failed look", clock.served_after),
         ("first good look", clock.served),
         ("one TTL later", clock.settled),

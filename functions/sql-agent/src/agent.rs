@@ -47,10 +47,14 @@ impl Agent {
                 statements::heartbeat(&client, store).await.map(Answer::Heartbeat)
             }
             Statement::SetLease { epoch, holder, since, valid_ms, .. } => {
-                let client = self.operator(store).await?;
-                statements::set_lease(&client, *epoch, holder, *since, *valid_ms)
+                let mut client = self.operator(store).await?;
+                statements::set_lease(&mut client, *epoch, holder, *since, *valid_ms)
                     .await
                     .map(|()| Answer::LeaseSet)
+            }
+            Statement::Fence { epoch, holder, .. } => {
+                let mut client = self.operator(store).await?;
+                statements::fence(&mut client, store, *epoch, holder).await.map(Answer::Fence)
             }
             Statement::ReplicaStatus { .. } => {
                 let client = self.operator(store).await?;

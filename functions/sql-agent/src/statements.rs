@@ -4,9 +4,9 @@ use crate::connect::Refusal;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
-use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER};
+use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER, LOCK, UNLOCK};
 use understudy_core::plan::Store;
-use understudy_core::sql::{FailureClass, Lsn, Replica, Written};
+use understudy_core::sql::{FailureClass, FenceLook, Lsn, Replica, Written};
 use understudy_core::time::{Millis, after};
 
 /// Commits a heartbeat, then reads what has been written up to it.
@@ -27,7 +27,24 @@ pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusa
         position: lsn(&position)?,
         rows: count_rows(client, store).await,
         gate_armed: gate_armed(client, store).await?,
+        other_writers: other_writers(client, store).await?,
     })
+}
+
+/// Who beside the plan's writers can log in and change its tables. Superusers can do anything and are nobody's
+/// writers; a managed database has none of its users'.
+async fn other_writers(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
+    let rows = client
+        .query(
+            "select rolname::text from pg_roles where rolcanlogin and not rolsuper \
+             and rolname <> all ($1::text[]) and exists ( \
+               select from unnest($2::text[]) as wanted \
+               where has_table_privilege(rolname, to_regclass(wanted), 'insert, update, delete, truncate')) \
+             order by rolname",
+            &[&store.writer_roles, &store.tables],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// A table that cannot be counted in time is left out: absent is Unknown, zero would be a claim.
@@ -61,9 +78,10 @@ async fn gate_armed(client: &Client, store: &Store) -> Result<bool, Refusal> {
     Ok(row.try_get(0)?)
 }
 
-/// Sets the lease row, unless a newer epoch stands there: an epoch never falls.
+/// Sets the lease row, unless a newer epoch stands there: an epoch never falls. Who is let write may log in again,
+/// in the same transaction.
 pub async fn set_lease(
-    client: &Client,
+    client: &mut Client,
     epoch: u64,
     holder: &str,
     since: Option<Timestamp>,
@@ -75,21 +93,60 @@ pub async fn set_lease(
         (None, Some(_)) => return Err(failed("a lease that ends needs an instant to count from")),
         (_, None) => None,
     };
-    let written = client
+    let transaction = client.transaction().await?;
+    let written = transaction
         .execute(
             "update understudy.lease set epoch = $1, holder = $2, \
              valid_until = coalesce($3::timestamptz, 'infinity') where epoch <= $1",
             &[&epoch, &holder, &until],
         )
         .await?;
+    newest(written, epoch)?;
+    transaction.execute(&format!("select {UNLOCK}"), &[]).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Stops every writer under `epoch`: row and lock in one transaction, so that whoever sets the row for an older
+/// epoch later neither revives it nor lifts the lock. Then looks who is left.
+pub async fn fence(
+    client: &mut Client,
+    store: &Store,
+    epoch: u64,
+    holder: &str,
+) -> Result<FenceLook, Refusal> {
+    let number = i64::try_from(epoch).map_err(|_| failed("the epoch is out of range"))?;
+    let transaction = client.transaction().await?;
+    let written = transaction
+        .execute(
+            "update understudy.lease set epoch = $1, holder = $2, valid_until = clock_timestamp() where epoch <= $1",
+            &[&number, &holder],
+        )
+        .await?;
+    newest(written, number)?;
+    transaction.execute(&format!("select {LOCK}"), &[]).await?;
+    transaction.commit().await?;
+    let left = client
+        .query_one(
+            "select (select count(*) from pg_stat_activity where usename = any ($1::text[])), \
+             (select count(*) from pg_prepared_xacts where database = current_database())",
+            &[&store.writer_roles],
+        )
+        .await?;
+    let count = |column: usize| -> Result<u64, Refusal> {
+        let count: i64 = left.try_get(column)?;
+        u64::try_from(count).map_err(|_| failed("a count below zero"))
+    };
+    // Last: whatever was committed before the look lies before this heartbeat.
+    Ok(FenceLook { sessions: count(0)?, prepared: count(1)?, written: heartbeat(client, store).await? })
+}
+
+fn newest(written: u64, epoch: i64) -> Result<(), Refusal> {
     if written == 1 {
-        Ok(())
-    } else {
-        Err(Refusal {
-            class: FailureClass::Fenced,
-            detail: format!("the lease row holds an epoch above {epoch}"),
-        })
+        return Ok(());
     }
+    let detail = format!("the lease row holds an epoch above {epoch}");
+    Err(Refusal { class: FailureClass::Fenced, detail })
 }
 
 pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, Refusal> {

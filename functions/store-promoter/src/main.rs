@@ -1,6 +1,7 @@
 //! Closes the lease, fences, captures, promotes, un-fences, and believes only a write that it read back.
 
 use understudy_aws::dynamodb::Table;
+use understudy_aws::primary_guard::Guard;
 use understudy_aws::rds::Rds;
 use understudy_aws::scaffold::WallClock;
 use understudy_aws::secrets::SecretsManager;
@@ -23,6 +24,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
             sql: &SqlAgent::new(region, &prefix).await,
             databases: &Rds::new(region).await,
             secrets: &SecretsManager::new(region).await,
+            guard: &Guard::new(&env.plan.regions.primary, &prefix).await,
         },
     };
     serve(|event| async move { answer(promoter, &event).await }).await

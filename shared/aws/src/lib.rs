@@ -14,6 +14,8 @@ mod fault;
 pub mod function;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "lambda")]
+pub mod primary_guard;
 #[cfg(feature = "rds")]
 pub mod rds;
 #[cfg(feature = "s3")]

@@ -121,9 +121,10 @@ const LOGIN: Argument =
     Argument { name: "login", expected: "`username` and `password`, both text", fits: reads::<Secret> };
 const TOKEN: Argument = Argument { name: "token", expected: "text", fits: Value::is_string };
 
-const STATEMENTS: [(&str, &[Argument]); 5] = [
+const STATEMENTS: [(&str, &[Argument]); 6] = [
     ("heartbeat", &[STORE]),
     ("set_lease", &[STORE, EPOCH, HOLDER, SINCE, VALID_MS]),
+    ("fence", &[STORE, EPOCH, HOLDER]),
     ("replica_status", &[STORE]),
     ("application_read", &[STORE, LOGIN]),
     ("application_write", &[STORE, LOGIN, TOKEN]),

@@ -6,6 +6,7 @@
 use crate::lease::{Standing, standing};
 use crate::observed::Observed;
 use crate::plan::{Plan, Store};
+use crate::run::Kind;
 use crate::situation::{Situation, StoreSituation};
 use crate::sql::Replica;
 use crate::time::{Millis, elapsed};
@@ -66,66 +67,85 @@ pub fn verdict(findings: &[Finding]) -> Verdict {
     }
 }
 
+/// When the standby is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// Nothing is to be done: readiness, watched on a schedule.
+    Watch,
+    Execution(Kind),
+}
+
+const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);
+const SWITCHOVER: Occasion = Occasion::Execution(Kind::Switchover);
+const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER];
+
 /// One row of the table of checks.
 pub struct Check {
     pub id: &'static str,
     pub question: &'static str,
-    /// Whether readiness, watched while the primary is well, asks it too.
-    pub in_readiness: bool,
+    pub asked: &'static [Occasion],
     ask: fn(&Plan, &Situation) -> Vec<Finding>,
 }
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "PF-01", question: "is the primary still down?", in_readiness: false, ask: primary_down },
-    Check { id: "PF-02", question: "is automation free to act?", in_readiness: true, ask: not_on_hold },
+    Check { id: "PF-01", question: "is the primary still down?", asked: &[FAILOVER], ask: primary_down },
+    Check { id: "PF-02", question: "is automation free to act?", asked: ALWAYS, ask: not_on_hold },
     Check {
         id: "PF-03",
         question: "does the replica answer, as a replica?",
-        in_readiness: true,
+        asked: ALWAYS,
         ask: replica_answers,
     },
     Check {
         id: "PF-04",
         question: "is the replica close enough behind?",
-        in_readiness: true,
+        asked: ALWAYS,
         ask: replica_lag,
     },
-    Check { id: "PF-05", question: "does the replica hold the rows?", in_readiness: true, ask: consistency },
+    Check { id: "PF-05", question: "does the replica hold the rows?", asked: ALWAYS, ask: consistency },
     Check {
         id: "PF-06",
         question: "can the service promote it now?",
-        in_readiness: true,
+        asked: ALWAYS,
         ask: instance_promotable,
     },
     Check {
         id: "PF-07",
         question: "can the application log in to it?",
-        in_readiness: true,
+        asked: ALWAYS,
         ask: application_login,
     },
     Check {
         id: "PF-08",
         question: "does the standby's application answer?",
-        in_readiness: true,
+        asked: ALWAYS,
         ask: standby_answers,
     },
-    Check { id: "PF-09", question: "is the switch published?", in_readiness: true, ask: switch_published },
+    Check { id: "PF-09", question: "is the switch published?", asked: ALWAYS, ask: switch_published },
     Check {
         id: "PF-10",
         question: "can the old primary be fenced?",
-        in_readiness: true,
+        asked: &[Occasion::Watch, FAILOVER],
         ask: fence_possible,
+    },
+    Check {
+        id: "PF-11",
+        question: "is the primary there to give way?",
+        asked: &[SWITCHOVER],
+        ask: primary_lives,
+    },
+    Check {
+        id: "PF-12",
+        question: "does the fence stop every writer?",
+        asked: &[SWITCHOVER],
+        ask: all_writers_known,
     },
 ];
 
-/// Asks every check. One that cannot answer does not hide the others.
-pub fn assess(plan: &Plan, situation: &Situation) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| (check.ask)(plan, situation)).collect()
-}
-
-/// Asks the checks that hold at any time, not only during an outage.
-pub fn readiness(plan: &Plan, situation: &Situation) -> Vec<Finding> {
-    CHECKS.iter().filter(|check| check.in_readiness).flat_map(|check| (check.ask)(plan, situation)).collect()
+/// Asks every check of the occasion. One that cannot answer does not hide the others.
+pub fn assess(plan: &Plan, occasion: Occasion, situation: &Situation) -> Vec<Finding> {
+    let asked = CHECKS.iter().filter(|check| check.asked.contains(&occasion));
+    asked.flat_map(|check| (check.ask)(plan, situation)).collect()
 }
 
 fn finding(
@@ -536,4 +556,52 @@ fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             "start the guard in the primary",
         ),
     }]
+}
+
+/// A planned move needs a primary that renews: only such a one can say what it wrote last.
+fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-11";
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("lease: {}", describe_lease(&lease));
+    vec![match lease {
+        Standing::Renewed { .. } => pass(id, &plan.name, evidence),
+        Standing::Unknown { .. } => {
+            finding(id, &plan.name, Grade::Unknown, evidence, "make every keeper of the lease readable")
+        }
+        Standing::Stale { .. } | Standing::Moved { .. } => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "start the guard in the primary, or let the votes decide on a failover",
+        ),
+    }]
+}
+
+/// The order to stop reaches the plan's writer roles; anybody else is stopped by the gate, or by nobody.
+fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-12";
+    let ask = |store: &Store, seen: &StoreSituation| match current_watermark(plan, s, seen) {
+        Err(reason) => finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            format!("what the primary last told is not on record: {reason}"),
+            "start the guard in the primary; it records a watermark every tick",
+        ),
+        Ok(told) if told.gate_armed => {
+            pass(id, &store.name, format!("writers {}; all others meet the gate", store.writer_roles.join(", ")))
+        }
+        Ok(told) if told.other_writers.is_empty() => {
+            pass(id, &store.name, format!("no writer beside {}", store.writer_roles.join(", ")))
+        }
+        Ok(told) => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!("{} can log in and write too, and no gate stops them", told.other_writers.join(", ")),
+            "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
+        ),
+    };
+    each_store(plan, s, ask, id)
 }

@@ -3,9 +3,10 @@
 //! Pure and total. Alarms never reach this function: a hint only makes somebody call it (forgeable text
 //! decides nothing). The same inputs give the same decision whoever asks and how often (L5).
 
-use crate::incident::{Attempt, Incident};
+use crate::incident::{Attempt, Incident, Start};
 use crate::lease::Standing;
 use crate::plan::{Mode, Plan};
+use crate::run::{Kind, Request};
 use crate::time::{after, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
 use jiff::Timestamp;
@@ -37,10 +38,12 @@ pub enum Decision {
     Running { execution: String },
     /// The primary is back: the incident, in which nothing runs, is over.
     Over { incident: String },
-    /// Start this attempt of this incident.
-    Start { incident: String, attempt: u32, onset: Onset },
+    /// What a person asked for does not fit what is known.
+    Declined { reason: String },
+    Start(Start),
 }
 
+/// What the votes call for.
 pub fn decide(q: &Question<'_>) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
@@ -49,8 +52,7 @@ pub fn decide(q: &Question<'_>) -> Decision {
         return watch(format!("the standby holds the lease since epoch {epoch}; going back is a failback"));
     }
     let votes = q.votes.judged(&q.plan.detection, q.now);
-    let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
-    let needed = usize::try_from(q.plan.detection.quorum).unwrap_or(usize::MAX);
+    let (down, needed) = tally(q, &votes);
     if down > 0 && down < needed {
         // Somebody has not seen the primary for the whole window, but too few agree: people should know, and
         // nothing is started.
@@ -113,7 +115,7 @@ fn confirmed(q: &Question<'_>, onset: Onset, votes: &[(Observer, Vote)]) -> Deci
 
 fn start(q: &Question<'_>, onset: Onset) -> Decision {
     match q.incident.filter(|incident| incident.is_open()) {
-        None => Decision::Start { incident: Incident::id_at(q.now), attempt: 1, onset },
+        None => first(q, Kind::Failover, None, Some(onset)),
         Some(incident) => match incident.attempts.last() {
             Some(last) if !worth_another(last, q.blocking) => Decision::Page {
                 reason: format!(
@@ -124,13 +126,87 @@ fn start(q: &Question<'_>, onset: Onset) -> Decision {
                 ),
                 dedup: format!("{}-ended", last.execution),
             },
-            last => Decision::Start {
-                incident: incident.id.clone(),
-                attempt: last.map_or(1, |last| last.number.saturating_add(1)),
-                onset: incident.onset,
-            },
+            _ => next(incident, Kind::Failover, None, Some(onset)),
         },
     }
+}
+
+fn first(q: &Question<'_>, kind: Kind, asked: Option<Request>, onset: Option<Onset>) -> Decision {
+    Decision::Start(Start { incident: Incident::id_at(q.now), attempt: 1, kind, asked, onset })
+}
+
+fn next(incident: &Incident, kind: Kind, asked: Option<Request>, onset: Option<Onset>) -> Decision {
+    Decision::Start(Start {
+        incident: incident.id.clone(),
+        attempt: incident.attempts.last().map_or(1, |last| last.number.saturating_add(1)),
+        kind,
+        asked,
+        onset: incident.onset.or(onset),
+    })
+}
+
+/// What a person may have started. Asking replaces the wait for better evidence, never the evidence: a failover
+/// needs a primary that is down, a switchover one that lives (L8, L11).
+pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
+    if let Some(running) = q.incident.and_then(Incident::running) {
+        return Decision::Running { execution: running.execution.clone() };
+    }
+    if let Some(by) = q.hold {
+        return declined(format!("automation is on hold by `{by}`: `understudy resume` lifts it"));
+    }
+    let fits = match request.kind {
+        Kind::Failover => primary_is_lost(q).map(Some),
+        Kind::Switchover => primary_lives(q).map(|()| None),
+    };
+    let onset = match fits {
+        Ok(onset) => onset,
+        Err(reason) => return declined(reason),
+    };
+    match q.incident.filter(|incident| incident.is_open()) {
+        Some(incident) => next(incident, request.kind, Some(request.clone()), onset),
+        None => first(q, request.kind, Some(request.clone()), onset),
+    }
+}
+
+fn primary_lives(q: &Question<'_>) -> Result<(), String> {
+    match q.lease {
+        Standing::Renewed { .. } => Ok(()),
+        Standing::Moved { epoch } => Err(format!("the standby serves already, since epoch {epoch}")),
+        Standing::Stale { since } => Err(format!(
+            "the primary has not renewed its lease since {since}, so it cannot give way: that is a failover"
+        )),
+        Standing::Unknown { reason } => Err(format!("whether the primary lives is not known: {reason}")),
+    }
+}
+
+fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
+    let votes = q.votes.judged(&q.plan.detection, q.now);
+    match q.lease {
+        Standing::Stale { .. } => {}
+        Standing::Moved { epoch } => return Err(format!("the standby serves already, since epoch {epoch}")),
+        Standing::Renewed { keeper } => {
+            return Err(format!(
+                "keeper `{keeper}` still gets renewals: the primary is alive and writing. Start a switchover"
+            ));
+        }
+        Standing::Unknown { reason } => return Err(format!("its lease cannot be judged: {reason}")),
+    }
+    let (down, needed) = tally(q, &votes);
+    if down < needed {
+        return Err(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
+    }
+    let onset = q.votes.onset(&q.plan.detection, q.now);
+    onset.ok_or_else(|| "the votes give no instant at which it began".to_owned())
+}
+
+fn declined(reason: String) -> Decision {
+    Decision::Declined { reason }
+}
+
+/// How many votes say down, and how many are needed.
+fn tally(q: &Question<'_>, votes: &[(Observer, Vote)]) -> (usize, usize) {
+    let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
+    (down, usize::try_from(q.plan.detection.quorum).unwrap_or(usize::MAX))
 }
 
 /// A refused attempt is repeated only when what blocked it is gone from the newest readiness.
@@ -147,7 +223,9 @@ fn held_back(q: &Question<'_>) -> Option<String> {
             "the primary is down, but automation is on hold by `{by}`: `understudy resume` lifts it"
         ));
     }
-    let ended = q.incident.filter(|incident| !incident.is_open()).and_then(Incident::last_ended_at)?;
+    // A planned move that was taken back says nothing about a primary that flaps.
+    let unplanned = q.incident.filter(|incident| !incident.is_open() && incident.onset.is_some());
+    let ended = unplanned.and_then(Incident::last_ended_at)?;
     let cooldown = q.plan.detection.cooldown;
     (elapsed(ended, q.now) < cooldown).then(|| {
         format!(

@@ -1,19 +1,20 @@
-//! The guard's tick, the one thing that runs in the primary: heartbeat, renew, set the lease row, watermark.
+//! The guard, the one thing that runs in the primary. Its tick: heartbeat, renew, set the lease row, watermark.
+//! Its one order: stop the writers, once the keepers say that the lease was closed for it.
 //!
 //! A renewal attests the writer, not the guard: no heartbeat, no renewal. Each tick ends whatever happens; the
-//! next one starts afresh from what the keepers say.
+//! next one starts afresh from what the keepers say. So a fence that was taken back is lifted by the next tick.
 
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY, keepers};
 use crate::lease::{Lease, Lost, renew};
 use crate::plan::{OnLeaseLoss, Plan};
-use crate::ports::{Cells, Clock, Sql};
+use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
 use crate::sql::{Answer, Statement, Written};
 use crate::state::{Change, keys, load, update};
 use crate::watermark::Watermark;
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What one tick did.
@@ -36,6 +37,20 @@ pub enum Tick {
     NotHolder { epoch: u64, holder: String },
 }
 
+/// What one event led to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Answered {
+    Tick(Tick),
+    Fenced(Fenced),
+}
+
+/// What the order to fence left of the writers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fenced {
+    pub fenced: Vec<FencedStore>,
+}
+
 /// What the guard works with.
 pub struct Guard<'a, C, K, S> {
     pub plan: &'a Plan,
@@ -48,11 +63,59 @@ pub struct Guard<'a, C, K, S> {
 pub async fn answer<C: Cells, K: Clock, S: Sql>(
     guard: &Guard<'_, C, K, S>,
     event: &Value,
-) -> Result<Tick, Fault> {
-    match call::read(event)? {
-        Call::Tick => tick(guard.plan, &keepers(guard.standby, guard.witness), guard.clock, guard.sql).await,
-        _ => Err(Fault::invalid("event: primary-guard takes ticks only")),
+) -> Result<Answered, Fault> {
+    let keepers = keepers(guard.standby, guard.witness);
+    if event.get("fence").is_some() {
+        let fenced = fence(guard.plan, &keepers, guard.sql, &order(event)?).await?;
+        return Ok(Answered::Fenced(Fenced { fenced }));
     }
+    match call::read(event)? {
+        Call::Tick => tick(guard.plan, &keepers, guard.clock, guard.sql).await.map(Answered::Tick),
+        _ => Err(Fault::invalid("event: primary-guard takes ticks and the order to fence only")),
+    }
+}
+
+/// Reads the order to fence.
+pub fn order(event: &Value) -> Result<FenceOrder, Fault> {
+    call::only(event, &["fence"])?;
+    call::only(event.get("fence").unwrap_or(&Value::Null), &["execution", "epoch"])?;
+    Ok(FenceOrder {
+        execution: call::execution(event.pointer("/fence/execution"), "fence.execution")?,
+        epoch: call::field(event, "fence.epoch", "a whole number")?,
+    })
+}
+
+/// Stops the writers of every store. An order counts only while the newest lease is the one that was closed for
+/// it: a late order of an execution that was rolled back stops nobody (L5).
+async fn fence<C: Cells>(
+    plan: &Plan,
+    keepers: &[Keeper<'_, C>],
+    sql: &impl Sql,
+    order: &FenceOrder,
+) -> Result<Vec<FencedStore>, Fault> {
+    let key = &keys::lease();
+    let reads = join_all(keepers.iter().map(|keeper| load::<Lease>(keeper.cells, key))).await;
+    let lease = reads.iter().flatten().flatten().max_by_key(|lease| lease.epoch);
+    let lease = lease.ok_or_else(|| Fault::transient("no keeper of the lease could be read"))?;
+    if lease.epoch != order.epoch || lease.closed_by.as_deref() != Some(order.execution.as_str()) {
+        return Err(Fault::Fenced(format!(
+            "the order of `{}` under epoch {} is void: the lease is at epoch {}",
+            order.execution, order.epoch, lease.epoch
+        )));
+    }
+    let mut fenced = Vec::new();
+    for store in &plan.stores {
+        let holder = lease.holder.0.clone();
+        let statement = Statement::Fence { store: store.name.clone(), epoch: order.epoch, holder };
+        match sql.ask(&statement).await? {
+            Answer::Fence(look) => fenced.push(FencedStore { store: store.name.clone(), look }),
+            Answer::Failed { class, detail } => {
+                return Err(Fault::transient(format!("`{}`: {class:?}: {detail}", store.name)));
+            }
+            other => return Err(Fault::bug(format!("sql-agent answered a fence with {other:?}"))),
+        }
+    }
+    Ok(fenced)
 }
 
 async fn tick<C: Cells, K: Clock, S: Sql>(

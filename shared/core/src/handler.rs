@@ -3,7 +3,7 @@
 //! Every hint and every tick comes here and makes the same decision from the same stored votes. What it writes
 //! is conditional; what it starts has a name that can be used once (L5).
 
-use crate::decide::{Decision, Question, decide};
+use crate::decide::{Decision, Question, decide, decide_asked};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Incident, close_incident, open_attempt};
@@ -12,7 +12,7 @@ use crate::keepers::{self, keepers};
 use crate::lease::{KeeperView, standing};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
-use crate::run::{Confirmation, Kind, Run};
+use crate::run::{Confirmation, Run};
 use crate::state::{Change, keys, load, raised, update};
 use crate::steps::assess::{Readiness, votes};
 use crate::time::elapsed;
@@ -39,6 +39,7 @@ pub struct Handler<'a, C, K, E, P> {
 /// The sources of hints whose last decisions are kept.
 pub const TICK: &str = "tick";
 pub const ALARM: &str = "alarm";
+pub const PERSON: &str = "person";
 
 /// A decision on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let now = self.clock.now();
         let lease = standing(&views, &self.plan.lease, &self.plan.regions.standby, now);
         let blocking = readiness.map(|readiness| readiness.blocking());
-        let decision = decide(&Question {
+        let question = Question {
             now,
             plan: self.plan,
             votes: &votes,
@@ -94,16 +95,23 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             incident: incident.as_ref(),
             hold: hold.as_ref().map(|flag| flag.by.as_str()),
             blocking: blocking.as_deref(),
-        });
+        };
+        let decision = match hint {
+            Hint::Asked(request) => decide_asked(&question, request),
+            Hint::Tick | Hint::Alarm { .. } => decide(&question),
+        };
         self.record(&decision, hint, now).await?;
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
         Ok(decision)
     }
 
-    /// Leaves the reason on record, ticks and alarms apart: a tick a moment later must not hide what an alarm
-    /// led to.
+    /// Leaves the reason on record, apart by source: a tick a moment later must not hide what an alarm led to.
     async fn record(&self, decision: &Decision, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
-        let source = if *hint == Hint::Tick { TICK } else { ALARM };
+        let source = match hint {
+            Hint::Tick => TICK,
+            Hint::Alarm { .. } => ALARM,
+            Hint::Asked(_) => PERSON,
+        };
         let decided = Decided { at: now, hint: hint.text(), decision: decision.clone() };
         update::<Decided, _>(self.cells, &keys::decision(source), |_| Ok(Change::Write(decided.clone())))
             .await
@@ -112,7 +120,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
 
     async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
         match decision {
-            Decision::Watch { .. } => Ok(()),
+            Decision::Watch { .. } | Decision::Declined { .. } => Ok(()),
             Decision::Over { incident } => update::<Incident, _>(self.cells, &keys::incident(), |current| {
                 Ok(close_incident(current, incident, now))
             })
@@ -123,9 +131,9 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                 Some(incident) => self.ensure_started(incident, &seen, hint).await,
                 None => Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
-            Decision::Start { incident, attempt, onset } => {
+            Decision::Start(start) => {
                 let opened = update::<Incident, _>(self.cells, &keys::incident(), |current| {
-                    Ok(open_attempt(current, incident, *attempt, *onset, now))
+                    Ok(open_attempt(current, start, now))
                 })
                 .await?;
                 match opened {
@@ -148,7 +156,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         add_open_run(self.cells, execution).await?;
         self.executions.start(execution, &incident.id).await?;
         Run::change(self.cells, execution, |run| run.started = true).await?;
-        let text = format!("{}: the primary is down; `{execution}` has started", self.plan.title);
+        let why = match &attempt.asked {
+            None => "the primary is down".to_owned(),
+            Some(request) => Hint::Asked(request.clone()).text(),
+        };
+        let text = format!("{}: {why}; `{execution}` has started", self.plan.title);
         self.page(&text, execution, Some(incident), self.clock.now()).await
     }
 
@@ -165,13 +177,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             execution: attempt.execution.clone(),
             incident: incident.id.clone(),
             attempt: attempt.number,
-            kind: Kind::Failover,
+            kind: attempt.kind,
             plan_digest: self.plan_digest.to_owned(),
-            onset: incident.onset,
+            asked: attempt.asked.clone(),
             accepted_at: attempt.opened_at,
             started: false,
             epoch: None,
             closed: None,
+            quiet_since: None,
             receipt: None,
             positions: Vec::new(),
             promotion_asked: false,
@@ -207,6 +220,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             .append_first(Entry::Accepted {
                 incident: incident.id.clone(),
                 attempt: attempt.number,
+                kind: attempt.kind,
                 accepted_at: attempt.opened_at,
                 hint: hint.text(),
                 onset: incident.onset,

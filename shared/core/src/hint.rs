@@ -1,10 +1,12 @@
-//! What makes somebody look: an alarm however it is delivered, or the tick. Read strictly, believed in nothing.
+//! What makes somebody look: an alarm however it is delivered, the tick, or a person. Read strictly, believed in
+//! nothing.
 //!
 //! A hint carries no evidence. Its text is forgeable, so it never reaches a decision; only its source and name
 //! are kept, for the journal.
 
 use crate::call;
 use crate::fault::Fault;
+use crate::run::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,6 +17,8 @@ pub enum Hint {
     Tick,
     /// An alarm of this plan went to ALARM.
     Alarm { name: String, delivered_by: Delivery },
+    /// A person asks for an execution.
+    Asked(Request),
 }
 
 /// How CloudWatch delivered an alarm.
@@ -34,6 +38,7 @@ impl Hint {
         match self {
             Self::Tick => "tick".to_owned(),
             Self::Alarm { name, delivered_by } => format!("alarm `{name}` by {delivered_by:?}"),
+            Self::Asked(Request { kind, by, why }) => format!("{} asked for by {by}: {why}", kind.name()),
         }
     }
 }
@@ -81,6 +86,8 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     let mut all = Read::default();
     if call::is_tick(event)? {
         all.hints.push(Hint::Tick);
+    } else if event.get("start").is_some() {
+        all.hints.push(Hint::Asked(request(event)?));
     } else if let Some(records) = event.get("Records") {
         read_records(records, plan, &mut all)?;
     } else if event.get("alarmData").is_some() {
@@ -88,11 +95,28 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     } else if event.get("detail").is_some() {
         read_alarm(event, &EVENT_BRIDGE, "", plan, &mut all)?;
     } else {
-        let known =
-            "a tick (`tick`), an alarm (`alarmData`), a state change (`detail`), a notification (`Records`)";
+        let known = "a tick (`tick`), a request (`start`), an alarm (`alarmData`), a state change (`detail`), a \
+                     notification (`Records`)";
         return Err(Fault::invalid(format!("event: none of {known}")));
     }
     Ok(all)
+}
+
+/// What a person asks for. Who it is says the caller; that somebody may ask at all says IAM.
+fn request(event: &Value) -> Result<Request, Fault> {
+    call::only(event, &["start"])?;
+    call::only(event.get("start").unwrap_or(&Value::Null), &["kind", "by", "why"])?;
+    let request = Request {
+        kind: call::field(event, "start.kind", "`failover` or `switchover`")?,
+        by: call::field(event, "start.by", "text")?,
+        why: call::field(event, "start.why", "text")?,
+    };
+    for (field, text) in [("start.by", &request.by), ("start.why", &request.why)] {
+        if text.trim().is_empty() || text.len() > LONGEST_NAME {
+            return Err(Fault::invalid(format!("{field}: must be 1 to {LONGEST_NAME} bytes long")));
+        }
+    }
+    Ok(request)
 }
 
 fn read_records(records: &Value, plan: &str, all: &mut Read) -> Result<(), Fault> {

@@ -1,10 +1,10 @@
-//! The incident: what the votes say is wrong, and the attempts to recover from it.
+//! The incident: what the votes say is wrong, or a person wants moved, and the attempts at it.
 //!
 //! One cell holds the current one. At most one attempt runs; the cell's conditional write is what makes a
 //! hundred alarms one execution (L5).
 
 use crate::fault::Fault;
-use crate::run::End;
+use crate::run::{End, Kind, Request};
 use crate::state::Change;
 use crate::votes::Onset;
 use jiff::Timestamp;
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 pub struct Incident {
     /// `i-20261121t031500z`: when it was opened.
     pub id: String,
-    pub onset: Onset,
+    /// `None` for a planned move: nothing is wrong.
+    pub onset: Option<Onset>,
     pub opened_at: Timestamp,
     pub attempts: Vec<Attempt>,
     /// Set when an attempt recovered, or a person closed it.
@@ -26,6 +27,9 @@ pub struct Attempt {
     pub number: u32,
     /// The execution's name, `<incident>-a<n>`: a closed name is refused for 90 days, so each is used once.
     pub execution: String,
+    pub kind: Kind,
+    /// Who asked for it; `None` when the votes did.
+    pub asked: Option<Request>,
     pub opened_at: Timestamp,
     pub ended: Option<Ended>,
 }
@@ -72,32 +76,44 @@ pub fn execution_name(incident: &str, attempt: u32) -> String {
     format!("{incident}-a{attempt}")
 }
 
-/// Opens attempt `number` of `id`, unless an attempt runs already: then it is kept and the caller reads it.
-pub fn open_attempt(
-    current: Option<&Incident>,
-    id: &str,
-    number: u32,
-    onset: Onset,
-    now: Timestamp,
-) -> Change<Incident> {
+/// An attempt that was decided on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    pub incident: String,
+    pub attempt: u32,
+    pub kind: Kind,
+    pub asked: Option<Request>,
+    pub onset: Option<Onset>,
+}
+
+/// Opens the attempt, unless one runs already: then it is kept and the caller reads it.
+pub fn open_attempt(current: Option<&Incident>, start: &Start, now: Timestamp) -> Change<Incident> {
     if current.and_then(Incident::running).is_some() {
         return Change::Keep;
     }
-    let attempt = Attempt { number, execution: execution_name(id, number), opened_at: now, ended: None };
+    let attempt = Attempt {
+        number: start.attempt,
+        execution: execution_name(&start.incident, start.attempt),
+        kind: start.kind,
+        asked: start.asked.clone(),
+        opened_at: now,
+        ended: None,
+    };
     match current {
-        Some(incident) if incident.id == id => {
-            if incident.attempts.iter().any(|attempt| attempt.number >= number) {
+        Some(incident) if incident.id == start.incident => {
+            if incident.attempts.iter().any(|known| known.number >= attempt.number) {
                 return Change::Keep;
             }
             let mut next = incident.clone();
+            next.onset = next.onset.or(start.onset);
             next.attempts.push(attempt);
             Change::Write(next)
         }
         // Somebody opened another one in between: what we decided on is gone.
         Some(incident) if incident.is_open() => Change::Keep,
         _ => Change::Write(Incident {
-            id: id.to_owned(),
-            onset,
+            id: start.incident.clone(),
+            onset: start.onset,
             opened_at: now,
             attempts: vec![attempt],
             closed_at: None,
@@ -115,7 +131,8 @@ pub fn close_incident(current: Option<&Incident>, id: &str, now: Timestamp) -> C
     }
 }
 
-/// Writes down how an attempt ended; a recovery closes the incident.
+/// Writes down how an attempt ended. A recovery closes the incident; so does the end of a planned move that left
+/// everything where it was.
 pub fn end_attempt(
     current: Option<&Incident>,
     execution: &str,
@@ -132,7 +149,8 @@ pub fn end_attempt(
         return Ok(Change::Keep);
     }
     attempt.ended = Some(ended.clone());
-    if ended.end == End::Recovered {
+    let undone = matches!(ended.end, End::RolledBack | End::Refused);
+    if ended.end == End::Recovered || (next.onset.is_none() && undone) {
         next.closed_at = Some(ended.at);
     }
     Ok(Change::Write(next))

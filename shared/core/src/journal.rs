@@ -9,7 +9,7 @@ use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::lease::KeeperView;
 use crate::ports::{Cells, Clock, Written};
-use crate::run::{End, Position, Receipt};
+use crate::run::{End, Kind, Position, Receipt};
 use crate::sql::Lsn;
 use crate::state::{Change, keys, load, update};
 use crate::steps::Step;
@@ -45,13 +45,15 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
-    /// The outage was declared and this attempt opened.
+    /// The outage was declared, or a person asked for a move, and this attempt opened.
     Accepted {
         incident: String,
         attempt: u32,
+        kind: Kind,
         accepted_at: Timestamp,
         hint: String,
-        onset: Onset,
+        /// `None` for a planned move.
+        onset: Option<Onset>,
         votes: Vec<(Observer, Vote)>,
         keepers: Vec<KeeperView>,
     },

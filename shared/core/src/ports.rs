@@ -5,7 +5,7 @@
 
 use crate::fault::Fault;
 use crate::plan::Region;
-use crate::sql::{Answer, Secret, Statement};
+use crate::sql::{Answer, FenceLook, Secret, Statement};
 use crate::time::Millis;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,28 @@ impl Key {
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Sql {
     async fn ask(&self, statement: &Statement) -> Result<Answer, Fault>;
+}
+
+/// The order to stop the writers of the primary, under the epoch that the standby claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceOrder {
+    pub execution: String,
+    pub epoch: u64,
+}
+
+/// What the order left of the writers of one store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FencedStore {
+    pub store: String,
+    pub look: FenceLook,
+}
+
+/// The guard of the primary, asked from the standby. A planned move alone asks it: on the way out of an outage
+/// nothing waits for the Region that failed (L1).
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait PrimaryGuard {
+    /// Stops the writers, or stops them again; tells what is left of them in every store.
+    async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault>;
 }
 
 /// What a managed database service says of one instance.

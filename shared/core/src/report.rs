@@ -11,8 +11,9 @@ use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stored, verify_chain};
 use crate::plan::Plan;
-use crate::run::{End, Position, Receipt};
+use crate::run::{End, Kind, Position, Receipt};
 use crate::steps::Step;
+use crate::steps::handover::behind;
 use crate::time::{Millis, elapsed};
 use crate::votes::Onset;
 use jiff::Timestamp;
@@ -31,6 +32,7 @@ pub struct Report {
     pub execution: String,
     pub incident: String,
     pub attempt: u32,
+    pub kind: Kind,
     pub end: End,
     /// Why it ended so, in one line.
     pub cause: String,
@@ -80,8 +82,11 @@ pub enum Met {
 /// The named instants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
+    /// The last good probe; of a planned move, the instant before the writers were stopped.
     pub last_good: Option<Timestamp>,
-    pub first_bad: Timestamp,
+    /// The first failed probe; of a planned move, the instant at which no writer was left. `None` when nothing
+    /// stopped.
+    pub first_bad: Option<Timestamp>,
     pub accepted: Timestamp,
     /// The standby was found fit and the lease about to be closed.
     pub decided: Option<Timestamp>,
@@ -97,6 +102,14 @@ pub struct Clock {
     pub confirmed: Option<Timestamp>,
     /// Gapless; `confirm` stands beside the RTO, not in it.
     pub segments: Vec<Segment>,
+}
+
+impl Clock {
+    /// The instant that everything else is counted from: the first that was surely bad, or the start where nothing
+    /// stopped.
+    pub fn zero(&self) -> Timestamp {
+        self.first_bad.unwrap_or(self.accepted)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -168,6 +181,7 @@ pub fn build(plan: &Plan, chain: &[Stored]) -> Result<Report, Fault> {
         execution: told.execution.clone(),
         incident: told.incident.clone(),
         attempt: told.attempt,
+        kind: told.kind,
         end: told.end,
         cause: told.cause.clone(),
         not_measured: not_measured(&rto, &rpo),
@@ -250,9 +264,12 @@ struct Told {
     execution: String,
     incident: String,
     attempt: u32,
-    onset: Onset,
+    kind: Kind,
+    onset: Option<Onset>,
     accepted: Timestamp,
     decided: Option<Timestamp>,
+    /// When the writers of a primary that gives way were about to be stopped.
+    stopping: Option<Timestamp>,
     verdict: Option<Verdict>,
     findings: Vec<Finding>,
     receipt: Option<Receipt>,
@@ -275,15 +292,19 @@ struct Confirmed {
 impl Told {
     fn of(records: &[Record]) -> Option<Self> {
         let first = records.first()?;
-        let Entry::Accepted { incident, attempt, accepted_at, onset, .. } = &first.entry else { return None };
+        let Entry::Accepted { incident, attempt, kind, accepted_at, onset, .. } = &first.entry else {
+            return None;
+        };
         let mut told = Self {
             plan_digest: first.plan_digest.clone(),
             execution: first.execution.clone(),
             incident: incident.clone(),
             attempt: *attempt,
-            onset: *onset,
+            kind: *kind,
+            onset: onset.filter(|_| *kind == Kind::Failover),
             accepted: *accepted_at,
             decided: None,
+            stopping: None,
             verdict: None,
             findings: Vec::new(),
             receipt: None,
@@ -310,6 +331,7 @@ impl Told {
                 self.findings.clone_from(findings);
             }
             Entry::Intent { step: Step::CloseLease, .. } => self.decided = self.decided.or(Some(record.at)),
+            Entry::Intent { step: Step::Fence, .. } => self.stopping = self.stopping.or(Some(record.at)),
             Entry::Fenced { receipt } => {
                 self.receipt = Some(receipt.clone());
                 self.fenced = self.fenced.or(Some(record.at));
@@ -338,19 +360,30 @@ impl Told {
         }
     }
 
+    /// Of a planned move: the writers were served until they were about to be stopped, and none was left when the
+    /// first quiet look came back.
+    fn stopped(&self) -> Option<Onset> {
+        let Some(Receipt::Proved { quiet_since, .. }) = &self.receipt else { return None };
+        Some(Onset { last_good: self.stopping, first_bad: *quiet_since })
+    }
+
     fn clock(&self) -> Clock {
         let confirmed = self.confirmed.as_ref();
-        let marks = [
-            ("detect", Some(self.accepted)),
+        let onset = self.onset.or_else(|| self.stopped());
+        let begin = self.onset.map_or(self.accepted, |onset| onset.first_bad);
+        // A planned move was asked for, not detected.
+        let detect = self.onset.map(|_| ("detect", Some(self.accepted)));
+        let marks = detect.into_iter().chain([
+
             ("decide", self.decided),
             ("fence", self.fenced),
             ("promote", self.verified),
             ("switch", confirmed.map(|c| c.first_good)),
             ("confirm", confirmed.map(|c| c.at)),
-        ];
+        ]);
         Clock {
-            last_good: self.onset.last_good,
-            first_bad: self.onset.first_bad,
+            last_good: onset.and_then(|onset| onset.last_good),
+            first_bad: onset.map(|onset| onset.first_bad),
             accepted: self.accepted,
             decided: self.decided,
             fenced: self.fenced,
@@ -359,7 +392,7 @@ impl Told {
             served: confirmed.map(|c| c.first_good),
             settled: confirmed.map(|c| c.settled_at),
             confirmed: confirmed.map(|c| c.at),
-            segments: segments(self.onset.first_bad, &marks),
+            segments: segments(begin, marks),
         }
     }
 
@@ -368,6 +401,7 @@ impl Told {
         let possible = self.receipt.as_ref().and_then(Receipt::last_commit_possible_at);
         let received = self.worst_received();
         let bound = match (possible, &received) {
+            _ if self.all_arrived() => Figure::measured(Millis::ZERO),
             (Some(possible), Ok(received)) => Figure::measured(elapsed(*received, possible)),
             (None, _) if self.receipt.is_some() => Figure::null(
                 "the fence was accepted, not proved: when the old primary wrote last is not known",
@@ -381,9 +415,19 @@ impl Told {
             bound,
             last_received_commit_at: received.ok(),
             last_commit_possible_at: possible,
-            observed: Figure::null("what the old primary wrote last can only be compared once it is back"),
+            observed: if self.all_arrived() {
+                Figure::measured(Millis::ZERO)
+            } else {
+                Figure::null("what the old primary wrote last can only be compared once it is back")
+            },
             met,
         }
+    }
+
+    /// The old primary said what it wrote last, and every store had replayed that before it was promoted.
+    fn all_arrived(&self) -> bool {
+        let last_written = self.receipt.as_ref().and_then(Receipt::last_written);
+        last_written.is_some_and(|last| !self.positions.is_empty() && behind(last, &self.positions).is_none())
     }
 
     /// The oldest commit time among the required stores: the worst one counts.
@@ -404,7 +448,8 @@ fn rto(plan: &Plan, clock: &Clock) -> Rto {
     let at_least = clock
         .served
         .and(clock.served_after)
-        .map_or_else(|| Figure::null(never), |after| Figure::measured(elapsed(clock.first_bad, after)));
+        .zip(clock.first_bad)
+        .map_or_else(|| Figure::null(never), |(after, first_bad)| Figure::measured(elapsed(first_bad, after)));
     let at_most = match (clock.settled, clock.last_good) {
         (Some(settled), Some(last_good)) => Figure::measured(elapsed(last_good, settled)),
         (None, _) => Figure::null(never),
@@ -424,9 +469,12 @@ fn met(at_least: Option<u64>, at_most: Option<u64>, objective: Millis) -> Met {
 }
 
 /// The segments up to the first instant that was not reached: gapless as far as they go.
-fn segments(start: Timestamp, marks: &[(&str, Option<Timestamp>)]) -> Vec<Segment> {
+fn segments<'a>(
+    start: Timestamp,
+    marks: impl Iterator<Item = (&'a str, Option<Timestamp>)>,
+) -> Vec<Segment> {
     let mut from = start;
-    let reached = marks.iter().map_while(|(name, at)| at.map(|at| (*name, at)));
+    let reached = marks.map_while(|(name, at)| at.map(|at| (name, at)));
     reached
         .map(|(name, to)| {
             let segment = Segment { name: name.to_owned(), from, to, ms: elapsed(from, to).0 };
@@ -461,6 +509,9 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Intent { step, what } => format!("{step:?}: about to {what}"),
         Entry::Outcome { step, outcome, detail } => format!("{step:?}: {outcome}: {detail}"),
+        Entry::Fenced { receipt: Receipt::Proved { quiet_since, .. } } => {
+            format!("fenced: proved, no writer was left at {quiet_since}")
+        }
         Entry::Fenced { receipt: Receipt::Expired { lapsed_at, .. } } => {
             format!("fenced: expired, no commit possible after {lapsed_at}")
         }

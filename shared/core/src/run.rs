@@ -7,7 +7,6 @@ use crate::ports::Cells;
 use crate::sql::Lsn;
 use crate::state::{Change, keys, load, update};
 use crate::steps::Step;
-use crate::votes::Onset;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,11 +14,31 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What kind of execution this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Unplanned: the primary is lost.
     Failover,
+    /// Planned: the primary lives and gives way; nothing is lost.
+    Switchover,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Switchover => "switchover",
+        }
+    }
+}
+
+/// Who asked for an execution, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub kind: Kind,
+    /// A role or a name from the plan's roster.
+    pub by: String,
+    pub why: String,
 }
 
 /// How an execution ended. Every execution reaches exactly one (L6).
@@ -50,6 +69,9 @@ impl fmt::Display for End {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "receipt", rename_all = "snake_case")]
 pub enum Receipt {
+    /// The primary stopped its writers by order, and two looks found none left. Since the first of them nothing
+    /// was written; `last_written`: what every store held by then.
+    Proved { epoch: u64, quiet_since: Timestamp, proved_at: Timestamp, last_written: Vec<LastWritten> },
     /// The lease ran out by this Region's clock, and the dead-man in the database was seen armed with the last
     /// renewal. `lapsed_at`: the last instant at which the old writer could commit.
     Expired { epoch: u64, last_renewal_seen_at: Timestamp, lapsed_at: Timestamp },
@@ -61,6 +83,7 @@ impl Receipt {
     /// The last instant at which the old writer could commit; `None` where that was accepted, not shown.
     pub fn last_commit_possible_at(&self) -> Option<Timestamp> {
         match self {
+            Self::Proved { quiet_since, .. } => Some(*quiet_since),
             Self::Expired { lapsed_at, .. } => Some(*lapsed_at),
             Self::Accepted { .. } => None,
         }
@@ -68,9 +91,27 @@ impl Receipt {
 
     pub fn epoch(&self) -> u64 {
         match self {
-            Self::Expired { epoch, .. } | Self::Accepted { epoch, .. } => *epoch,
+            Self::Proved { epoch, .. } | Self::Expired { epoch, .. } | Self::Accepted { epoch, .. } => *epoch,
         }
     }
+
+    /// What the old primary had written of every store; known only of one that was asked.
+    pub fn last_written(&self) -> Option<&[LastWritten]> {
+        match self {
+            Self::Proved { last_written, .. } => Some(last_written),
+            Self::Expired { .. } | Self::Accepted { .. } => None,
+        }
+    }
+}
+
+/// The end of what a stopped primary wrote in one store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastWritten {
+    pub store: String,
+    #[schemars(with = "String")]
+    pub position: Lsn,
+    /// By the primary's clock.
+    pub committed_at: Timestamp,
 }
 
 /// The last position that a store's standby received.
@@ -102,7 +143,8 @@ pub struct Run {
     pub attempt: u32,
     pub kind: Kind,
     pub plan_digest: String,
-    pub onset: Onset,
+    /// Who asked for it; `None` when the votes did.
+    pub asked: Option<Request>,
     pub accepted_at: Timestamp,
     /// The workflow was asked to start it.
     pub started: bool,
@@ -110,6 +152,8 @@ pub struct Run {
     pub epoch: Option<u64>,
     /// The newest renewal seen when all keepers were closed, and whether the dead-man was armed with it.
     pub closed: Option<Closed>,
+    /// Since when looks at a primary that gives way have found no writer.
+    pub quiet_since: Option<Timestamp>,
     pub receipt: Option<Receipt>,
     pub positions: Vec<Position>,
     /// A promotion was about to be asked for: from here nothing is taken back.

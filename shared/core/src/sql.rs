@@ -28,8 +28,12 @@ pub enum Statement {
     /// Commit a heartbeat on the primary and read what it has written so far.
     Heartbeat { store: String },
     /// Set the lease row that the statement gate reads: `epoch` may write for `valid_ms` from `since`,
-    /// an instant of the database's own clock; without `valid_ms` the lease has no end.
+    /// an instant of the database's own clock; without `valid_ms` the lease has no end. Writers that a fence
+    /// locked out may log in again.
     SetLease { store: String, epoch: u64, holder: String, since: Option<Timestamp>, valid_ms: Option<u64> },
+    /// Stop every writer: the lease row ends under `epoch` of `holder`, the writer roles may not log in, their
+    /// sessions end. Then look at what is left of them, and commit a last heartbeat.
+    Fence { store: String, epoch: u64, holder: String },
     /// Read the replica's positions and counts.
     ReplicaStatus { store: String },
     /// Log in as the application and read.
@@ -43,6 +47,7 @@ impl Statement {
         match self {
             Self::Heartbeat { store }
             | Self::SetLease { store, .. }
+            | Self::Fence { store, .. }
             | Self::ReplicaStatus { store }
             | Self::ApplicationRead { store, .. }
             | Self::ApplicationWrite { store, .. } => store,
@@ -54,6 +59,7 @@ impl Statement {
         match self {
             Self::Heartbeat { .. } => "heartbeat",
             Self::SetLease { .. } => "set_lease",
+            Self::Fence { .. } => "fence",
             Self::ReplicaStatus { .. } => "replica_status",
             Self::ApplicationRead { .. } => "application_read",
             Self::ApplicationWrite { .. } => "application_write",
@@ -67,6 +73,7 @@ impl Statement {
 pub enum Answer {
     Heartbeat(Written),
     LeaseSet,
+    Fence(FenceLook),
     Replica(Replica),
     ApplicationRead,
     /// The row was committed and then read back by another connection.
@@ -107,6 +114,34 @@ pub struct Written {
     pub rows: BTreeMap<String, u64>,
     /// The statement gate is enabled on every table of the plan and reads the lease row.
     pub gate_armed: bool,
+    /// Roles beside the plan's writers that can log in and write its tables; only the gate stops them.
+    pub other_writers: Vec<String>,
+}
+
+/// What a fence left of the writers, and what the primary had written by then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FenceLook {
+    /// Sessions of the writer roles.
+    pub sessions: u64,
+    /// Prepared transactions: they outlive the session that made them.
+    pub prepared: u64,
+    /// The last heartbeat, committed after the look.
+    pub written: Written,
+}
+
+impl FenceLook {
+    /// Who may still write; `None` when nobody may.
+    pub fn unquiet(&self) -> Option<String> {
+        if self.sessions > 0 {
+            return Some(format!("{} sessions of its writers are open", self.sessions));
+        }
+        if self.prepared > 0 {
+            return Some(format!("{} prepared transactions wait for their commit", self.prepared));
+        }
+        let others = &self.written.other_writers;
+        let free = !self.written.gate_armed && !others.is_empty();
+        free.then(|| format!("{} can log in and write, and no gate stops them", others.join(", ")))
+    }
 }
 
 /// A replica as it sees itself.

@@ -3,9 +3,9 @@
 use crate::poll;
 use crate::world::{Bucket, Desk, Net, Place, Rds, SqlAgent, Starter, Table, World};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use understudy_core::fault::Fault;
-use understudy_core::ports::Role;
+use understudy_core::ports::{FenceOrder, FencedStore, PrimaryGuard, Role};
 use understudy_core::steps::{Step, assess, close, promoter, runner, traffic};
 use understudy_core::{approval, guard, handler, prober};
 
@@ -174,6 +174,7 @@ fn store_promoter(world: &World, event: &Value) -> Invoked {
             sql: &SqlAgent { world, place: from },
             databases: &Rds(world),
             secrets: &Desk(world),
+            guard: &Guard(world),
         },
     };
     finish(poll::once(promoter::answer(&promoter, event)))
@@ -227,6 +228,25 @@ fn primary_guard(world: &World, event: &Value) -> Invoked {
         sql: &SqlAgent { world, place: from },
     };
     finish(poll::once(guard::answer(&guard, event)))
+}
+
+/// The guard of the primary, called from the standby.
+struct Guard<'a>(&'a World);
+
+impl PrimaryGuard for Guard<'_> {
+    async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
+        let passed = self.0.pass(Place::Standby, Place::Primary).await?;
+        let fenced = match primary_guard(self.0, &json!({ "fence": order })) {
+            Invoked::Answered(answer) => {
+                serde_json::from_value::<guard::Fenced>(answer).map(|told| told.fenced).map_err(Fault::bug)
+            }
+            Invoked::Failed(void @ Fault::Fenced(_)) => Err(void),
+            Invoked::Failed(fault) => Err(Fault::transient(format!("primary-guard failed: {fault}"))),
+            // Nobody answers any more: neither does this call.
+            Invoked::Killed => std::future::pending().await,
+        };
+        passed.reply(fenced?).await
+    }
 }
 
 fn approver(world: &World, event: &Value) -> Invoked {

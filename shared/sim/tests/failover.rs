@@ -10,10 +10,10 @@
 mod support;
 
 use serde_json::json;
-use support::{assert_lawful, executions, hold, machine, minutes, pages, settled, story};
+use support::{assert_lawful, executions, hold, machine, minutes, pages, settled, start, story};
 use understudy_core::plan::{Mode, OnLeaseLoss, Plan};
 use understudy_core::report::{Met, Report};
-use understudy_core::run::{End, Receipt};
+use understudy_core::run::{End, Kind, Receipt};
 use understudy_core::switch::Side;
 use understudy_core::time::Millis;
 use understudy_sim::checkers::overstated;
@@ -265,4 +265,87 @@ fn a_hold_in_the_last_second_takes_everything_back() {
     let promoted = simulation.world.trace().iter().any(|e| matches!(e.what, What::PromoteTaken { .. }));
     assert!(!promoted);
     assert_lawful(&simulation, "a hold in the last second");
+}
+
+#[test]
+fn a_living_primary_gives_way_and_nothing_is_lost() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    let started = simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    assert!(matches!(started, Invoked::Answered(_)), "{started:?}");
+    let report = report(&mut simulation);
+    assert_eq!((report.kind, report.end), (Kind::Switchover, End::Recovered), "{}", story(&simulation));
+    assert_lawful(&simulation, "a switchover");
+    assert_eq!((report.rpo.bound.ms, report.rpo.observed.ms), (Some(0), Some(0)));
+    let Some(Receipt::Proved { quiet_since, last_written, .. }) = &report.receipt else {
+        panic!("{:?}", report.receipt)
+    };
+    let last = last_write_of_the_primary(&simulation).expect("it wrote");
+    assert!(last <= *quiet_since, "it wrote at {last}, after {quiet_since}");
+    let arrived = last_written.iter().all(|last| {
+        report.positions.iter().any(|here| here.store == last.store && here.replayed >= Some(last.position))
+    });
+    assert!(arrived, "{last_written:?} against {:?}", report.positions);
+    let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
+    assert_eq!(names, ["decide", "fence", "promote", "switch", "confirm"]);
+}
+
+#[test]
+fn a_primary_that_stops_answering_gets_its_right_to_write_back() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    while !stopping(&simulation) {
+        simulation.run_for(Millis(200));
+    }
+    simulation.break_now(Break::Cut(Place::Standby, Place::Primary));
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::RolledBack, "{}", story(&simulation));
+    let ended_at = simulation.world.now();
+    simulation.run_for(minutes(10));
+    let last = last_write_of_the_primary(&simulation).expect("it wrote");
+    assert!(last > ended_at, "the primary takes no writes since {last}:\n{}", story(&simulation));
+    assert_lawful(&simulation, "a switchover that was taken back");
+}
+
+/// Whether the writers were told to stop.
+fn stopping(simulation: &Simulation<'_>) -> bool {
+    let trace = simulation.world.trace();
+    let mut entered = trace.iter().filter_map(|event| match &event.what {
+        What::Entered { state, .. } => Some(state.as_str()),
+        _ => None,
+    });
+    entered.any(|state| state == "AwaitFence")
+}
+
+#[test]
+fn a_person_cannot_ask_for_what_the_evidence_denies() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.deliver(Function::AlarmHandler, &start("failover"));
+    assert_eq!(executions(&simulation), 0, "the primary lives");
+    simulation.break_now(Break::Kill(Place::Primary));
+    simulation.run_for(Millis::from_secs(90));
+    simulation.deliver(Function::AlarmHandler, &start("failover"));
+    assert_eq!(executions(&simulation), 0, "the window is not over");
+    simulation.run_for(minutes(30));
+    simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    assert_eq!(executions(&simulation), 1, "the standby serves already");
+    assert_lawful(&simulation, "requests against the evidence");
+}
+
+#[test]
+fn a_person_who_asks_replaces_the_wait_for_better_evidence() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::ApplicationDown(Place::Standby));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let first = report(&mut simulation);
+    assert_eq!(first.end, End::Refused);
+    simulation.run_for(minutes(30));
+    assert_eq!(executions(&simulation), 1, "nothing changed");
+    simulation.deliver(Function::AlarmHandler, &start("failover"));
+    simulation.run_for(minutes(10));
+    assert_eq!(executions(&simulation), 2);
+    assert_lawful(&simulation, "a person asks again");
 }

@@ -55,7 +55,7 @@ fn began(report: &Report, account: &Account) -> Line {
     let (Some(good), Some(outage)) = (report.clock.last_good, &account.outage) else {
         return line(false, what, "not measured by both".to_owned());
     };
-    let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.first_bad, CLIENT_PERIOD));
+    let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.zero(), CLIENT_PERIOD));
     let failed = outage.first_failure.sent_at;
     line(
         earliest <= failed && failed <= latest,

@@ -97,7 +97,7 @@ fn at_a_glance(report: &Report) -> Markup {
             dl.facts {
                 dt { "When" } dd { (words::when(report)) }
                 dt { "Plan" } dd { (report.plan) ", digest " code { (report.plan_digest) } }
-                dt { "Execution" } dd { (report.execution) ", attempt " (report.attempt) " of incident " (report.incident) }
+                dt { "Execution" } dd { (report.execution) ", " (report.kind.name()) ", attempt " (report.attempt) " of incident " (report.incident) }
                 dt { "Standby checks" } dd { (words::tally(&report.findings)) @if let Some(verdict) = report.verdict { ", verdict " (answer(verdict)) } }
                 dt { "Old primary" } dd { @match &report.receipt {
                     Some(receipt) => { "fence receipt " (sign(words::receipt(receipt).0)) ", epoch " (receipt.epoch()) }
@@ -295,6 +295,12 @@ fn fenced(receipt: &Receipt) -> Markup {
         dl.facts {
             dt { "Epoch" } dd { (receipt.epoch()) }
             @match receipt {
+                Receipt::Proved { quiet_since, proved_at, last_written, .. } => {
+                    dt { "No writer left since" } dd { (time(*quiet_since)) ", seen again " (time(*proved_at)) }
+                    @for last in last_written {
+                        dt { "Last written in " (last.store) } dd { (last.position.to_string()) ", " (time(last.committed_at)) }
+                    }
+                }
                 Receipt::Expired { last_renewal_seen_at, lapsed_at, .. } => {
                     dt { "Last renewal seen" } dd { (time(*last_renewal_seen_at)) }
                     dt { "No commit possible after" } dd { (time(*lapsed_at)) }
@@ -332,7 +338,12 @@ fn positions(positions: &[Position]) -> Markup {
 fn how_the_bound_comes_about(report: &Report) -> Markup {
     let rpo = &report.rpo;
     html! {
-        @if let (Some(possible), Some(received), Some(bound)) =
+        @if rpo.observed.ms == Some(0) {
+            p.aside {
+                "Nothing is missing: the old primary said what it had written last, and the standby had replayed all of \
+                 it before it was promoted."
+            }
+        } @else if let (Some(possible), Some(received), Some(bound)) =
             (rpo.last_commit_possible_at, rpo.last_received_commit_at, rpo.bound.ms)
         {
             p.aside {

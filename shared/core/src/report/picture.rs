@@ -4,7 +4,7 @@
 //! recovery time with its uncertain ends hatched; the objective. Nothing here depends on the page's width.
 
 use super::words::{self, duration, open_segment, time};
-use super::{Clock, Report, Segment};
+use super::{Report, Segment};
 use crate::time::{Millis, after};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -31,9 +31,9 @@ struct Scale {
 impl Scale {
     fn of(report: &Report) -> Self {
         let clock = &report.clock;
-        let from = clock.last_good.unwrap_or(clock.first_bad).min(clock.first_bad);
+        let from = clock.last_good.unwrap_or(clock.zero()).min(clock.zero()).min(clock.accepted);
         let ends = [clock.settled, clock.confirmed, clock.segments.last().map(|segment| segment.to)];
-        let reached = ends.into_iter().flatten().fold(clock.first_bad.max(clock.accepted), Timestamp::max);
+        let reached = ends.into_iter().flatten().fold(clock.zero().max(clock.accepted), Timestamp::max);
         // Where the clock stopped midway, the picture goes on to the end of the record.
         let told = report.timeline.last().map(|line| line.at).filter(|_| open_segment(clock).is_some());
         let mut span = crate::time::elapsed(from, told.map_or(reached, |told| told.max(reached)));
@@ -65,7 +65,7 @@ impl Scale {
 fn due(report: &Report) -> (Timestamp, Timestamp) {
     let clock = &report.clock;
     let objective = Millis(report.rto.objective_ms);
-    (after(clock.last_good.unwrap_or(clock.first_bad), objective), after(clock.first_bad, objective))
+    (after(clock.last_good.unwrap_or(clock.zero()), objective), after(clock.zero(), objective))
 }
 
 fn percent(place: Place) -> String {
@@ -76,7 +76,7 @@ fn percent(place: Place) -> String {
 pub fn clock(report: &Report) -> Markup {
     html! {
         (drawing(report))
-        (legend(&report.clock))
+        (legend(report))
     }
 }
 
@@ -111,7 +111,8 @@ fn described(report: &Report) -> String {
     let stopped =
         open_segment(&report.clock).map_or_else(String::new, |name| format!("; {name} did not end"));
     format!(
-        "From the first failed probe: {}{stopped}. Recovery time: {}. Objective: {}.",
+        "From {}: {}{stopped}. Recovery time: {}. Objective: {}.",
+        words::zero(report),
         segments.join(", "),
         words::recovery(&report.rto),
         duration(report.rto.objective_ms)
@@ -158,7 +159,7 @@ fn pieces<'a>(report: &'a Report, scale: &Scale) -> Vec<Piece<'a>> {
             at: between(segment.from, segment.to),
         })
         .collect();
-    let reached = clock.segments.last().map_or(clock.first_bad, |segment| segment.to);
+    let reached = clock.segments.last().map_or(clock.zero(), |segment| segment.to);
     if let (Some(name), Some(last)) = (open_segment(clock), report.timeline.last()) {
         let at = between(reached, last.at);
         pieces.push(Piece { name, note: "did not end".to_owned(), class: "seg open", at });
@@ -170,7 +171,7 @@ fn strip(report: &Report, scale: &Scale) -> Markup {
     let pieces = pieces(report, scale);
     let middles: Vec<Place> = pieces.iter().map(|piece| piece.at.0 + piece.at.1 / 2).collect();
     let labels = spread(&middles);
-    let onset = report.clock.last_good.map(|last_good| scale.bar(last_good, report.clock.first_bad));
+    let onset = report.clock.last_good.map(|last_good| scale.bar(last_good, report.clock.zero()));
     html! {
         @if let Some((x, width)) = onset {
             rect class="uncertain" x=(percent(x)) y="46" width=(percent(width)) height="36" fill="url(#hatch)" {}
@@ -207,14 +208,14 @@ fn spread(middles: &[Place]) -> Vec<Place> {
     (0..count).zip(starts).map(|(n, start)| start.clamp(first, last.max(first)) + n * gap - room).collect()
 }
 
-/// Ticks count from the first failed probe.
+/// Ticks count from the first instant that was surely bad.
 fn axis(report: &Report, scale: &Scale) -> Markup {
     let step = step(scale.span);
     let (from, to) = due(report);
     let (from, to) = (scale.place(from).saturating_sub(TICK_WIDTH), scale.place(to) + TICK_WIDTH);
     let ticks = (0..=6_u64)
         .map(|n| Millis(step.0.saturating_mul(n)))
-        .map(|span| (span, after(report.clock.first_bad, span)))
+        .map(|span| (span, after(report.clock.zero(), span)))
         .filter(|(_, at)| scale.reaches(*at))
         // The objective's mark goes through this row: where it stands, no tick does.
         .filter(|(_, at)| !scale.reaches(due(report).1) || !(from..=to).contains(&scale.place(*at)));
@@ -273,8 +274,8 @@ fn step(span: Millis) -> Millis {
 /// The recovery time: sure in the middle, hatched where it may have been longer.
 fn recovery(report: &Report, scale: &Scale) -> Markup {
     let clock = &report.clock;
-    let sure = clock.served.and(clock.served_after).map(|served_after| (clock.first_bad, served_after));
-    let began = clock.last_good.map(|last_good| (last_good, clock.first_bad));
+    let sure = clock.served.and(clock.served_after).map(|served_after| (clock.zero(), served_after));
+    let began = clock.last_good.map(|last_good| (last_good, clock.zero()));
     let back = clock.served_after.zip(clock.settled);
     html! {
         text class="row" x="0" y="126" {
@@ -314,7 +315,8 @@ fn objective(report: &Report, scale: &Scale) -> Markup {
     }
 }
 
-fn legend(clock: &Clock) -> Markup {
+fn legend(report: &Report) -> Markup {
+    let clock = &report.clock;
     html! {
         table.legend {
             thead {
@@ -324,17 +326,17 @@ fn legend(clock: &Clock) -> Markup {
                 tr {
                     th scope="row" {
                         span.swatch.hatched aria-hidden="true" {} "outage began"
-                        small { "between the last good and the first failed probe" }
+                        small { (words::began(report.kind)) }
                     }
-                    td { @if let Some(last_good) = clock.last_good { (time(last_good)) } @else { "no good probe on record" } }
-                    td { (time(clock.first_bad)) }
-                    td.number { @if let Some(last_good) = clock.last_good { "within " (within(last_good, clock.first_bad)) } }
+                    td { @if let Some(last_good) = clock.last_good { (time(last_good)) } @else { "not on record" } }
+                    td { @if let Some(first_bad) = clock.first_bad { (time(first_bad)) } @else { "nothing stopped" } }
+                    td.number { @if let Some(last_good) = clock.last_good { "within " (within(last_good, clock.zero())) } }
                 }
                 @for segment in &clock.segments { (row(segment)) }
                 @if let Some(name) = open_segment(clock) {
                     tr {
                         th scope="row" { span.swatch.open aria-hidden="true" {} (name) small { (meaning(name)) } }
-                        td { (time(clock.segments.last().map_or(clock.first_bad, |segment| segment.to))) }
+                        td { (time(clock.segments.last().map_or(clock.zero(), |segment| segment.to))) }
                         td { "not reached" }
                         td.number { "did not end" }
                     }
@@ -353,7 +355,7 @@ fn legend(clock: &Clock) -> Markup {
             }
         }
         p.aside {
-            "Times are UTC; ticks count from the first failed probe. Hatched: the instant lies somewhere within. \
+            "Times are UTC; ticks count from " (words::zero(report)) ". Hatched: the instant lies somewhere within. \
              The objective's mark is as wide as the beginning of the outage is uncertain."
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Attestation, Clock, Figure, Line, Met, Report, Rto};
 use crate::checks::{CHECKS, Finding, Grade};
-use crate::run::{End, Receipt};
+use crate::run::{End, Kind, Receipt};
 use jiff::Timestamp;
 
 /// The segments of the clock in their order, each with what it lasts from and to.
@@ -78,15 +78,40 @@ pub fn time(at: Timestamp) -> String {
     at.strftime("%H:%M:%S%.3f").to_string()
 }
 
+/// The two instants between which service stopped.
+pub fn onset(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Failover => ("last good probe", "first failed probe"),
+        Kind::Switchover => ("writers told to stop", "no writer left"),
+    }
+}
+
+/// Between what an outage of this kind began.
+pub fn began(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failover => "between the last good and the first failed probe",
+        Kind::Switchover => "between the order to stop the writers and the first look that found none",
+    }
+}
+
+/// The instant that all others are counted from.
+pub fn zero(report: &Report) -> &'static str {
+    match (report.clock.first_bad, report.kind) {
+        (None, _) => "the start",
+        (Some(_), Kind::Failover) => "the first failed probe",
+        (Some(_), Kind::Switchover) => "the first look that found no writer",
+    }
+}
+
 /// Whether a new day has begun since the line before.
 pub fn begins_day(report: &Report, line: &Line) -> bool {
     let before = report.timeline.iter().take_while(|earlier| earlier.seq < line.seq).last();
     before.is_some_and(|before| date(before.at) != date(line.at))
 }
 
-/// From the first failed probe to the last record.
+/// From where the clock counts to the last record.
 pub fn when(report: &Report) -> String {
-    let from = report.clock.first_bad;
+    let from = report.clock.zero();
     let to = report.timeline.last().map_or(from, |line| line.at);
     let seconds = |at: Timestamp| at.strftime("%H:%M:%S").to_string();
     if date(from) == date(to) {
@@ -96,9 +121,9 @@ pub fn when(report: &Report) -> String {
     }
 }
 
-/// How long after the first failed probe, or before it.
+/// How long after the instant that the clock counts from, or before it.
 pub fn since_outage(clock: &Clock, at: Timestamp) -> String {
-    let ms = at.as_millisecond().saturating_sub(clock.first_bad.as_millisecond());
+    let ms = at.as_millisecond().saturating_sub(clock.zero().as_millisecond());
     let sign = if ms < 0 { "−" } else { "+" };
     format!("{sign}{}", duration(ms.unsigned_abs()))
 }
@@ -122,7 +147,11 @@ pub fn recovery_unknown(rto: &Rto) -> Vec<&str> {
 }
 
 pub fn loss(bound: &Figure) -> String {
-    bound.ms.map_or_else(|| "not measured".to_owned(), |ms| format!("at most {}", at_most(ms)))
+    match bound.ms {
+        None => "not measured".to_owned(),
+        Some(0) => "nothing".to_owned(),
+        Some(ms) => format!("at most {}", at_most(ms)),
+    }
 }
 
 pub fn reason(figure: &Figure) -> Vec<&str> {
@@ -193,6 +222,11 @@ pub fn end(end: End) -> (Sign, &'static str) {
 /// What kind of receipt it is, and what that kind rests on.
 pub fn receipt(receipt: &Receipt) -> (Sign, &'static str) {
     match receipt {
+        Receipt::Proved { .. } => (
+            sign("✓", "proved", Tone::Good),
+            "The primary was asked to give way: its writers may not log in, their sessions were ended, its lease row \
+             is over, and two looks in a row found no writer left.",
+        ),
         Receipt::Expired { .. } => (
             sign("✓", "expired", Tone::Good),
             "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal. \

@@ -4,7 +4,7 @@
 
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::call::{self, Call};
-use crate::checks::{self, Finding, Verdict};
+use crate::checks::{self, Finding, Occasion, Verdict};
 use crate::decide::may_promote_alone;
 use crate::fault::Fault;
 use crate::journal::Entry;
@@ -12,7 +12,7 @@ use crate::keepers::{self, Keeper};
 use crate::observed::Observed;
 use crate::plan::{Plan, Route, Store};
 use crate::ports::{Cells, Clock, Databases, Http, Secrets, Sql};
-use crate::run::Run;
+use crate::run::{Kind, Run};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, raised, update};
@@ -113,7 +113,7 @@ where
 {
     let before = Run::read(ctx.cells, ctx.execution).await?;
     let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports).await;
-    let findings = checks::assess(ctx.plan, &situation);
+    let findings = checks::assess(ctx.plan, Occasion::Execution(before.kind), &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
     let loss = known_loss(ctx.plan, &situation);
@@ -126,7 +126,7 @@ where
         if step == Step::Assess {
             run.stated_loss_ms = loss;
         }
-        run.shown = shown(&findings, loss);
+        run.shown = shown(run.kind, &findings, loss);
     })
     .await?;
     if verdict == Verdict::Refused || run.epoch.is_none() {
@@ -183,12 +183,16 @@ fn known_loss(plan: &Plan, situation: &Situation) -> Option<u64> {
     Some(worst)
 }
 
-fn shown(findings: &[Finding], loss: Option<u64>) -> String {
+fn shown(kind: Kind, findings: &[Finding], loss: Option<u64>) -> String {
     let warnings: Vec<&str> =
         findings.iter().filter(|f| f.grade == checks::Grade::Warn).map(|f| f.evidence.as_str()).collect();
-    let loss = loss.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms behind the last watermark"));
+    let known = loss.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms behind the last watermark"));
+    let (primary, loss) = match kind {
+        Kind::Failover => ("is down", format!("known loss: {known}")),
+        Kind::Switchover => ("lives and gives way", format!("nothing is to be lost; the replica is {known}")),
+    };
     format!(
-        "the primary is down and the standby is fit ({} checks, {} warnings{}{}); known loss: {loss}",
+        "the primary {primary} and the standby is fit ({} checks, {} warnings{}{}); {loss}",
         findings.len(),
         warnings.len(),
         if warnings.is_empty() { "" } else { ": " },
@@ -224,7 +228,7 @@ where
     X: Secrets,
 {
     let situation = gather(plan, cells, clock, ports).await;
-    let findings = checks::readiness(plan, &situation);
+    let findings = checks::assess(plan, Occasion::Watch, &situation);
     let readiness = Readiness { at: situation.at, verdict: checks::verdict(&findings), findings };
     update::<Readiness, _>(cells, &keys::readiness(), |_| Ok(Change::Write(readiness.clone()))).await?;
     Ok(readiness)

@@ -1,18 +1,18 @@
-//! Close the lease, fence the old primary, capture what the standby received; and give the lease back.
+//! Close the lease, fence a lost primary, capture what the standby received; and give the lease back.
 //!
 //! Close first, wait after: the wait counts from renewals that can no longer be followed by another. Without a
-//! receipt nothing after this module runs (L2).
+//! receipt nothing after this module runs (L2). A primary that lives is asked in `handover`, not here.
 
 use super::assess::votes;
-use super::{Context, Outcome, Reply, Step};
+use super::{Context, Outcome, Reply, Step, handover};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::{Keeper, look};
 use crate::lease::{Lease, Sighting, close, lapses_at};
 use crate::plan::OnLeaseLoss;
-use crate::ports::{Cells, Clock, Sql};
-use crate::run::{Closed, Position, Receipt, Run};
+use crate::ports::{Cells, Clock, PrimaryGuard, Sql};
+use crate::run::{Closed, Kind, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
 use crate::time::{Millis, elapsed};
@@ -99,9 +99,20 @@ async fn close_one<C: Cells, K: Clock>(
     Ok(KeeperClosed { last_renewal_seen_at, armed: closed.armed })
 }
 
-/// `Fence`: the receipt that the old primary cannot write, or how long until there is one, or why never.
-pub async fn fence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
+/// `Fence`: a lost primary is waited out, a living one gives way.
+pub async fn fence<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    guard: &impl PrimaryGuard,
+) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
+    match run.kind {
+        Kind::Failover => wait_out(ctx, run).await,
+        Kind::Switchover => handover::fence(ctx, guard).await,
+    }
+}
+
+/// The receipt that the lost primary cannot write, or how long until there is one, or why never.
+async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: Run) -> Result<Reply, Fault> {
     let epoch = run.claimed_epoch()?;
     let closed = run.closed.ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
     let now = ctx.clock.now();
@@ -212,15 +223,18 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
 /// A replica whose primary died in the middle of a record has received more than it will ever replay, so it is
 /// waited for only as long as it moves.
 pub async fn capture<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
-    let before = Run::read(ctx.cells, ctx.execution).await?;
-    if before.receipt.is_none() {
+    let (before, _, since) = Run::look(ctx.cells, ctx.execution, Step::Capture, ctx.clock.now()).await?;
+    let Some(receipt) = &before.receipt else {
         return Err(Fault::bug("`Capture` ran without a fence receipt"));
-    }
+    };
     let mut positions = Vec::new();
     for store in &ctx.plan.stores {
         positions.push(position(&store.name, store.required, sql).await?);
     }
     Run::change(ctx.cells, ctx.execution, |run| run.positions.clone_from(&positions)).await?;
+    if let Some(last) = receipt.last_written().and_then(|last| handover::behind(last, &positions)) {
+        return handover::capture(ctx, last, since).await;
+    }
     let behind = positions.iter().find(|p| p.required && p.replayed < p.received);
     if let Some(behind) = behind.filter(|_| positions != before.positions) {
         let text = format!("`{}` still replays what it received", behind.store);

@@ -7,6 +7,7 @@ pub mod assess;
 pub mod close;
 pub mod confirm;
 pub mod fence;
+pub mod handover;
 pub mod promote;
 pub mod promoter;
 pub mod runner;
@@ -161,9 +162,9 @@ pub const STEPS: &[StepSpec] = &[
     },
     StepSpec {
         step: Step::Fence,
-        effect: Observe,
+        effect: Reversible { undo: Step::GrantBack },
         owner: "store-promoter",
-        outcomes: &[Fenced, Again, Unproven],
+        outcomes: &[Fenced, Again, Unproven, Exhausted],
         why: "nothing is promoted without a receipt that the old primary cannot write",
     },
     StepSpec {
@@ -184,7 +185,7 @@ pub const STEPS: &[StepSpec] = &[
         step: Step::Capture,
         effect: Observe,
         owner: "store-promoter",
-        outcomes: &[Done, Again],
+        outcomes: &[Done, Again, Exhausted],
         why: "what the standby holds is only known for good once nobody writes any more",
     },
     StepSpec {

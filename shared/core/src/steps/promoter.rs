@@ -5,29 +5,32 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::keepers;
 use crate::plan::Plan;
-use crate::ports::{Cells, Clock, Databases, Secrets, Sql};
+use crate::ports::{Cells, Clock, Databases, PrimaryGuard, Secrets, Sql};
 use serde_json::Value;
 
-/// What the promoter may touch: both keepers, the standby's databases, and the application's login.
-pub struct Ports<'a, C, S, D, X> {
+/// What the promoter may touch: both keepers, the standby's databases, the application's login, and in a planned
+/// move the primary's guard.
+pub struct Ports<'a, C, S, D, X, G> {
     pub witness: Option<&'a C>,
     pub sql: &'a S,
     pub databases: &'a D,
     pub secrets: &'a X,
+    /// The guard of the primary: planned moves only.
+    pub guard: &'a G,
 }
 
 /// What the promoter works with.
-pub struct Promoter<'a, C, K, S, D, X> {
+pub struct Promoter<'a, C, K, S, D, X, G> {
     pub plan: &'a Plan,
     pub plan_digest: &'a str,
     pub cells: &'a C,
     pub clock: &'a K,
-    pub ports: Ports<'a, C, S, D, X>,
+    pub ports: Ports<'a, C, S, D, X, G>,
 }
 
 /// Answers one task of the workflow.
-pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets>(
-    function: &Promoter<'_, C, K, S, D, X>,
+pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets, G: PrimaryGuard>(
+    function: &Promoter<'_, C, K, S, D, X, G>,
     event: &Value,
 ) -> Result<Reply, Fault> {
     let Call::Task(task) = call::read(event)? else {
@@ -44,10 +47,10 @@ pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets>(
     run(&ctx, task.step, &function.ports).await
 }
 
-pub async fn run<C, K, S, D, X>(
+pub async fn run<C, K, S, D, X, G>(
     ctx: &Context<'_, C, K>,
     step: Step,
-    ports: &Ports<'_, C, S, D, X>,
+    ports: &Ports<'_, C, S, D, X, G>,
 ) -> Result<Reply, Fault>
 where
     C: Cells,
@@ -55,11 +58,12 @@ where
     S: Sql,
     D: Databases,
     X: Secrets,
+    G: PrimaryGuard,
 {
     match step {
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness)).await,
-        Step::Fence => fence::fence(ctx).await,
+        Step::Fence => fence::fence(ctx, ports.guard).await,
         Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::Capture => fence::capture(ctx, ports.sql).await,
         Step::Promote => promote::promote(ctx, ports.databases).await,

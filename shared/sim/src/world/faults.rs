@@ -42,7 +42,7 @@ pub(super) struct Invocation {
 }
 
 /// A call that got through; what remains open is whether its caller hears of it.
-pub(super) enum Passed {
+pub(crate) enum Passed {
     Heard,
     Lost,
     Killed,
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// Lets one call from `from` to `to` through, or says why not. Never returns if the caller dies here.
-    pub(super) async fn pass(&self, from: Place, to: Place) -> Result<Passed, Fault> {
+    pub(crate) async fn pass(&self, from: Place, to: Place) -> Result<Passed, Fault> {
         let trouble = {
             let mut inner = self.inner();
             if !inner.open(from, to) {
@@ -93,7 +93,7 @@ impl World {
 
 impl Passed {
     /// The reply as the caller hears it.
-    pub(super) async fn reply<T>(self, value: T) -> Result<T, Fault> {
+    pub(crate) async fn reply<T>(self, value: T) -> Result<T, Fault> {
         match self {
             Self::Heard => Ok(value),
             Self::Lost => Err(Fault::transient("the reply was lost")),

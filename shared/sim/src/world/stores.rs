@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use understudy_core::fault::Fault;
 use understudy_core::plan;
 use understudy_core::ports::{Databases, InstanceStatus, Sql};
-use understudy_core::sql::{Answer, FailureClass, Lsn, Replica, Statement, Written};
+use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Replica, Statement, Written};
 use understudy_core::switch::Side;
 use understudy_core::time::{Millis, after, before, elapsed};
 
@@ -51,6 +51,8 @@ struct LeaseRow {
     epoch: u64,
     /// `None`: it has no end.
     valid_until: Option<Timestamp>,
+    /// The writer roles may not log in.
+    locked: bool,
 }
 
 /// Why a write was refused, and whether the server was there to say so.
@@ -196,7 +198,11 @@ impl Store {
         if at == Place::Standby && self.in_recovery {
             return Err(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery"));
         }
-        match self.lease(at).and_then(|row| row.valid_until) {
+        let row = self.lease(at);
+        if row.is_some_and(|row| row.locked) {
+            return Err(Refused::by_server(FailureClass::Login, "the role may not log in"));
+        }
+        match row.and_then(|row| row.valid_until) {
             Some(until) if until <= clock => {
                 Err(Refused::by_server(FailureClass::Fenced, "the lease of this database has run out"))
             }
@@ -264,10 +270,12 @@ impl World {
             && inner.stores.values().all(|store| store.gate(Place::Primary, clock).is_ok())
     }
 
-    /// And commits: the gate is not asked again, which is what the plan's margin is for.
+    /// And commits: the gate is not asked again, which is what the plan's margin is for. A fence by order has ended
+    /// the session.
     pub fn long_transaction_commits(&self) {
         let mut inner = self.inner();
-        if !inner.open(Place::Primary, Place::Primary) {
+        let ended = |store: &Store| store.lease(Place::Primary).is_some_and(|row| row.locked);
+        if !inner.open(Place::Primary, Place::Primary) || inner.stores.values().any(ended) {
             return;
         }
         let instant = (inner.now, inner.clock(Place::Primary));
@@ -309,6 +317,7 @@ impl World {
             Statement::SetLease { epoch, since, valid_ms, .. } => {
                 set_lease(store, place, (now, clock), *epoch, since.zip(*valid_ms))
             }
+            Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
             Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(clock)),
             Statement::ApplicationRead { .. } => Answer::ApplicationRead,
             Statement::ApplicationWrite { .. } => match store.gate(place, clock) {
@@ -326,10 +335,29 @@ fn heartbeat(store: &mut Store, place: Place, instant: Instant) -> Answer {
     if place != Place::Primary && store.in_recovery {
         return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
     }
+    Answer::Heartbeat(beat(store, place, instant))
+}
+
+fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
     let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
     let rows = store.rows(place);
     let (_, clock) = instant;
-    Answer::Heartbeat(Written { before: clock, committed_at: clock, position, rows, gate_armed: true })
+    let other_writers = Vec::new();
+    Written { before: clock, committed_at: clock, position, rows, gate_armed: true, other_writers }
+}
+
+/// Transactions of this world are over at once, so that no session of a writer is ever seen.
+fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answer {
+    if place != Place::Primary && store.in_recovery {
+        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
+    }
+    if store.lease(place).is_some_and(|row| row.epoch > epoch) {
+        return Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer();
+    }
+    let (_, clock) = instant;
+    let row = LeaseRow { epoch, valid_until: Some(clock), locked: true };
+    store.commit(place, instant, Wrote::Lease(row));
+    Answer::Fence(FenceLook { sessions: 0, prepared: 0, written: beat(store, place, instant) })
 }
 
 fn set_lease(
@@ -346,7 +374,7 @@ fn set_lease(
         return Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer();
     }
     let valid_until = ends.map(|(since, valid)| after(since, Millis(valid)));
-    store.commit(place, instant, Wrote::Lease(LeaseRow { epoch, valid_until }));
+    store.commit(place, instant, Wrote::Lease(LeaseRow { epoch, valid_until, locked: false }));
     Answer::LeaseSet
 }
 

@@ -1,5 +1,6 @@
 //! What the stories share: the deployed workflow, the armed plan, and how a story is judged.
 
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use understudy_core::state::{Flag, keys};
@@ -34,6 +35,11 @@ pub fn settled(machine: &Machine) -> Simulation<'_> {
 
 pub fn minutes(n: u64) -> Millis {
     Millis::from_secs(60 * n)
+}
+
+/// A person asks for an execution.
+pub fn start(kind: &str) -> Value {
+    json!({"start": {"kind": kind, "by": "sre-1", "why": "a story"}})
 }
 
 pub fn hold(simulation: &Simulation<'_>, raised: bool) {
