@@ -13,6 +13,7 @@ mod terminal;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use understudy_core::run::Kind;
 
 #[derive(Parser)]
 #[command(
@@ -35,6 +36,11 @@ enum Command {
     Package(package::Arguments),
     /// What an operator sees first: votes, lease, readiness, executions, what to do next.
     Status(operate::Target),
+    /// Ask for a failover: as the votes would, without waiting for better evidence. A living primary is never failed
+    /// over.
+    Failover(operate::Move),
+    /// Move a living primary to its standby: it gives way, and nothing is lost.
+    Switchover(operate::Move),
     /// Say yes to an execution that asks whether the standby may take over.
     Approve(operate::Answer),
     /// Say no to whatever an execution asks.
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         Command::Plan(command) => plan::run(&command),
         Command::Package(arguments) => package::run(&arguments),
         Command::Status(target) => operate::status(&target),
+        Command::Failover(asked) => operate::start(&asked, Kind::Failover),
+        Command::Switchover(asked) => operate::start(&asked, Kind::Switchover),
         Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
         Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),
         Command::Accept(answer) => operate::answer(&answer, operate::Said::Accept),

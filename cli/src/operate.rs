@@ -1,20 +1,25 @@
-//! What an operator does to a deployed plan: look, answer, hold, abort. By profile and Region, or wherever
-//! `AWS_ENDPOINT_URL` points.
+//! What an operator does to a deployed plan: look, ask for a move, answer, hold, abort. By profile and Region, or
+//! wherever `AWS_ENDPOINT_URL` points.
 //!
-//! Nothing here decides or moves anything: flags and answers are data that the functions act on.
+//! Nothing here decides or moves anything: requests, flags and answers are data that the functions act on.
 
 mod status;
 
 use crate::exit::{Code, Failure};
 use crate::plan;
 use clap::Args;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use understudy_aws::dynamodb::Table;
 use understudy_aws::function::{Called, Function};
 use understudy_aws::scaffold::operator_config;
 use understudy_core::approval::{self, Matter, open_question};
+use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
+use understudy_core::handler::Handled;
+use understudy_core::incident::execution_name;
 use understudy_core::plan::Plan;
+use understudy_core::run::{Kind, Request};
 use understudy_core::state::{Flag, keys, set_flag};
 
 #[derive(Args)]
@@ -41,6 +46,18 @@ pub struct Answer {
     /// The digest of the question, as the page and `status` show it: an answer counts for what was shown only.
     #[arg(long)]
     digest: String,
+}
+
+#[derive(Args)]
+pub struct Move {
+    #[command(flatten)]
+    target: Target,
+    /// Who asks: a role of the plan's roster.
+    #[arg(long)]
+    by: String,
+    /// Why, in a line: it opens the journal.
+    #[arg(long)]
+    why: String,
 }
 
 #[derive(Args)]
@@ -110,6 +127,34 @@ pub fn status(target: &Target) -> Result<Code, Failure> {
     })
 }
 
+/// Asks for an execution. Whether there is one decides the evidence: what was decided is printed either way.
+pub fn start(asked: &Move, kind: Kind) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&asked.target).await?;
+        let request = Request { kind, by: asked.by.clone(), why: asked.why.clone() };
+        let answer = call(&deployed, "alarm-handler", &json!({ "start": request })).await?;
+        let handled: Handled = serde_json::from_value(answer)
+            .map_err(|error| unavailable(&Fault::bug(format!("alarm-handler: {error}"))))?;
+        if asked.target.json {
+            println!("{}", serde_json::to_string(&handled).unwrap_or_default());
+        }
+        let (code, told) = match handled.decision {
+            Some(Decision::Start(start)) => {
+                (Code::Ok, format!("started `{}`", execution_name(&start.incident, start.attempt)))
+            }
+            Some(Decision::Running { execution }) => {
+                (Code::Refused, format!("`{execution}` runs already: one execution at a time"))
+            }
+            Some(Decision::Declined { reason }) => (Code::Refused, format!("not started: {reason}")),
+            other => (Code::Refused, format!("not started: {other:?}")),
+        };
+        if !asked.target.json {
+            println!("{told}");
+        }
+        Ok(code)
+    })
+}
+
 /// Answers the open question of an execution, bound to its digest.
 pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
     wait(async {
@@ -140,14 +185,18 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
 }
 
 async fn send(deployed: &Deployed, answer: &approval::Answer) -> Result<Code, Failure> {
+    let reply = call(deployed, "approver", &json!({ "answer": answer })).await?;
+    println!("{}", reply.get("detail").and_then(|detail| detail.as_str()).unwrap_or("taken"));
+    Ok(Code::Ok)
+}
+
+/// Calls a function of the standby and waits for its answer.
+async fn call(deployed: &Deployed, function: &str, event: &Value) -> Result<Value, Failure> {
     let config = operator_config(&deployed.plan.regions.standby, deployed.profile.as_deref()).await;
-    let approver = Function::new(&config, format!("{}-approver", prefix(&deployed.plan)));
-    let payload = serde_json::json!({ "answer": answer }).to_string().into_bytes();
-    match approver.call("answer", payload).await.map_err(|fault| unavailable(&fault))? {
-        Called::Answered(reply) => {
-            println!("{}", reply.get("detail").and_then(|detail| detail.as_str()).unwrap_or("taken"));
-            Ok(Code::Ok)
-        }
+    let name = format!("{}-{function}", prefix(&deployed.plan));
+    let called = Function::new(&config, name).call(function, event.to_string().into_bytes()).await;
+    match called.map_err(|fault| unavailable(&fault))? {
+        Called::Answered(answer) => Ok(answer),
         Called::Failed { message, .. } => Err(Failure::new(Code::Refused, format!("error: {message}"))),
     }
 }

@@ -3,8 +3,8 @@
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use understudy_core::checks::Grade;
+use understudy_core::report::Report;
 use understudy_core::report::words::{self, Sign, Tone, time};
-use understudy_core::report::{Clock, Report};
 use understudy_core::run::Receipt;
 use understudy_core::steps::close::record_key;
 use understudy_core::time::elapsed;
@@ -311,6 +311,7 @@ mod tests {
 
     const RECOVERED: &str = include_str!("../../tests/reports/recovered.json");
     const REFUSED: &str = include_str!("../../tests/reports/refused.json");
+    const SWITCHOVER: &str = include_str!("../../tests/reports/switchover.json");
     const ACCEPTED: &str = include_str!("../../tests/reports/accepted.json");
     const NEEDS_OPERATOR: &str = include_str!("../../tests/reports/needs-operator.json");
 
@@ -325,6 +326,11 @@ mod tests {
     #[test]
     fn a_recovered_execution_as_text() {
         insta::assert_snapshot!("text_recovered", plain(&sample(RECOVERED)));
+    }
+
+    #[test]
+    fn a_planned_move_as_text() {
+        insta::assert_snapshot!("text_switchover", plain(&sample(SWITCHOVER)));
     }
 
     #[test]

@@ -159,9 +159,14 @@ impl fmt::Display for Status {
             writeln!(f, "  HOLD       by {} since {}: {}", flag.by, flag.at, flag.why)?;
         }
         if let Some(incident) = &self.incident {
-            writeln!(f, "  incident   {}, began {} at the latest", incident.id, incident.onset.first_bad)?;
+            let began = match incident.onset {
+                Some(onset) => format!("began {} at the latest", onset.first_bad),
+                None => "planned".to_owned(),
+            };
+            writeln!(f, "  incident   {}, {began}", incident.id)?;
             for attempt in &incident.attempts {
-                writeln!(f, "             {}: {}", attempt.execution, attempt.end_text())?;
+                let kind = attempt.kind.name();
+                writeln!(f, "             {} ({kind}): {}", attempt.execution, attempt.end_text())?;
             }
         }
         if let Some(last) = &self.last {

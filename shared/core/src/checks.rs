@@ -96,12 +96,7 @@ pub const CHECKS: &[Check] = &[
         asked: ALWAYS,
         ask: replica_answers,
     },
-    Check {
-        id: "PF-04",
-        question: "is the replica close enough behind?",
-        asked: ALWAYS,
-        ask: replica_lag,
-    },
+    Check { id: "PF-04", question: "is the replica close enough behind?", asked: ALWAYS, ask: replica_lag },
     Check { id: "PF-05", question: "does the replica hold the rows?", asked: ALWAYS, ask: consistency },
     Check {
         id: "PF-06",
@@ -589,17 +584,15 @@ fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
             format!("what the primary last told is not on record: {reason}"),
             "start the guard in the primary; it records a watermark every tick",
         ),
-        Ok(told) if told.gate_armed => {
-            pass(id, &store.name, format!("writers {}; all others meet the gate", store.writer_roles.join(", ")))
-        }
-        Ok(told) if told.other_writers.is_empty() => {
-            pass(id, &store.name, format!("no writer beside {}", store.writer_roles.join(", ")))
+        Ok(told) if told.ungated_writers.is_empty() => {
+            let writers = store.writer_roles.join(", ");
+            pass(id, &store.name, format!("no writer beside {writers}, or the gate stops it"))
         }
         Ok(told) => finding(
             id,
             &store.name,
             Grade::Block,
-            format!("{} can log in and write too, and no gate stops them", told.other_writers.join(", ")),
+            format!("{} can log in and write too, and no gate stops them", told.ungated_writers.join(", ")),
             "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
         ),
     };

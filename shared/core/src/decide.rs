@@ -31,15 +31,26 @@ pub struct Question<'a> {
 #[serde(tag = "decision", rename_all = "snake_case")]
 pub enum Decision {
     /// Nothing is wrong, or not for long enough.
-    Watch { reason: String },
+    Watch {
+        reason: String,
+    },
     /// People must look; nothing is started.
-    Page { reason: String, dedup: String },
+    Page {
+        reason: String,
+        dedup: String,
+    },
     /// An attempt is under way; make sure that it was really started.
-    Running { execution: String },
+    Running {
+        execution: String,
+    },
     /// The primary is back: the incident, in which nothing runs, is over.
-    Over { incident: String },
+    Over {
+        incident: String,
+    },
     /// What a person asked for does not fit what is known.
-    Declined { reason: String },
+    Declined {
+        reason: String,
+    },
     Start(Start),
 }
 

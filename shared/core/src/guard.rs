@@ -65,24 +65,36 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
     event: &Value,
 ) -> Result<Answered, Fault> {
     let keepers = keepers(guard.standby, guard.witness);
-    if event.get("fence").is_some() {
-        let fenced = fence(guard.plan, &keepers, guard.sql, &order(event)?).await?;
-        return Ok(Answered::Fenced(Fenced { fenced }));
-    }
-    match call::read(event)? {
-        Call::Tick => tick(guard.plan, &keepers, guard.clock, guard.sql).await.map(Answered::Tick),
-        _ => Err(Fault::invalid("event: primary-guard takes ticks and the order to fence only")),
+    match read(event)? {
+        Asked::Tick => tick(guard.plan, &keepers, guard.clock, guard.sql).await.map(Answered::Tick),
+        Asked::Fence(order) => {
+            let fenced = fence(guard.plan, &keepers, guard.sql, &order).await?;
+            Ok(Answered::Fenced(Fenced { fenced }))
+        }
     }
 }
 
-/// Reads the order to fence.
-pub fn order(event: &Value) -> Result<FenceOrder, Fault> {
+/// What the guard is called for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Tick,
+    Fence(FenceOrder),
+}
+
+/// Reads an event: the schedule, or the order to fence.
+pub fn read(event: &Value) -> Result<Asked, Fault> {
+    let Some(order) = event.get("fence") else {
+        return match call::read(event)? {
+            Call::Tick => Ok(Asked::Tick),
+            _ => Err(Fault::invalid("event: primary-guard takes ticks and the order to fence only")),
+        };
+    };
     call::only(event, &["fence"])?;
-    call::only(event.get("fence").unwrap_or(&Value::Null), &["execution", "epoch"])?;
-    Ok(FenceOrder {
-        execution: call::execution(event.pointer("/fence/execution"), "fence.execution")?,
+    call::only(order, &["execution", "epoch"])?;
+    Ok(Asked::Fence(FenceOrder {
+        execution: call::execution(order.get("execution"), "fence.execution")?,
         epoch: call::field(event, "fence.epoch", "a whole number")?,
-    })
+    }))
 }
 
 /// Stops the writers of every store. An order counts only while the newest lease is the one that was closed for

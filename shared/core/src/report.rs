@@ -374,7 +374,6 @@ impl Told {
         // A planned move was asked for, not detected.
         let detect = self.onset.map(|_| ("detect", Some(self.accepted)));
         let marks = detect.into_iter().chain([
-
             ("decide", self.decided),
             ("fence", self.fenced),
             ("promote", self.verified),
@@ -445,11 +444,10 @@ impl Told {
 fn rto(plan: &Plan, clock: &Clock) -> Rto {
     let objective = plan.objectives.rto;
     let never = "service was not confirmed from outside";
-    let at_least = clock
-        .served
-        .and(clock.served_after)
-        .zip(clock.first_bad)
-        .map_or_else(|| Figure::null(never), |(after, first_bad)| Figure::measured(elapsed(first_bad, after)));
+    let at_least = clock.served.and(clock.served_after).zip(clock.first_bad).map_or_else(
+        || Figure::null(never),
+        |(after, first_bad)| Figure::measured(elapsed(first_bad, after)),
+    );
     let at_most = match (clock.settled, clock.last_good) {
         (Some(settled), Some(last_good)) => Figure::measured(elapsed(last_good, settled)),
         (None, _) => Figure::null(never),
@@ -469,10 +467,7 @@ fn met(at_least: Option<u64>, at_most: Option<u64>, objective: Millis) -> Met {
 }
 
 /// The segments up to the first instant that was not reached: gapless as far as they go.
-fn segments<'a>(
-    start: Timestamp,
-    marks: impl Iterator<Item = (&'a str, Option<Timestamp>)>,
-) -> Vec<Segment> {
+fn segments<'a>(start: Timestamp, marks: impl Iterator<Item = (&'a str, Option<Timestamp>)>) -> Vec<Segment> {
     let mut from = start;
     let reached = marks.map_while(|(name, at)| at.map(|at| (name, at)));
     reached
@@ -500,8 +495,11 @@ fn not_measured(rto: &Rto, rpo: &Rpo) -> Vec<String> {
 /// One record as people read it.
 pub fn line(record: &Record) -> Line {
     let text = match &record.entry {
-        Entry::Accepted { incident, attempt, hint, .. } => {
+        Entry::Accepted { incident, attempt, kind: Kind::Failover, hint, .. } => {
             format!("outage accepted: {incident}, attempt {attempt}, woken by {hint}")
+        }
+        Entry::Accepted { incident, attempt, kind: Kind::Switchover, hint, .. } => {
+            format!("move accepted: {incident}, attempt {attempt}, {hint}")
         }
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();

@@ -114,8 +114,8 @@ pub struct Written {
     pub rows: BTreeMap<String, u64>,
     /// The statement gate is enabled on every table of the plan and reads the lease row.
     pub gate_armed: bool,
-    /// Roles beside the plan's writers that can log in and write its tables; only the gate stops them.
-    pub other_writers: Vec<String>,
+    /// Roles beside the plan's writers that can log in and write its tables, where no gate would stop them.
+    pub ungated_writers: Vec<String>,
 }
 
 /// What a fence left of the writers, and what the primary had written by then.
@@ -138,9 +138,9 @@ impl FenceLook {
         if self.prepared > 0 {
             return Some(format!("{} prepared transactions wait for their commit", self.prepared));
         }
-        let others = &self.written.other_writers;
-        let free = !self.written.gate_armed && !others.is_empty();
-        free.then(|| format!("{} can log in and write, and no gate stops them", others.join(", ")))
+        let others = &self.written.ungated_writers;
+        (!others.is_empty())
+            .then(|| format!("{} can log in and write, and no gate stops them", others.join(", ")))
     }
 }
 

@@ -5,11 +5,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use understudy_core::checks::{CHECKS, Finding, Grade, Verdict, assess, readiness, verdict};
+use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Verdict, verdict};
 use understudy_core::lease::{KeeperView, Lease, Sighting};
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Arming, OnLeaseLoss, Plan, Shadow, read};
 use understudy_core::ports::{HttpAnswer, InstanceStatus};
+use understudy_core::run::Kind;
 use understudy_core::situation::{RouteSituation, Situation, StoreSituation};
 use understudy_core::sql::{Lsn, Replica, Written};
 use understudy_core::state::Flag;
@@ -53,15 +54,19 @@ fn rows(count: u64) -> BTreeMap<String, u64> {
     BTreeMap::from([(TABLE.to_owned(), count)])
 }
 
-/// A standby that is fit in every respect, about a primary that is down.
-fn fit() -> Situation {
-    let watermark = Written {
+fn written() -> Written {
+    Written {
         before: ago(300),
         committed_at: ago(300),
         position: Lsn(1000),
         rows: rows(1000),
         gate_armed: true,
-    };
+        ungated_writers: Vec::new(),
+    }
+}
+
+/// A standby that is fit in every respect, about a primary that is down.
+fn fit() -> Situation {
     let replica = Replica {
         in_recovery: true,
         received: Some(Lsn(1000)),
@@ -90,13 +95,25 @@ fn fit() -> Situation {
         }),
         stores: vec![StoreSituation {
             store: "metadata".to_owned(),
-            watermark: known(watermark),
+            watermark: known(written()),
             replica: known(replica),
             instance: known(instance),
             login: known(()),
         }],
         routes: vec![RouteSituation { route: "api".to_owned(), standby: known(HttpAnswer::Status(200)) }],
     }
+}
+
+const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);
+const SWITCHOVER: Occasion = Occasion::Execution(Kind::Switchover);
+
+fn assess(plan: &Plan, situation: &Situation) -> Vec<Finding> {
+    checks::assess(plan, FAILOVER, situation)
+}
+
+/// The fit situation, about a primary that lives.
+fn alive() -> Situation {
+    Situation { keepers: vec![keeper("standby", 20, true), keeper("witness", 20, true)], ..fit() }
 }
 
 fn finding(plan: &Plan, situation: &Situation, id: &str) -> Finding {
@@ -125,13 +142,40 @@ fn a_fit_standby_passes_every_check() {
     assert_eq!(verdict(&findings), Verdict::Ready, "{findings:#?}");
     assert!(findings.iter().all(|finding| finding.grade == Grade::Pass), "{findings:#?}");
     let asked: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).collect();
-    let wanted: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
-    assert_eq!(asked, wanted);
+    let of_it = CHECKS.iter().filter(|check| check.asked.contains(&FAILOVER));
+    assert_eq!(asked, of_it.map(|check| check.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_check_is_asked_at_some_time() {
+    assert!(CHECKS.iter().all(|check| !check.asked.is_empty()));
+}
+
+#[test]
+fn a_switchover_needs_a_primary_that_renews_and_a_fence_that_reaches_every_writer() {
+    let grade = |situation: &Situation, id: &str| {
+        let found =
+            checks::assess(&plan(), SWITCHOVER, situation).into_iter().find(|finding| finding.id == id);
+        found.unwrap_or_else(|| panic!("{id} gave no finding")).grade
+    };
+    let mut alive = alive();
+    store(&mut alive).watermark = Observed::known(written(), "watermark", ago(20));
+    assert_eq!(verdict(&checks::assess(&plan(), SWITCHOVER, &alive)), Verdict::Ready);
+    assert_eq!(grade(&fit(), "PF-11"), Grade::Block, "a stale lease");
+    let mut unseen = alive.clone();
+    unseen.keepers.iter_mut().for_each(|view| view.sighting = Observed::unknown("timed out"));
+    assert_eq!(grade(&unseen, "PF-11"), Grade::Unknown);
+    let mut free = alive.clone();
+    let others = Written { ungated_writers: vec!["etl".to_owned()], ..written() };
+    store(&mut free).watermark = Observed::known(others, "watermark", ago(20));
+    assert_eq!(grade(&free, "PF-12"), Grade::Block);
+    store(&mut free).watermark = Observed::unknown("timed out");
+    assert_eq!(grade(&free, "PF-12"), Grade::Unknown);
 }
 
 #[test]
 fn readiness_asks_all_but_whether_the_primary_is_down() {
-    let asked = readiness(&plan(), &fit());
+    let asked = checks::assess(&plan(), Occasion::Watch, &fit());
     assert!(asked.iter().all(|finding| finding.id != "PF-01"));
     assert_eq!(asked.len(), CHECKS.len() - 1);
 }

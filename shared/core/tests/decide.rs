@@ -3,12 +3,12 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use jiff::Timestamp;
-use understudy_core::decide::{Decision, Question, decide};
-use understudy_core::incident::{Attempt, Ended, Incident, execution_name};
+use understudy_core::decide::{Decision, Question, decide, decide_asked};
+use understudy_core::incident::{Attempt, Ended, Incident, Start, execution_name};
 use understudy_core::lease::Standing;
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Mode, Plan, read};
-use understudy_core::run::End;
+use understudy_core::run::{End, Kind, Request};
 use understudy_core::time::{Millis, after, before};
 use understudy_core::votes::{History, Observer, Onset, Probe, Seen, Votes};
 
@@ -62,6 +62,8 @@ fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
     let attempts = (1..).zip(ends).map(|(number, end)| Attempt {
         number,
         execution: execution_name(ID, number),
+        kind: Kind::Failover,
+        asked: None,
         opened_at: before(NOW, Millis::from_secs(3600)),
         ended: end.map(|end| Ended {
             at: closed_at.unwrap_or(before(NOW, Millis::from_secs(60))),
@@ -69,7 +71,7 @@ fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
             blocking: blocking.clone(),
         }),
     });
-    let onset = Onset { last_good: None, first_bad: before(NOW, Millis::from_secs(4000)) };
+    let onset = Some(Onset { last_good: None, first_bad: before(NOW, Millis::from_secs(4000)) });
     Incident {
         id: ID.to_owned(),
         onset,
@@ -133,7 +135,7 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                             format!("{sayings:?} {lease:?} {incident:?} {blocking:?} {hold:?}: {decision:?}");
                         let running = incident.as_ref().and_then(Incident::running);
                         assert_eq!(matches!(decision, Decision::Running { .. }), running.is_some(), "{told}");
-                        if let Decision::Start { .. } = decision {
+                        if let Decision::Start(_) = decision {
                             started += 1;
                             assert!(down >= 2, "{told}");
                             assert!(matches!(lease, Standing::Stale { .. }), "{told}");
@@ -165,7 +167,7 @@ fn answer(sayings: [Say; 3], incident: Option<&Incident>, blocking: Option<&[Str
 #[test]
 fn the_quorum_is_exactly_the_plans() {
     use Say::{Down, Failing, Unknown, Up};
-    assert!(matches!(answer([Down, Down, Up], None, None), Decision::Start { attempt: 1, .. }));
+    assert!(matches!(answer([Down, Down, Up], None, None), Decision::Start(Start { attempt: 1, .. })));
     assert!(matches!(answer([Down, Failing, Unknown], None, None), Decision::Page { .. }));
     let mut strict = plan();
     strict.detection.quorum = 3;
@@ -181,7 +183,7 @@ fn the_quorum_is_exactly_the_plans() {
             hold: None,
             blocking: None,
         };
-        assert_eq!(matches!(decide(&question), Decision::Start { .. }), starts, "{sayings:?}");
+        assert_eq!(matches!(decide(&question), Decision::Start(_)), starts, "{sayings:?}");
     }
 }
 
@@ -204,14 +206,14 @@ fn the_cooldown_ends_exactly_when_it_says() {
     let Decision::Page { reason, .. } = within else { panic!("{within:?}") };
     assert!(reason.contains("cooldown") && reason.contains(&after(NOW, Millis(1)).to_string()), "{reason}");
     let over = answer(down, Some(&ended(cooldown.0)), None);
-    assert!(matches!(over, Decision::Start { attempt: 1, .. }), "{over:?}");
+    assert!(matches!(over, Decision::Start(Start { attempt: 1, .. })), "{over:?}");
 }
 
 #[test]
 fn a_refused_attempt_is_repeated_once_what_refused_it_is_gone() {
     let refused = incident(&[Some(End::Refused)], None);
     let starts = |blocking: Option<&[String]>| {
-        matches!(answer([Say::Down; 3], Some(&refused), blocking), Decision::Start { attempt: 2, .. })
+        matches!(answer([Say::Down; 3], Some(&refused), blocking), Decision::Start(Start { attempt: 2, .. }))
     };
     assert!(starts(Some(&[])));
     assert!(starts(Some(&["PF-08:api".to_owned()])), "only what refused it counts");
@@ -227,7 +229,8 @@ fn a_refused_attempt_is_repeated_once_what_refused_it_is_gone() {
 #[test]
 fn a_later_attempt_keeps_the_first_onset() {
     let refused = incident(&[Some(End::Refused)], None);
-    let Decision::Start { onset, incident, .. } = answer([Say::Down; 3], Some(&refused), Some(&[])) else {
+    let Decision::Start(Start { onset, incident, .. }) = answer([Say::Down; 3], Some(&refused), Some(&[]))
+    else {
         panic!("not started")
     };
     assert_eq!((onset, incident.as_str()), (refused.onset, ID));
@@ -241,4 +244,55 @@ fn only_an_automatic_plan_goes_alone() {
         assert_eq!(understudy_core::decide::may_promote_alone(&plan), alone);
     }
     assert!(plan.stores.first().expect("a store").required);
+}
+
+fn asked(
+    kind: Kind,
+    lease: &Standing,
+    sayings: [Say; 3],
+    incident: Option<&Incident>,
+    hold: Option<&str>,
+) -> Decision {
+    let (plan, votes) = (plan(), votes(sayings));
+    let question = Question { now: NOW, plan: &plan, votes: &votes, lease, incident, hold, blocking: None };
+    decide_asked(&question, &Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() })
+}
+
+/// Whatever a person asks for, the lease decides which of the two it may be, and never both.
+#[test]
+fn a_request_starts_only_what_the_evidence_allows() {
+    for lease in leases() {
+        for sayings in SAYINGS.map(|say| [say; 3]) {
+            let starts = |kind| matches!(asked(kind, &lease, sayings, None, None), Decision::Start(_));
+            let down = sayings == [Say::Down; 3];
+            let lost = matches!(lease, Standing::Stale { .. }) && down;
+            assert_eq!(starts(Kind::Failover), lost, "{lease:?} {sayings:?}");
+            let lives = matches!(lease, Standing::Renewed { .. });
+            assert_eq!(starts(Kind::Switchover), lives, "{lease:?} {sayings:?}");
+            for kind in [Kind::Failover, Kind::Switchover] {
+                let held = asked(kind, &lease, sayings, None, Some("sre-2"));
+                assert!(matches!(held, Decision::Declined { .. }), "{held:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_person_may_ask_again_where_the_votes_would_not() {
+    let lost = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+    let refused = incident(&[Some(End::Refused)], None);
+    let again = asked(Kind::Failover, &lost, [Say::Down; 3], Some(&refused), None);
+    assert!(matches!(again, Decision::Start(Start { attempt: 2, asked: Some(_), .. })), "{again:?}");
+    let running = incident(&[None], None);
+    let twice = asked(Kind::Failover, &lost, [Say::Down; 3], Some(&running), None);
+    assert!(matches!(twice, Decision::Running { .. }), "{twice:?}");
+}
+
+/// A planned move that was taken back is no reason to leave a primary unprotected for a cooldown.
+#[test]
+fn a_planned_move_that_was_taken_back_holds_nothing_up() {
+    let mut planned = incident(&[Some(End::RolledBack)], Some(before(NOW, Millis::from_secs(60))));
+    assert!(matches!(answer([Say::Down; 3], Some(&planned), None), Decision::Page { .. }), "cooldown");
+    planned.onset = None;
+    assert!(matches!(answer([Say::Down; 3], Some(&planned), None), Decision::Start(_)));
 }

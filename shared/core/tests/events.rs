@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use understudy_core::approval;
 use understudy_core::call::{self, Call};
 use understudy_core::fault::Fault;
+use understudy_core::guard;
 use understudy_core::hint::{self, Delivery, Hint};
-use understudy_core::run::End;
+use understudy_core::ports::FenceOrder;
+use understudy_core::run::{End, Kind};
 use understudy_core::sql::{Secret, Statement};
 use understudy_core::steps::{STEPS, Step, Task};
 use understudy_invoke_tests::{Example, examples, mutations, names_a_field, paths};
@@ -48,6 +50,9 @@ const ALARMS: &[Alarms] = &[
     ("sns-one", &[(UNHEALTHY, Delivery::Sns)], &[]),
 ];
 
+/// What a person may ask of `alarm-handler`.
+const REQUESTS: [&str; 2] = ["start-failover", "start-switchover"];
+
 /// The functions that a schedule calls.
 const TICKING: &[&str] =
     &["dns-switcher", "preflight-verifier", "primary-guard", "report-writer", "route-prober"];
@@ -64,10 +69,11 @@ fn names(examples: &[Example]) -> Vec<&str> {
 #[test]
 fn alarms_read_as_what_they_are() {
     let examples = of("alarm-handler");
-    let mut known: Vec<&str> = ALARMS.iter().map(|(name, ..)| *name).chain(["tick"]).collect();
+    let mut known: Vec<&str> =
+        ALARMS.iter().map(|(name, ..)| *name).chain(REQUESTS).chain(["tick"]).collect();
     known.sort_unstable();
     assert_eq!(names(&examples), known);
-    for example in &examples {
+    for example in examples.iter().filter(|example| !REQUESTS.contains(&example.name.as_str())) {
         let read =
             hint::read(&example.event, PLAN).unwrap_or_else(|fault| panic!("{}: {fault}", example.name));
         let Some((_, hints, ignored)) = ALARMS.iter().find(|(name, ..)| *name == example.name) else {
@@ -110,6 +116,18 @@ fn every_question_has_its_event() {
     }
     let answer = of("approver").into_iter().find(|example| example.name == "answer").expect("an answer");
     assert!(matches!(approval::read(&answer.event), Ok(approval::Call::Answer(answer)) if answer.yes));
+}
+
+#[test]
+fn requests_and_orders_read() {
+    for (name, kind) in REQUESTS.into_iter().zip([Kind::Failover, Kind::Switchover]) {
+        let example = of("alarm-handler").into_iter().find(|example| example.name == name).expect("an event");
+        let read = hint::read(&example.event, PLAN).expect("it reads");
+        assert!(matches!(read.hints.as_slice(), [Hint::Asked(request)] if request.kind == kind), "{read:?}");
+    }
+    let order = of("primary-guard").into_iter().find(|example| example.name == "fence").expect("an order");
+    let expected = FenceOrder { execution: EXECUTION.to_owned(), epoch: 8 };
+    assert_eq!(guard::read(&order.event), Ok(guard::Asked::Fence(expected)));
 }
 
 #[test]
@@ -185,6 +203,7 @@ fn statements() -> Vec<(&'static str, Statement)> {
             "application-write",
             Statement::ApplicationWrite { store: store(), login: login(), token: format!("{EXECUTION}-1") },
         ),
+        ("fence", Statement::Fence { store: store(), epoch: 8, holder: "us-west-2".to_owned() }),
         ("heartbeat", Statement::Heartbeat { store: store() }),
         ("replica-status", Statement::ReplicaStatus { store: store() }),
         ("set-lease", lease(7, "us-east-1", Some(since), Some(180_000))),
@@ -238,6 +257,7 @@ fn parse(function: &str, event: &Value) -> Result<(), Fault> {
         "alarm-handler" => hint::read(event, PLAN).map(|_| ()),
         "sql-agent" => call::statement(event).map(|_| ()),
         "approver" => approval::read(event).map(|_| ()),
+        "primary-guard" => guard::read(event).map(|_| ()),
         _ => call::read(event).map(|_| ()),
     }
 }

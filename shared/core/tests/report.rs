@@ -7,7 +7,7 @@ use understudy_core::checks::{Finding, Grade, Verdict};
 use understudy_core::journal::{Entry, GENESIS, Record, Stored, sha256_hex};
 use understudy_core::plan::{Plan, read};
 use understudy_core::report::{Figure, Met, Report, build};
-use understudy_core::run::{End, Position, Receipt};
+use understudy_core::run::{End, Kind, Position, Receipt};
 use understudy_core::sql::Lsn;
 use understudy_core::steps::Step;
 use understudy_core::time::{Millis, after};
@@ -36,9 +36,10 @@ fn accepted() -> Entry {
     Entry::Accepted {
         incident: "i-1".to_owned(),
         attempt: 1,
+        kind: Kind::Failover,
         accepted_at: at(180),
         hint: "tick".to_owned(),
-        onset: Onset { last_good: Some(at(0)), first_bad: at(60) },
+        onset: Some(Onset { last_good: Some(at(0)), first_bad: at(60) }),
         votes: Vec::new(),
         keepers: Vec::new(),
     }
@@ -143,7 +144,7 @@ fn the_segments_leave_no_gap() {
     let report = report(recovered());
     let segments = &report.clock.segments;
     assert!(segments.windows(2).all(|pair| matches!(pair, [a, b] if a.to == b.from)));
-    assert_eq!(segments.first().map(|segment| segment.from), Some(report.clock.first_bad));
+    assert_eq!(segments.first().map(|segment| segment.from), report.clock.first_bad);
     let whole: u64 = segments.iter().map(|segment| segment.ms).sum();
     assert_eq!(whole, 600_000, "from the first bad probe to the confirmation");
 }

@@ -1,4 +1,4 @@
-//! The page: what it shows of three real ends, and that nothing in a report can break out of it.
+//! The page: what it shows of real ends, and that nothing in a report can break out of it.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
@@ -12,6 +12,7 @@ const RECOVERED: &str = include_str!("../../../tests/reports/recovered.json");
 const REFUSED: &str = include_str!("../../../tests/reports/refused.json");
 const NEEDS_OPERATOR: &str = include_str!("../../../tests/reports/needs-operator.json");
 const ACCEPTED: &str = include_str!("../../../tests/reports/accepted.json");
+const SWITCHOVER: &str = include_str!("../../../tests/reports/switchover.json");
 const STYLE: &str = include_str!("../src/report/page.css");
 
 fn sample(text: &str) -> Report {
@@ -31,6 +32,11 @@ fn a_recovered_execution_as_a_page() {
 #[test]
 fn a_refused_execution_as_a_page() {
     insta::assert_snapshot!("page_refused", golden(REFUSED));
+}
+
+#[test]
+fn a_planned_move_as_a_page() {
+    insta::assert_snapshot!("page_switchover", golden(SWITCHOVER));
 }
 
 #[test]
@@ -119,7 +125,7 @@ fn no_figure_is_too_odd_to_be_drawn() {
             report.rto.objective_ms = objective;
             report.rpo.objective_ms = objective;
             report.rto.at_most.ms = Some(u64::MAX);
-            report.clock.first_bad = at;
+            report.clock.first_bad = Some(at);
             report.clock.last_good = ends.get(2 - n).copied();
             report.clock.settled = Some(Timestamp::MAX);
             let odd = Segment { name: "odd".to_owned(), from: Timestamp::MAX, to: Timestamp::MIN, ms: 0 };

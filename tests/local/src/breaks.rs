@@ -35,6 +35,18 @@ pub enum Break {
     None,
     /// The replica receives but no longer replays, for longer than the plan allows; then the primary dies.
     Lag,
+    /// Nothing: a person asks a living primary to give way.
+    Switchover,
+}
+
+impl Break {
+    /// What the demo says as it happens.
+    pub fn announced(self) -> String {
+        match self {
+            Self::Switchover => "asking the living primary to give way".to_owned(),
+            _ => format!("breaking the primary: {self:?}"),
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +92,7 @@ pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakE
             set_link(cloud, Place::Standby, Place::Primary, "refuse").await?;
             set_link(cloud, Place::Primary, Place::Standby, "refuse").await
         }
+        Break::Switchover => Ok(()),
         Break::None => {
             let aws = Aws::at(cloud, Place::Standby).await;
             for _ in 0..FLAPS {

@@ -56,11 +56,12 @@ fn began(report: &Report, account: &Account) -> Line {
         return line(false, what, "not measured by both".to_owned());
     };
     let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.zero(), CLIENT_PERIOD));
-    let failed = outage.first_failure.sent_at;
+    // An attempt that was under way when service stopped was sent before, and failed after.
+    let (sent, failed) = (outage.first_failure.sent_at, outage.first_failure.done_at);
     line(
-        earliest <= failed && failed <= latest,
+        earliest <= failed && sent <= latest,
         what,
-        format!("{} in {}", clock(failed), range(earliest, latest)),
+        format!("{} in {}", range(sent, failed), range(earliest, latest)),
     )
 }
 
@@ -108,6 +109,10 @@ fn lost(report: &Report, account: &Account) -> Line {
             what,
             format!("accepted by {by}: {told}"),
         );
+    }
+    if report.rpo.observed.ms == Some(0) {
+        let told = format!("{} missing", account.missing.count);
+        return line(account.missing.count == 0, "nothing was lost, as the product says", told);
     }
     let what = "every acknowledged write that is missing lies within the RPO bound";
     let (Some(received), Some(possible)) =

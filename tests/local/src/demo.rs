@@ -47,8 +47,8 @@ pub enum DemoError {
     Aws(#[from] AwsError),
     #[error("the state table cannot be read: {0}")]
     State(#[from] Fault),
-    #[error("the answer was not taken")]
-    Answer(#[from] PythonError),
+    #[error("the operator's command was not taken")]
+    Operate(#[from] PythonError),
     #[error("the report does not read")]
     Report(#[from] serde_json::Error),
     #[error("no execution ended within {} s; the journal so far stands above", .0.as_secs())]
@@ -64,8 +64,11 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     tokio::time::sleep(WARM_UP).await;
     breaks::prepare(what, &up.cloud, &up.plan).await?;
     let broken_at = Timestamp::now();
-    println!("\nbreaking the primary: {what:?}, at {}", clock(broken_at));
+    println!("\n{}, at {}", what.announced(), clock(broken_at));
     breaks::apply(what, &up.cloud, &up.plan).await?;
+    if what == Break::Switchover {
+        ask_for_switchover(options, up).await?;
+    }
     let scene = Scene { options, up, broken_at };
     let lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
@@ -77,7 +80,9 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate => recovers(&scene, &clients, 1).await?,
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover => {
+            recovers(&scene, &clients, 1).await?
+        }
     };
     println!();
     for line in &lines {
@@ -256,15 +261,21 @@ async fn answer_open_question(
 ) -> Result<(), DemoError> {
     let Some(question) = open_question(table, execution).await? else { return Ok(()) };
     let verb = if question.matter == Matter::Approval { "approve" } else { "accept" };
-    println!(
-        "          {}",
-        paint("33", &format!("$ understudy {verb} plan.yaml {execution} --by duty-manager"))
-    );
+    operate(options, up, verb, &[execution, "--by", "duty-manager", "--digest", &question.digest()]).await
+}
+
+/// Asks for the move by the command that a person would give.
+async fn ask_for_switchover(options: &Options, up: &Up) -> Result<(), DemoError> {
+    operate(options, up, "switchover", &["--by", "sre-lead", "--why", "patching the primary"]).await
+}
+
+async fn operate(options: &Options, up: &Up, verb: &str, arguments: &[&str]) -> Result<(), DemoError> {
+    println!("          {}", paint("33", &format!("$ understudy {verb} plan.yaml {}", arguments.join(" "))));
     let mut command = Command::new(options.binaries.join("understudy"));
     command
         .arg(verb)
         .arg(options.state_dir().join("plan.yaml"))
-        .args([execution, "--by", "duty-manager", "--digest", &question.digest()])
+        .args(arguments)
         .envs(operator_environment(&up.cloud));
     run_command(&mut command).await?;
     Ok(())
@@ -316,7 +327,7 @@ async fn fetch_report(up: &Up, execution: &str) -> Result<Report, DemoError> {
 
 fn tell(up: &Up, report: &Report, account: &Account) {
     println!("\n  the product says                        the client outside says");
-    row("outage began", &window(report.clock.last_good, Some(report.clock.first_bad)), &began(account));
+    row("outage began", &window(report.clock.last_good, report.clock.first_bad), &began(account));
     row("service back", &window(report.clock.served_after, report.clock.served), &ended(account));
     let rto = format!("{} … {}", figure(&report.rto.at_least), figure(&report.rto.at_most));
     row(

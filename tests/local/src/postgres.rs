@@ -216,19 +216,31 @@ impl Server {
         Ok(client)
     }
 
-    /// Creates the application's role, database and table, and the product's role. Run it once.
+    /// Creates the administrator and, by it, the application's role, database and table, and the product's role.
+    /// Run it once.
     pub async fn setup_database(&self, application: &Application<'_>) -> Result<(), PostgresError> {
         let Application { database, role, password } = *application;
         let superuser = self.superuser(SUPERUSER).await?;
-        self.create_role(&superuser, PRODUCT, "LOGIN", None).await?;
-        self.create_role(&superuser, role, "LOGIN", Some(password)).await?;
+        superuser.batch_execute(ADMINISTRATOR).await.map_err(self.refused("create the administrator"))?;
+        let session = self.administrator(SUPERUSER).await?;
+        self.create_role(&session, PRODUCT, "LOGIN", None).await?;
+        self.create_role(&session, role, "LOGIN", Some(password)).await?;
         // The server quotes: a name or password never becomes part of a statement by our own hand.
         let create = "SELECT format('CREATE DATABASE %I', $1::text)";
-        self.execute_made(&superuser, "create the application's database", create, &[&database]).await?;
-        let inside = self.superuser(database).await?;
+        self.execute_made(&session, "create the application's database", create, &[&database]).await?;
+        let inside = self.administrator(database).await?;
         inside.batch_execute(TABLE).await.map_err(self.refused("create the table `documents`"))?;
-        let hand_over = "SELECT format('ALTER TABLE public.documents OWNER TO %I', $1::text)";
-        self.execute_made(&inside, "hand the table `documents` over", hand_over, &[&role]).await
+        let grant = "SELECT format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.documents TO %1$I; \
+                     GRANT USAGE ON SEQUENCE public.documents_id_seq TO %1$I', $1::text)";
+        self.execute_made(&inside, "let the application write `documents`", grant, &[&role]).await
+    }
+
+    /// A session of the administrator, who is no superuser: what a managed database gives its owner.
+    pub async fn administrator(&self, database: &str) -> Result<tokio_postgres::Client, PostgresError> {
+        let session = self.superuser(database).await?;
+        let become_it = "SET SESSION AUTHORIZATION administrator";
+        session.batch_execute(become_it).await.map_err(self.refused("let its administrator in"))?;
+        Ok(session)
     }
 
     async fn create_role(
@@ -397,6 +409,11 @@ host  all         replicator 127.0.0.0/8 reject
 host  all         understudy 127.0.0.0/8 trust
 host  all         all        127.0.0.0/8 scram-sha-256
 ";
+
+/// What a managed database gives its owner: roles and databases of its own, no superuser.
+const ADMINISTRATOR: &str = "\
+CREATE ROLE administrator LOGIN CREATEROLE CREATEDB;
+GRANT pg_monitor, pg_signal_backend TO administrator WITH ADMIN OPTION;";
 
 const TABLE: &str = "\
 CREATE TABLE public.documents (

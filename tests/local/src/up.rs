@@ -303,7 +303,7 @@ async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
             password: APPLICATION_PASSWORD,
         };
         primary.setup_database(&application).await?;
-        let session = primary.superuser(&store.database).await?;
+        let session = primary.administrator(&store.database).await?;
         session.batch_execute(&ddl::script(plan, store)).await?;
     }
     let standby = Server::at(cloud, Place::Standby)?;

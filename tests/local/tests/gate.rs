@@ -31,7 +31,7 @@ async fn armed(test: &str) -> Option<(Room, Server)> {
     server.setup_database(&APPLICATION).await.unwrap();
     let plan = plan();
     let store = plan.stores.first().unwrap();
-    let session = server.superuser("rag").await.unwrap();
+    let session = server.administrator("rag").await.unwrap();
     // Twice: the script must be safe to run again.
     for _ in 0..2 {
         session.batch_execute(&ddl::script(&plan, store)).await.unwrap();
@@ -44,7 +44,7 @@ fn plan() -> Plan {
 }
 
 async fn lease(server: &Server, until: &str) {
-    let session = server.superuser("rag").await.unwrap();
+    let session = server.administrator("rag").await.unwrap();
     let statement = format!("update understudy.lease set epoch = epoch + 1, valid_until = {until}");
     session.batch_execute(&statement).await.unwrap();
 }

@@ -342,8 +342,8 @@ fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
     let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
     let rows = store.rows(place);
     let (_, clock) = instant;
-    let other_writers = Vec::new();
-    Written { before: clock, committed_at: clock, position, rows, gate_armed: true, other_writers }
+    let ungated_writers = Vec::new();
+    Written { before: clock, committed_at: clock, position, rows, gate_armed: true, ungated_writers }
 }
 
 /// Transactions of this world are over at once, so that no session of a writer is ever seen.
