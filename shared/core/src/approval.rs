@@ -38,6 +38,8 @@ pub struct Question {
     pub shown: String,
     /// What may be lost at most as far as is known, in milliseconds; `None` where it is not known.
     pub loss_ms: Option<u64>,
+    /// Who asked for the execution, and therefore may not say yes to it.
+    pub started_by: Option<String>,
     pub asked_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -155,6 +157,7 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             epoch: run.claimed_epoch()?,
             shown: run.shown.clone(),
             loss_ms: run.stated_loss_ms,
+            started_by: run.asked.as_ref().map(|request| request.by.clone()),
             asked_at: now,
             expires_at: after(now, self.plan.policy.approval_timeout),
         };
@@ -225,6 +228,9 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
 fn fits(asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     if answer.by.trim().is_empty() {
         return Err(Fault::invalid("answer.by: must name who answers"));
+    }
+    if answer.yes && asked.question.started_by.as_ref() == Some(&answer.by) {
+        return Err(Fault::invalid("answer.by: who asked for a move may not approve it; somebody else must"));
     }
     if answer.digest != asked.question.digest() {
         return Err(Fault::invalid(

@@ -169,7 +169,7 @@ fn the_example_in_fast_motion() {
     assert_eq!(plan.detection.window, Millis::from_secs(6));
     assert_eq!(plan.detection.probe_timeout, Millis(1000));
     assert_eq!(plan.lease.ttl, Millis::from_secs(9));
-    assert_eq!(plan.lease.commit_margin, Millis(500));
+    assert_eq!(plan.lease.commit_margin, Millis(2000));
     assert_eq!(plan.lease.drift, Millis(50));
     assert_eq!(plan.policy.approval_timeout, Millis::from_secs(15));
     let route = plan.routes.first().expect("one route");

@@ -9,6 +9,9 @@ use crate::time::Millis;
 
 /// No call over a network is given less.
 const CALL_MIN: Millis = Millis(500);
+/// Half of the margin bounds a statement and a pause of every writer. A real process takes its time to answer, however
+/// fast the plan runs: less than this ends the transactions of a busy application.
+const MARGIN_MIN: Millis = Millis(2000);
 /// A tick below this leaves no room for a probe.
 const TICK_MIN: Millis = Millis(1000);
 
@@ -21,7 +24,7 @@ impl Plan {
     /// | `detection.window`, `vote_max_age`, `cooldown` | divided, rounded up |
     /// | `detection.probe_timeout` | divided, at least 1 s for its two asks, always below the tick |
     /// | `lease.ttl`, `drift` | divided, rounded up |
-    /// | `lease.commit_margin` | divided, rounded down, at least 1 ms |
+    /// | `lease.commit_margin` | divided, at least 2 s unless the plan says less, always below the scaled `ttl` |
     /// | `policy.approval_timeout`, `stores[].promote_timeout` | divided, rounded up |
     /// | `routes[].ttl` | divided, rounded up to whole seconds, at least 1 s |
     /// | `routes[].hold` | divided, rounded down, at least 1 ms |
@@ -94,9 +97,11 @@ impl Scale {
     }
 
     fn lease(self, lease: &Lease) -> Lease {
+        let ttl = self.up(lease.ttl);
+        let margin = self.down(lease.commit_margin).max(MARGIN_MIN).min(lease.commit_margin);
         Lease {
-            ttl: self.up(lease.ttl),
-            commit_margin: self.down(lease.commit_margin),
+            ttl,
+            commit_margin: margin.min(ttl.saturating_sub(Millis(1))),
             drift: self.up(lease.drift),
             ..lease.clone()
         }

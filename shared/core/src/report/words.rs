@@ -272,7 +272,10 @@ pub fn tally(findings: &[Finding]) -> String {
 
 /// The segment that was begun and did not end; `None` once the clock ran through.
 pub fn open_segment(clock: &Clock) -> Option<&'static str> {
-    SEGMENTS.get(clock.segments.len()).map(|(name, _)| *name)
+    let position = |name: &str| SEGMENTS.iter().position(|(known, _)| *known == name);
+    // A planned move has nothing to detect and begins with the decision.
+    let next = clock.segments.last().map_or(Some(1), |last| position(&last.name).map(|at| at + 1));
+    SEGMENTS.get(next?).map(|(name, _)| *name)
 }
 
 /// The records of one segment of the clock.
