@@ -41,6 +41,7 @@ def main() -> int:
             for proof in PROOFS:
                 proof(cloud, stack)
         proves_nothing_left(cloud)
+        proves_roles_are_kept(cloud)
     except (Failed, ClientError) as error:
         print(f"FAILED {error}\n  state kept in {folder}", file=sys.stderr)
         return 1
@@ -512,6 +513,17 @@ PROOFS = (
     proves_ends_are_told,
     proves_names,
 )
+
+
+def proves_roles_are_kept(world: World) -> None:
+    """What `audit` judges by is written when the emulator ends."""
+    roles = json.loads((world.state / "roles.json").read_text())
+    worker = next((role for role in roles if role["resource"] == "WorkerRole"), None)
+    must(worker is not None, "the worker's role is kept", [role["resource"] for role in roles])
+    names = [policy["name"] for policy in worker["policies"] if policy["document"]]
+    must("AWSLambdaBasicExecutionRole" in names and len(names) > 1, "its policies are kept", names)
+    must(len(worker["functions"]) == 1, "its function is known", worker["functions"])
+    ok(f"roles.json: {len(roles)} roles with their policies, SAM's own additions among them")
 
 
 def proves_nothing_left(world: World) -> None:
