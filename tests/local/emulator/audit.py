@@ -220,12 +220,13 @@ def statements(role: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Excuse:
-    """Why something may stand unused; all but `why` are patterns."""
+    """Why something may stand unused: in every run, or by chance in some. The first three are patterns."""
 
     role: str
     statement: str
     item: str
     why: str
+    by_chance: bool = False
 
     def covers(self, role: str, statement: str, item: str) -> bool:
         return (
@@ -235,7 +236,7 @@ class Excuse:
 
 def load_excuses(path: Path) -> list[Excuse]:
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Excuse(one["role"], one["statement"], one["item"], one["why"]) for one in table["unused"]]
+    return [Excuse(**one) for one in table["unused"]]
 
 
 @dataclass
@@ -353,14 +354,14 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _judge_unused(found: Findings, excuses: list[Excuse]) -> None:
-    """An excuse must be needed, and for everything that it covers."""
+    """An excuse must be needed, and for everything that it covers; one by chance must only cover something."""
     needed: Counter[Excuse] = Counter()
     for role, by_name in found.grants.items():
         for name, grant in by_name.items():
             for item in grant.listed:
                 covering = [excuse for excuse in excuses if excuse.covers(role, name, item)]
                 if grant.used[item]:
-                    for excuse in covering:
+                    for excuse in (excuse for excuse in covering if not excuse.by_chance):
                         found.problems[f"unused.toml: {role}: {name}: {item} is used; `{excuse.why}` is not so"] += 1
                 elif covering:
                     found.excused[role, name, item] = covering[0].why

@@ -146,6 +146,12 @@ def main() -> int:
         found = problems(run, EXCUSES)
         if not any(told in line for line in found):
             failures.append(f"not told: `{told}`; told was {found}")
+    chance = [*EXCUSES, Excuse("* Worker", "Writes", "*=two", "another may be first", by_chance=True)]
+    without = in_order()
+    without.checks.pop()
+    for run in (in_order(), without):
+        if found := problems(run, chance):
+            failures.append(f"what is used by chance is not let be: {found}")
     stale = [*EXCUSES, Excuse("standby Gone", "*", "*", "nobody remembers")]
     if not any("nothing is called standby Gone" in line for line in problems(in_order(), stale)):
         failures.append("an excuse for nothing is not told")
