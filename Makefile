@@ -10,20 +10,38 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo test lint advisories build check-template python package clean aws-smoke
+.PHONY: demo test demos audit lint advisories build check-template python package clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
 	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
 
 # Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
-# real thing end to end.
+# real thing end to end, and what each role was permitted against what it did.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
-	$(LOCAL) demo --what kill --speed $(SPEED)
-	$(LOCAL) demo --what isolate --speed $(SPEED)
+	$(VENV)/bin/python tests/local/emulator/audit_check.py
+	$(MAKE) demos
+	$(MAKE) audit
 	@echo "make test: everything above passed"
+
+# Between them these reach every permission; each leaves its records to the audit.
+demos: build python
+	rm -rf .local/audit
+	$(call recorded,kill,--approve ask --unarmed)
+	$(call recorded,isolate)
+
+# What one demo recorded is kept, for the next one begins with an empty folder.
+define recorded
+	$(LOCAL) demo --what $(1) --speed $(SPEED) $(2)
+	mkdir -p .local/audit/$(1)
+	cp .local/run/{cloud,roles}.json .local/run/{iam,calls}.jsonl .local/audit/$(1)/
+endef
+
+# Least privilege, both ways: recorded calls against the role that made them.
+audit:
+	$(VENV)/bin/python tests/local/emulator/audit.py template.yaml .local/audit/*
 
 # Licences, bans and sources; advisories need the network and run where there is one: `make advisories`.
 lint: $(DENY)

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::lease::{KeeperView, Lease, Sighting, sight};
 use crate::observed::Observed;
 use crate::ports::{Cells, Clock};
-use crate::state::{keys, load, update};
+use crate::state::{Change, keys, load, update};
 
 /// A keeper by name, with the table that holds its copy of the lease.
 pub struct Keeper<'a, C> {
@@ -26,15 +26,25 @@ pub fn keepers<'a, C>(standby: &'a C, witness: Option<&'a C>) -> Vec<Keeper<'a, 
 
 /// Reads every keeper at the same time and notes in `local` since when its newest renewal has been seen.
 pub async fn look<C: Cells>(keepers: &[Keeper<'_, C>], local: &C, clock: &impl Clock) -> Vec<KeeperView> {
-    let looks = keepers.iter().map(|keeper| async move {
-        let sighting = match look_at(keeper, local, clock).await {
-            Ok(Some(sighting)) => Observed::known(sighting, format!("keeper {}", keeper.name), clock.now()),
-            Ok(None) => Observed::unknown("no lease was ever taken here"),
-            Err(fault) => Observed::unknown(fault.to_string()),
-        };
-        KeeperView { keeper: keeper.name.to_owned(), sighting }
-    });
+    let looks =
+        keepers.iter().map(|keeper| async move { view(keeper, look_at(keeper, local, clock).await, clock) });
     futures_util::future::join_all(looks).await
+}
+
+/// The same for who only reads: a renewal that nobody noted yet counts as first seen now, and is not noted.
+pub async fn peek<C: Cells>(keepers: &[Keeper<'_, C>], local: &C, clock: &impl Clock) -> Vec<KeeperView> {
+    let looks =
+        keepers.iter().map(|keeper| async move { view(keeper, peek_at(keeper, local, clock).await, clock) });
+    futures_util::future::join_all(looks).await
+}
+
+fn view<C>(keeper: &Keeper<'_, C>, seen: Result<Option<Sighting>, Fault>, clock: &impl Clock) -> KeeperView {
+    let sighting = match seen {
+        Ok(Some(sighting)) => Observed::known(sighting, format!("keeper {}", keeper.name), clock.now()),
+        Ok(None) => Observed::unknown("no lease was ever taken here"),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    };
+    KeeperView { keeper: keeper.name.to_owned(), sighting }
 }
 
 async fn look_at<C: Cells>(
@@ -45,4 +55,18 @@ async fn look_at<C: Cells>(
     let Some(lease) = load::<Lease>(keeper.cells, &keys::lease()).await? else { return Ok(None) };
     let now = clock.now();
     update::<Sighting, _>(local, &keys::sighting(keeper.name), |seen| Ok(sight(seen, &lease, now))).await
+}
+
+async fn peek_at<C: Cells>(
+    keeper: &Keeper<'_, C>,
+    local: &C,
+    clock: &impl Clock,
+) -> Result<Option<Sighting>, Fault> {
+    let Some(lease) = load::<Lease>(keeper.cells, &keys::lease()).await? else { return Ok(None) };
+    let now = clock.now();
+    let noted = load::<Sighting>(local, &keys::sighting(keeper.name)).await?;
+    Ok(match sight(noted.as_ref(), &lease, now) {
+        Change::Keep => noted,
+        Change::Write(seen) => Some(seen),
+    })
 }

@@ -41,6 +41,7 @@ def main() -> int:
             for proof in PROOFS:
                 proof(cloud, stack)
         proves_nothing_left(cloud)
+        proves_roles_are_kept(cloud)
     except (Failed, ClientError) as error:
         print(f"FAILED {error}\n  state kept in {folder}", file=sys.stderr)
         return 1
@@ -512,6 +513,17 @@ PROOFS = (
     proves_ends_are_told,
     proves_names,
 )
+
+
+def proves_roles_are_kept(world: World) -> None:
+    """What `audit` judges by is written when the emulator ends."""
+    roles = json.loads((world.state / "roles.json").read_text())
+    by_resource = {role["resource"]: role for role in roles if role["stack"] == "sample"}
+    worker = by_resource.get("WorkerRole")
+    must(worker is not None and len(worker["functions"]) == 1, "the worker's role is kept", roles)
+    statements = worker["policies"][0]["document"]["Statement"]
+    must(any("dynamodb:LeadingKeys" in json.dumps(one) for one in statements), "its policy is kept", statements)
+    ok(f"roles.json: {len(roles)} roles with their functions and policies")
 
 
 def proves_nothing_left(world: World) -> None:

@@ -114,6 +114,7 @@ async def _serve(cloud: Cloud, listener: socket.socket) -> None:
     from ministack.app import app
 
     import functions
+    import roles
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
@@ -127,6 +128,7 @@ async def _serve(cloud: Cloud, listener: socket.socket) -> None:
     print(json.dumps({"ready": True, "endpoint": f"http://127.0.0.1:{cloud.emulator_port}"}), flush=True)
     await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
     functions.end_all()
+    roles.write(cloud.state_dir / "roles.json")
     _end_group()
     # Threads that still wait in a workflow would hold the interpreter back for hours.
     os._exit(0)

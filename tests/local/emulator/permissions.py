@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """IAM: every check is written down, and the condition keys that ministack leaves empty are filled.
 
-`<state_dir>/iam.jsonl` has one line for each check. It is what the two-way test of least privilege
-replays: each function's policy against the calls that it really made.
+`<state_dir>/iam.jsonl` has one line for each check, with the condition keys that it saw. It is what
+`audit` replays: each role's policy against the calls that were really made.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Log:
         self._lock = threading.Lock()
 
     def write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, separators=(",", ":"))
+        text = json.dumps(line, separators=(",", ":"), default=str)
         with self._lock:
             self._file.write(text + "\n")
 
@@ -97,7 +97,7 @@ def _read_cbor(log: _Log) -> None:
             action = original(service, method, path, headers, body, query_params)
             if action is None:
                 principal = _iam_evaluator.caller_arn()
-                log.write(_line("", principal, None, f"{service} {method} {path}", True))
+                log.write(_line("", "", principal, None, f"{service} {method} {path}", {}, True))
             return action
 
         return extract_iam_action
@@ -121,14 +121,24 @@ def cbor_as_json(body: bytes) -> bytes:
         return b"{}"
 
 
-def _line(region: str, principal: str, action: str | None, resource: str, allowed: bool) -> dict[str, Any]:
+def _line(
+    access_key_id: str,
+    region: str,
+    principal: str,
+    action: str | None,
+    resource: str,
+    context: dict[str, Any],
+    allowed: bool,
+) -> dict[str, Any]:
     return {
         "at": round(time.time(), 3),
         "region": region,
+        "access_key_id": access_key_id or None,
         "role": role_of(principal),
         "principal": principal or None,
         "action": action,
         "resource": resource,
+        "context": context,
         "allowed": allowed,
     }
 
@@ -153,7 +163,9 @@ def _log_checks(log: _Log) -> None:
         ) -> Any:
             _principal.set("")
             denied = original(access_key_id, iam_action, service, region, resource_arn, service_context)
-            log.write(_line(region, _principal.get(), iam_action, resource_arn, denied is None))
+            context = service_context or {}
+            line = _line(access_key_id, region, _principal.get(), iam_action, resource_arn, context, denied is None)
+            log.write(line)
             return denied
 
         return enforce

@@ -13,7 +13,7 @@ pub use scope::{Scope, operation};
 
 use crate::config::{Cloud, Place};
 use crate::links::{Gate, Links, accept_each};
-use crate::rds::Rds;
+use crate::rds::{self, Rds};
 use bytes::Bytes;
 use calls::Call;
 use http_body_util::combinators::BoxBody;
@@ -131,10 +131,14 @@ impl Shared {
         };
         let body = body.to_bytes();
         call.operation(operation(&head, &body));
+        let rds = scope.filter(|scope| scope.service == "rds");
+        if let Some(scope) = &rds {
+            call.resource(rds::resource(&scope.region, &body));
+        }
         let work = async {
-            match &scope {
-                Some(scope) if scope.service == "rds" => self.rds.answer(from, &scope.region, &body).await,
-                _ => self.forward(head, body).await,
+            match &rds {
+                Some(scope) => self.rds.answer(from, &scope.region, &body).await,
+                None => self.forward(head, body).await,
             }
         };
         match gate {

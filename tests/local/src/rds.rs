@@ -148,6 +148,14 @@ impl Asked<'_> {
     }
 }
 
+/// What a request concerns, as IAM names it: one instance, or all of the Region where none is named.
+pub fn resource(region: &str, form: &[u8]) -> String {
+    let named = |name: &str| matches!(name, "DBInstanceIdentifier" | "ResourceName");
+    let found = form_urlencoded::parse(form).find(|(name, _)| named(name));
+    let id = found.map_or_else(|| "*".to_owned(), |(_, value)| value.into_owned());
+    if id.starts_with("arn:") { id } else { xml::arn(region, &id) }
+}
+
 impl Rds {
     /// The instances that the cloud describes. A replica is one only while its data folder says so.
     pub fn new(cloud: Arc<Cloud>) -> Result<Self, PostgresError> {

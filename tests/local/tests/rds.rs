@@ -56,6 +56,21 @@ fn pretend_replica(room: &Room) {
     std::fs::write(folder.join("standby.signal"), "").unwrap();
 }
 
+#[test]
+fn a_request_concerns_one_instance_or_all_of_its_region() {
+    let one = "arn:aws:rds:us-west-2:000000000000:db:replica";
+    for (form, expected) in [
+        ("Action=DescribeDBInstances&DBInstanceIdentifier=replica", one),
+        (
+            "Action=ListTagsForResource&ResourceName=arn%3Aaws%3Ards%3Aus-west-2%3A000000000000%3Adb%3Areplica",
+            one,
+        ),
+        ("Action=DescribeDBInstances", "arn:aws:rds:us-west-2:000000000000:db:*"),
+    ] {
+        assert_eq!(understudy_local::rds::resource("us-west-2", form.as_bytes()), expected);
+    }
+}
+
 #[tokio::test]
 async fn the_sdk_reads_an_instance_and_its_replica_across_regions() {
     let room = room();

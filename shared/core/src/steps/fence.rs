@@ -8,7 +8,7 @@ use super::{Context, Outcome, Reply, Step, handover};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::Entry;
-use crate::keepers::{Keeper, look};
+use crate::keepers::{Keeper, peek};
 use crate::lease::{Lease, Sighting, close, lapses_at};
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Cells, Clock, PrimaryGuard, Sql};
@@ -210,7 +210,7 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
     run: &Run,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let views = look(keepers, ctx.cells, ctx.clock).await;
+    let views = peek(keepers, ctx.cells, ctx.clock).await;
     let open = views.iter().filter_map(|view| view.sighting.value());
     let since =
         open.filter(|seen| seen.lease.holder == ctx.plan.regions.primary).map(|seen| seen.first_seen_at);

@@ -58,6 +58,8 @@ struct Line<'a> {
     region: Option<&'a str>,
     service: Option<&'a str>,
     operation: &'a str,
+    /// What a request to the RDS endpoint concerns; of all others the emulator's log says it.
+    resource: Option<&'a str>,
     access_key_id: Option<&'a str>,
     /// Absent when the caller got no answer.
     status: Option<u16>,
@@ -75,6 +77,7 @@ pub(super) struct Call<'a> {
     to: Option<Place>,
     scope: Option<Scope>,
     operation: String,
+    resource: Option<String>,
     gate: Option<Gate>,
     status: Option<StatusCode>,
     cut: bool,
@@ -97,6 +100,7 @@ impl<'a> Call<'a> {
             to,
             scope,
             operation: String::new(),
+            resource: None,
             gate,
             status: None,
             cut: false,
@@ -105,6 +109,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn operation(&mut self, operation: String) {
         self.operation = operation;
+    }
+
+    pub(super) fn resource(&mut self, arn: String) {
+        self.resource = Some(arn);
     }
 
     pub(super) fn answered<B>(mut self, response: Response<B>) -> Response<B> {
@@ -130,6 +138,7 @@ impl Drop for Call<'_> {
             region: scope.map(|scope| scope.region.as_str()),
             service: scope.map(|scope| scope.service.as_str()),
             operation: &self.operation,
+            resource: self.resource.as_deref(),
             access_key_id: scope.map(|scope| scope.access_key_id.as_str()),
             status: self.status.map(|status| status.as_u16()),
             link: if self.status.is_some() { None } else { link },
