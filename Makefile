@@ -31,6 +31,7 @@ demos: build python
 	rm -rf .local/audit
 	$(call recorded,kill,--approve ask --unarmed)
 	$(call recorded,isolate)
+	$(call recorded,switchover)
 
 # What one demo recorded is kept, for the next one begins with an empty folder.
 define recorded
