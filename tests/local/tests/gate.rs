@@ -8,10 +8,10 @@ mod support;
 use std::io::Write;
 use support::{Room, room};
 use tokio_postgres::{Client, Error, NoTls};
-use understudy_core::ddl;
+use understudy_core::ddl::{self, LOCK, UNLOCK};
 use understudy_core::plan::{Plan, read};
 use understudy_local::config::Place;
-use understudy_local::postgres::{Application, Server, Stop};
+use understudy_local::postgres::{Application, PRODUCT, Server, Stop};
 
 const APPLICATION: Application<'_> =
     Application { database: "rag", role: "rag_app", password: "of-the-test" };
@@ -49,18 +49,21 @@ async fn lease(server: &Server, until: &str) {
     session.batch_execute(&statement).await.unwrap();
 }
 
-async fn application(room: &Room) -> Client {
+async fn log_in(room: &Room, role: &str) -> Result<Client, Error> {
     let (client, connection) = tokio_postgres::Config::new()
         .hostaddr(room.cloud.own(Place::Primary).into())
         .port(room.cloud.db_port)
-        .user(APPLICATION.role)
+        .user(role)
         .password(APPLICATION.password)
         .dbname(APPLICATION.database)
         .connect(NoTls)
-        .await
-        .unwrap();
+        .await?;
     tokio::spawn(connection);
-    client
+    Ok(client)
+}
+
+async fn application(room: &Room) -> Client {
+    log_in(room, APPLICATION.role).await.unwrap()
 }
 
 fn code(error: &Error) -> &str {
@@ -73,13 +76,13 @@ async fn a_lease_that_ran_out_stops_every_writing_statement_and_no_reading_one()
     let client = application(&room).await;
     client.batch_execute(INSERT).await.unwrap();
     lease(&server, "clock_timestamp()").await;
-    for statement in [
-        INSERT,
-        "update public.documents set body = 'c'",
-        "delete from public.documents",
-        "truncate public.documents",
-    ] {
+    for statement in [INSERT, "update public.documents set body = 'c'", "delete from public.documents"] {
         assert_eq!(code(&client.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
+    }
+    // Not even the table's owner.
+    let owner = server.administrator("rag").await.unwrap();
+    for statement in [INSERT, "truncate public.documents"] {
+        assert_eq!(code(&owner.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
     }
     client.batch_execute("select count(*) from public.documents").await.unwrap();
     // No setting that a session may change opens the gate.
@@ -115,4 +118,44 @@ async fn a_lease_ends_by_the_clock_for_every_isolation_level() {
         lease(&server, "'infinity'").await;
     }
     server.stop(Stop::Immediate).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_lock_ends_the_writers_keeps_them_out_and_lets_in_only_those_again() {
+    let Some((room, server)) = armed("the lock on the writers").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    owner.batch_execute("create role retired nologin").await.unwrap();
+    let writer = application(&room).await;
+    writer.batch_execute(&format!("begin; {INSERT}")).await.unwrap();
+    let operator = log_in(&room, PRODUCT).await.unwrap();
+    operator.batch_execute(&format!("select {LOCK}")).await.unwrap();
+
+    assert!(writer.batch_execute("commit").await.is_err(), "an open transaction must not be committed");
+    let refused = log_in(&room, APPLICATION.role).await.err().expect("it must not get in");
+    assert_eq!(code(&refused), "28000");
+    let left = operator
+        .query_one("select count(*) from pg_stat_activity where usename = $1", &[&APPLICATION.role])
+        .await
+        .unwrap();
+    assert_eq!(left.get::<_, i64>(0), 0);
+
+    operator.batch_execute(&format!("select {UNLOCK}")).await.unwrap();
+    let rows = application(&room).await.query("select 1 from public.documents", &[]).await.unwrap();
+    assert!(rows.is_empty(), "what was not committed is gone");
+    let may =
+        owner.query_one("select rolcanlogin from pg_roles where rolname = 'retired'", &[]).await.unwrap();
+    assert!(!may.get::<_, bool>(0), "a role that nobody locked must not be unlocked");
+}
+
+#[tokio::test]
+async fn the_lock_is_for_the_operator_alone_and_it_can_do_nothing_else_with_roles() {
+    let Some((room, _server)) = armed("who may lock").await else { return };
+    let writer = application(&room).await;
+    for function in [LOCK, UNLOCK] {
+        let refused = writer.batch_execute(&format!("select {function}")).await.unwrap_err();
+        assert_eq!(code(&refused), "42501", "{function}");
+    }
+    let operator = log_in(&room, PRODUCT).await.unwrap();
+    let statement = format!("alter role {} nologin", APPLICATION.role);
+    assert_eq!(code(&operator.batch_execute(&statement).await.unwrap_err()), "42501");
 }
