@@ -72,29 +72,29 @@ pub fn execution_name(incident: &str, attempt: u32) -> String {
     format!("{incident}-a{attempt}")
 }
 
-/// Opens attempt `number` of `id`, unless an attempt runs already: then it is kept and the caller reads it.
+/// Opens attempt `number` of `id` for somebody who decided so when the incident `seen` stood here. If that is no
+/// longer so, or an attempt runs, what stands here is kept and the caller reads it.
 pub fn open_attempt(
     current: Option<&Incident>,
+    seen: Option<&str>,
     id: &str,
     number: u32,
     onset: Onset,
     now: Timestamp,
 ) -> Change<Incident> {
-    if current.and_then(Incident::running).is_some() {
-        return Change::Keep;
-    }
     let attempt = Attempt { number, execution: execution_name(id, number), opened_at: now, ended: None };
     match current {
         Some(incident) if incident.id == id => {
-            if incident.attempts.iter().any(|attempt| attempt.number >= number) {
-                return Change::Keep;
+            let next = incident.attempts.iter().all(|attempt| attempt.number < number);
+            if incident.is_open() && incident.running().is_none() && next {
+                let mut incident = incident.clone();
+                incident.attempts.push(attempt);
+                return Change::Write(incident);
             }
-            let mut next = incident.clone();
-            next.attempts.push(attempt);
-            Change::Write(next)
+            Change::Keep
         }
-        // Somebody opened another one in between: what we decided on is gone.
-        Some(incident) if incident.is_open() => Change::Keep,
+        // Somebody else opened one in between. It may be over by now; the decision is older than that.
+        Some(incident) if incident.is_open() || seen != Some(incident.id.as_str()) => Change::Keep,
         _ => Change::Write(Incident {
             id: id.to_owned(),
             onset,
