@@ -5,6 +5,9 @@ BREAK ?= kill
 SPEED ?= 20
 # auto, ask (somebody says yes) or silence (nobody answers).
 APPROVE ?= auto
+# The alarm is delivered so many times more, in every shape, shuffled; SEED repeats an order.
+DELIVERIES ?=
+SEED ?=
 PLAN ?= infra/plans/financial-rag.yaml
 VENV := .local/venv
 LOCAL := target/debug/understudy-local
@@ -14,14 +17,15 @@ DENY := .local/cargo/bin/cargo-deny
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
-	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
+	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed) \
+		$(if $(DELIVERIES),--deliveries $(DELIVERIES) $(if $(SEED),--seed $(SEED)))
 
 # Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
 # real thing end to end.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
-	$(LOCAL) demo --what kill --speed $(SPEED)
+	$(LOCAL) demo --what kill --speed $(SPEED) --deliveries 100
 	$(LOCAL) demo --what isolate --speed $(SPEED)
 	@echo "make test: everything above passed"
 
