@@ -5,6 +5,9 @@ BREAK ?= kill
 SPEED ?= 20
 # auto, ask (somebody says yes) or silence (nobody answers).
 APPROVE ?= auto
+# The alarm is delivered so many times more, in every shape, shuffled; SEED repeats an order.
+DELIVERIES ?=
+SEED ?=
 PLAN ?= infra/plans/financial-rag.yaml
 VENV := .local/venv
 LOCAL := target/debug/understudy-local
@@ -14,7 +17,8 @@ DENY := .local/cargo/bin/cargo-deny
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
-	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
+	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed) \
+		$(if $(DELIVERIES),--deliveries $(DELIVERIES) $(if $(SEED),--seed $(SEED)))
 
 # Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
 # real thing end to end, and what each role was permitted against what it did.
@@ -29,7 +33,7 @@ test: lint build python check-template
 # Between them these reach every permission; each leaves its records to the audit.
 demos: build python
 	rm -rf .local/audit
-	$(call recorded,kill,--approve ask --unarmed)
+	$(call recorded,kill,--deliveries 100 --approve ask --unarmed)
 	$(call recorded,isolate)
 	$(call recorded,switchover)
 

@@ -12,6 +12,7 @@ use crate::run::Run;
 use crate::state::{Change, keys, load, update};
 use crate::steps::{Context, Outcome, Reply, Step, not_mine};
 use crate::time::after;
+use crate::words::instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -188,7 +189,7 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
                  a no",
                 self.plan.title,
                 question.shown,
-                question.expires_at,
+                instant(question.expires_at),
                 question.execution,
                 question.digest()
             ),

@@ -11,6 +11,7 @@ use crate::situation::{Situation, StoreSituation};
 use crate::sql::Replica;
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
+use crate::words::{instant, span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -193,7 +194,7 @@ fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
 fn describe_lease(lease: &Standing) -> String {
     match lease {
         Standing::Renewed { keeper } => format!("renewed at `{keeper}`"),
-        Standing::Stale { since } => format!("stale, last renewal seen {since}"),
+        Standing::Stale { since } => format!("stale, last renewal seen {}", instant(*since)),
         Standing::Moved { epoch } => format!("moved, epoch {epoch}"),
         Standing::Unknown { reason } => format!("unknown ({reason})"),
     }
@@ -207,7 +208,7 @@ fn not_on_hold(plan: &Plan, s: &Situation) -> Vec<Finding> {
             id,
             &plan.name,
             Grade::Block,
-            format!("on hold since {} by `{}`: {}", flag.at, flag.by, flag.why),
+            format!("on hold since {} by `{}`: {}", instant(flag.at), flag.by, flag.why),
             "`understudy resume` lifts the hold",
         ),
         Observed::Unknown { reason } => {
@@ -295,7 +296,7 @@ pub fn current_watermark<'a>(
     let newest = renewals.max().ok_or("no renewal was ever seen to compare it with")?;
     let behind = elapsed(recorded_at, newest);
     if behind > plan.tick.times(WATERMARK_TICKS) {
-        return Err(format!("it was recorded {behind} before the last renewal that was seen"));
+        return Err(format!("it was recorded {} before the last renewal that was seen", span(behind)));
     }
     Ok(written)
 }
@@ -341,9 +342,10 @@ fn judge_lag(id: &str, store: &Store, replica: &Replica, lag: Option<Millis>) ->
     };
     let paused = if replica.replay_paused { "; its replay is paused" } else { "" };
     let evidence = format!(
-        "{lag} behind the last watermark (warn {}, block {}){paused}; received {}, replayed {}",
-        store.lag.warn,
-        store.lag.block,
+        "{} behind the last watermark (warn {}, block {}){paused}; received {}, replayed {}",
+        span(lag),
+        span(store.lag.warn),
+        span(store.lag.block),
         replica.received.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string()),
         replica.replayed.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string()),
     );
@@ -489,10 +491,10 @@ fn standby_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
             );
             match s.routes.iter().find(|seen| seen.route == route.name).map(|seen| &seen.standby) {
                 Some(Observed::Known { value, .. }) if value.is_good() => {
-                    pass(id, &route.name, format!("{value:?}"))
+                    pass(id, &route.name, value.to_string())
                 }
                 Some(Observed::Known { value, .. }) => {
-                    finding(id, &route.name, Grade::Block, format!("{value:?}"), fix)
+                    finding(id, &route.name, Grade::Block, value.to_string(), fix)
                 }
                 Some(Observed::Unknown { reason }) => finding(id, &route.name, Grade::Unknown, reason, fix),
                 None => finding(id, &route.name, Grade::Unknown, "it was not looked at", fix),
@@ -511,9 +513,11 @@ fn switch_published(plan: &Plan, s: &Situation) -> Vec<Finding> {
         Observed::Unknown { reason } => finding(id, &plan.name, Grade::Unknown, reason, fix),
         Observed::Known { value, .. } => match value.published_at {
             Some(at) if elapsed(at, s.at) <= plan.tick.times(SWITCH_TICKS) => {
-                pass(id, &plan.name, format!("level {} published at {at}", value.serves.level()))
+                pass(id, &plan.name, format!("level {} published at {}", value.serves.level(), instant(at)))
             }
-            Some(at) => finding(id, &plan.name, Grade::Block, format!("last published at {at}"), fix),
+            Some(at) => {
+                finding(id, &plan.name, Grade::Block, format!("last published at {}", instant(at)), fix)
+            }
             None => finding(id, &plan.name, Grade::Block, "never published", fix),
         },
     }]

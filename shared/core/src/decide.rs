@@ -9,6 +9,7 @@ use crate::plan::{Mode, Plan};
 use crate::run::{Kind, Request};
 use crate::time::{after, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
+use crate::words::{instant, span};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -240,8 +241,9 @@ fn held_back(q: &Question<'_>) -> Option<String> {
     let cooldown = q.plan.detection.cooldown;
     (elapsed(ended, q.now) < cooldown).then(|| {
         format!(
-            "the primary is down again within the cooldown of {cooldown}, which ends at {}",
-            after(ended, cooldown)
+            "the primary is down again within the cooldown of {}, which ends at {}",
+            span(cooldown),
+            instant(after(ended, cooldown))
         )
     })
 }
@@ -259,8 +261,8 @@ fn describe(votes: &[(Observer, Vote)]) -> String {
     let one = |(observer, vote): &(Observer, Vote)| {
         let said = match vote {
             Vote::Up { .. } => "up".to_owned(),
-            Vote::Failing { since } => format!("failing since {since}"),
-            Vote::Down { since } => format!("down since {since}"),
+            Vote::Failing { since } => format!("failing since {}", instant(*since)),
+            Vote::Down { since } => format!("down since {}", instant(*since)),
             Vote::Unknown { reason } => format!("unknown ({reason})"),
         };
         format!("{} {said}", observer.name())

@@ -13,9 +13,9 @@ use crate::lease::{KeeperView, standing};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::run::{Confirmation, Run};
-use crate::state::{Change, keys, load, raised, update};
+use crate::state::{Change, keys, load, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
-use crate::time::elapsed;
+use crate::time::{Millis, elapsed};
 use crate::votes::Votes;
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -113,9 +113,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Asked(_) => PERSON,
         };
         let decided = Decided { at: now, hint: hint.text(), decision: decision.clone() };
-        update::<Decided, _>(self.cells, &keys::decision(source), |_| Ok(Change::Write(decided.clone())))
-            .await
-            .map(|_| ())
+        note(self.cells, &keys::decision(source), &decided).await
     }
 
     async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
@@ -132,8 +130,9 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                 None => Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
             Decision::Start(start) => {
+                let looked_at = seen.incident.as_ref().map(|incident| incident.id.as_str());
                 let opened = update::<Incident, _>(self.cells, &keys::incident(), |current| {
-                    Ok(open_attempt(current, start, now))
+                    Ok(open_attempt(current, looked_at, start, now))
                 })
                 .await?;
                 match opened {
@@ -155,13 +154,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let execution = &attempt.execution;
         add_open_run(self.cells, execution).await?;
         self.executions.start(execution, &incident.id).await?;
-        Run::change(self.cells, execution, |run| run.started = true).await?;
         let why = match &attempt.asked {
             None => "the primary is down".to_owned(),
             Some(request) => Hint::Asked(request.clone()).text(),
         };
         let text = format!("{}: {why}; `{execution}` has started", self.plan.title);
-        self.page(&text, execution, Some(incident), self.clock.now()).await
+        self.page(&text, execution, Some(incident), self.clock.now()).await?;
+        // Last: a call that was killed before is made up for by the next hint.
+        Run::change(self.cells, execution, |run| run.started = true).await.map(|_| ())
     }
 
     async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Run, Fault> {
@@ -238,9 +238,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         incident: Option<&Incident>,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        let again_after = self.plan.tick.times(REPAGE_TICKS);
-        let paged = load::<Paged>(self.cells, &keys::paged(dedup)).await?;
-        if paged.is_some_and(|paged| elapsed(paged.at, now) < again_after) {
+        if !self.claim_page(dedup, now).await? {
             return Ok(());
         }
         let page = Page {
@@ -250,17 +248,35 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             text: text.to_owned(),
             dedup: dedup.to_owned(),
         };
-        // Noted only once it is out: a page that failed is tried again at the next look.
         self.pager.page(&page).await?;
-        update::<Paged, _>(self.cells, &keys::paged(dedup), |_| Ok(Change::Write(Paged { at: now })))
-            .await
-            .map(|_| ())
+        note(self.cells, &keys::paged(dedup), &Paged { at: now, out: true }).await
+    }
+
+    /// Takes the matter for oneself: of many that come at once, one pages. A claim that did not become a page
+    /// runs out before the next tick, which then tries again.
+    async fn claim_page(&self, dedup: &str, now: Timestamp) -> Result<bool, Fault> {
+        let mut mine = false;
+        update::<Paged, _>(self.cells, &keys::paged(dedup), |paged| {
+            let ours = Paged { at: now, out: false };
+            let silent = if paged.is_some_and(|paged| paged.out) {
+                self.plan.tick.times(REPAGE_TICKS)
+            } else {
+                Millis(self.plan.tick.0 / 2)
+            };
+            mine = paged.is_none_or(|paged| *paged == ours || elapsed(paged.at, now) >= silent);
+            Ok(if mine { Change::Write(ours) } else { Change::Keep })
+        })
+        .await?;
+        Ok(mine)
     }
 }
 
+/// When a matter was last paged, or taken by somebody who is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Paged {
     at: Timestamp,
+    /// The page went out.
+    out: bool,
 }
 
 /// The executions that have no sealed end yet, oldest first.

@@ -33,11 +33,23 @@ pub enum Delivery {
     Sns,
 }
 
+impl Delivery {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Direct => "directly",
+            Self::EventBridge => "by EventBridge",
+            Self::Sns => "by SNS",
+        }
+    }
+}
+
 impl Hint {
     pub fn text(&self) -> String {
         match self {
             Self::Tick => "tick".to_owned(),
-            Self::Alarm { name, delivered_by } => format!("alarm `{name}` by {delivered_by:?}"),
+            Self::Alarm { name, delivered_by } => {
+                format!("alarm `{name}`, delivered {}", delivered_by.words())
+            }
             Self::Asked(Request { kind, by, why }) => format!("{} asked for by {by}: {why}", kind.name()),
         }
     }

@@ -86,11 +86,14 @@ pub struct Start {
     pub onset: Option<Onset>,
 }
 
-/// Opens the attempt, unless one runs already: then it is kept and the caller reads it.
-pub fn open_attempt(current: Option<&Incident>, start: &Start, now: Timestamp) -> Change<Incident> {
-    if current.and_then(Incident::running).is_some() {
-        return Change::Keep;
-    }
+/// Opens the attempt for somebody who decided so when the incident `seen` stood here. If that is no longer so, or an
+/// attempt runs, what stands here is kept and the caller reads it.
+pub fn open_attempt(
+    current: Option<&Incident>,
+    seen: Option<&str>,
+    start: &Start,
+    now: Timestamp,
+) -> Change<Incident> {
     let attempt = Attempt {
         number: start.attempt,
         execution: execution_name(&start.incident, start.attempt),
@@ -101,16 +104,17 @@ pub fn open_attempt(current: Option<&Incident>, start: &Start, now: Timestamp) -
     };
     match current {
         Some(incident) if incident.id == start.incident => {
-            if incident.attempts.iter().any(|known| known.number >= attempt.number) {
-                return Change::Keep;
+            let next = incident.attempts.iter().all(|known| known.number < attempt.number);
+            if incident.is_open() && incident.running().is_none() && next {
+                let mut incident = incident.clone();
+                incident.onset = incident.onset.or(start.onset);
+                incident.attempts.push(attempt);
+                return Change::Write(incident);
             }
-            let mut next = incident.clone();
-            next.onset = next.onset.or(start.onset);
-            next.attempts.push(attempt);
-            Change::Write(next)
+            Change::Keep
         }
-        // Somebody opened another one in between: what we decided on is gone.
-        Some(incident) if incident.is_open() => Change::Keep,
+        // Somebody else opened one in between. It may be over by now; the decision is older than that.
+        Some(incident) if incident.is_open() || seen != Some(incident.id.as_str()) => Change::Keep,
         _ => Change::Write(Incident {
             id: start.incident.clone(),
             onset: start.onset,

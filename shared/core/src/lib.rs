@@ -32,3 +32,4 @@ pub mod switch;
 pub mod time;
 pub mod votes;
 pub mod watermark;
+pub mod words;

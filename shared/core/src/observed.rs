@@ -4,6 +4,7 @@
 //! a missing, null or stale reading is [`Observed::Unknown`], which satisfies no condition (L4).
 
 use crate::time::{Millis, elapsed};
+use crate::words::span;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +36,8 @@ impl<T> Observed<T> {
     pub fn fresh(self, now: Timestamp, max_age: Millis) -> Self {
         match self {
             Self::Known { source, at, .. } if elapsed(at, now) > max_age => {
-                Self::unknown(format!("{source} was last read {} ago, more than {max_age}", elapsed(at, now)))
+                let age = span(elapsed(at, now));
+                Self::unknown(format!("{source} was last read {age} ago, more than {}", span(max_age)))
             }
             other => other,
         }

@@ -151,6 +151,15 @@ pub enum HttpAnswer {
     Failed(String),
 }
 
+impl std::fmt::Display for HttpAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "{status}"),
+            Self::Failed(why) => write!(f, "no answer: {why}"),
+        }
+    }
+}
+
 impl HttpAnswer {
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Status(200..=299))

@@ -11,6 +11,7 @@ use crate::state::{Change, keys, update};
 use crate::steps::{Context, Reply, Step, confirm, not_mine};
 use crate::time::Millis;
 use crate::votes::{History, Observer, Probe, Seen};
+use crate::words::list;
 use futures_util::future::{join, join_all};
 use serde::Serialize;
 use serde_json::Value;
@@ -119,7 +120,7 @@ async fn look(plan: &Plan, clock: &impl Clock, http: &impl Http) -> Probe {
         let reason = "this prober reaches none of its control targets either".to_owned();
         return Probe { at: started, seen: Seen::Unknown { reason } };
     }
-    let told = plan.routes.iter().zip(&routes).map(|(route, answer)| format!("{}: {answer:?}", route.name));
+    let told = plan.routes.iter().zip(&routes).map(|(route, answer)| format!("{}: {answer}", route.name));
     let reason = told.collect::<Vec<_>>().join(", ");
     Probe { at: clock.now(), seen: Seen::Down { reason } }
 }
@@ -150,7 +151,8 @@ async fn read_route53(plan: &Plan, clock: &impl Clock, dns: &impl Dns) -> Probe 
             }
             DnsAnswer::Values(values) if values.iter().any(|v| v == "down") => down.push(route.name.as_str()),
             DnsAnswer::Values(values) => {
-                let reason = format!("`{}` says {values:?}, neither `up` nor `down`", route.verdict_record);
+                let reason =
+                    format!("`{}` says {}, neither `up` nor `down`", route.verdict_record, list(&values));
                 return Probe { at: started, seen: Seen::Unknown { reason } };
             }
             DnsAnswer::Failed(why) => {

@@ -16,6 +16,7 @@ use crate::steps::Step;
 use crate::steps::handover::behind;
 use crate::time::{Millis, elapsed};
 use crate::votes::Onset;
+use crate::words::{count, instant};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -503,7 +504,10 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();
-            format!("standby assessed: {verdict:?}, {} findings, {blocking} blocking", findings.len())
+            format!(
+                "standby assessed: {verdict:?}, {}, {blocking} blocking",
+                count(findings.len(), "finding")
+            )
         }
         Entry::Intent { step, what } => format!("{step:?}: about to {what}"),
         Entry::Outcome { step, outcome, detail } => format!("{step:?}: {outcome}: {detail}"),
@@ -511,7 +515,7 @@ pub fn line(record: &Record) -> Line {
             format!("fenced: proved, no writer was left at {quiet_since}")
         }
         Entry::Fenced { receipt: Receipt::Expired { lapsed_at, .. } } => {
-            format!("fenced: expired, no commit possible after {lapsed_at}")
+            format!("fenced: expired, no commit possible after {}", instant(*lapsed_at))
         }
         Entry::Fenced { receipt: Receipt::Accepted { by, risk, .. } } => {
             format!("fenced: accepted by {by}: {risk}")
@@ -519,7 +523,9 @@ pub fn line(record: &Record) -> Line {
         Entry::Asked { question } => {
             format!(
                 "asked people ({:?}), silence until {} is a no: {}",
-                question.matter, question.expires_at, question.shown
+                question.matter,
+                instant(question.expires_at),
+                question.shown
             )
         }
         Entry::Answered { matter, yes, by, .. } => {
@@ -537,7 +543,7 @@ pub fn line(record: &Record) -> Line {
             format!("`{route}` from outside: {}: {detail}", if *good { "good" } else { "failed" })
         }
         Entry::Confirmed { first_good, probes, .. } => {
-            format!("confirmed: good since {first_good}, {probes} looks")
+            format!("confirmed: good since {}, {}", instant(*first_good), count(*probes as usize, "look"))
         }
         Entry::Closed { end, cause } => format!("{end}: {cause}"),
     };

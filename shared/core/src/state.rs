@@ -57,6 +57,21 @@ where
     )))
 }
 
+/// Writes a cell that only has to be recent. Whoever loses the race leaves the other's value there: it was written
+/// in the same moment, and a crowd must not fail over a note.
+pub async fn note<T>(cells: &impl Cells, key: &Key, value: &T) -> Result<(), Fault>
+where
+    T: Clone + Serialize + DeserializeOwned,
+{
+    let mut lost = false;
+    update::<T, _>(cells, key, |_| {
+        let again = std::mem::replace(&mut lost, true);
+        Ok(if again { Change::Keep } else { Change::Write(value.clone()) })
+    })
+    .await
+    .map(|_| ())
+}
+
 /// The cells, by what they hold. The kind is the table's partition and the unit of permission.
 pub mod keys {
     use super::Key;

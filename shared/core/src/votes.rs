@@ -6,6 +6,7 @@
 use crate::observed::Observed;
 use crate::plan::Detection;
 use crate::time::{Millis, elapsed};
+use crate::words::span;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,11 @@ pub fn vote(history: &Observed<History>, detection: &Detection, now: Timestamp) 
     let age = elapsed(last.at, now);
     if age > detection.vote_max_age {
         return Vote::Unknown {
-            reason: format!("its last probe is {age} old, more than {}", detection.vote_max_age),
+            reason: format!(
+                "its last probe is {} old, more than {}",
+                span(age),
+                span(detection.vote_max_age)
+            ),
         };
     }
     match (&last.seen, history.down_since()) {

@@ -172,6 +172,6 @@ fn a_malformed_record_spoils_the_whole_event() {
 #[test]
 fn the_journal_is_told_which_alarm_and_how() {
     let hint = Hint::Alarm { name: "a".to_owned(), delivered_by: Delivery::EventBridge };
-    assert_eq!(hint.text(), "alarm `a` by EventBridge");
+    assert_eq!(hint.text(), "alarm `a`, delivered by EventBridge");
     assert_eq!(Hint::Tick.text(), "tick");
 }

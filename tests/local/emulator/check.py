@@ -400,6 +400,9 @@ def proves_alarms(world: World, stack: dict[str, str]) -> None:
     publish_switch(world, 0)
     must(state_of(world, stack["Switch"]) == "OK", "a rogue 1 cannot beat our 0", state_of(world, stack["Switch"]))
     must(len(rung()) == 1, "the filter policy lets ALARM through only", rung())
+    kept = [json.loads(line) for line in (world.state / "notifications.jsonl").read_text().splitlines()]
+    answered = [line for line in kept if line["function"] == stack["Recorder"] and not line["failed"]]
+    must(bool(answered) and "environment" in answered[-1]["answer"], "the answer to a notification is kept", kept)
     ok(f"alarm to SNS to function in {took:.2f} s; dimensions, Minimum and filter policy hold")
 
 

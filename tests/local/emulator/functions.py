@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lambda: the environment of a function, its log file, and asynchronous delivery.
+"""Lambda: the environment of a function, its log file, asynchronous delivery and what came of it.
 
 A function gets the environment that its template gives it and that of its place, and nothing of the
 emulator's own. Never in here: what a function is allowed to do (`permissions`).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from ministack.services import eventbridge, lambda_svc, sns
 
 from cloud import Cloud
 from internals import Internals
+from lines import Lines
 
 _eventbridge = Internals(
     eventbridge,
@@ -33,6 +35,7 @@ _worker = Internals(
 )
 _lambda_svc = Internals(
     lambda_svc,
+    "_execute_function_dispatch",
     "_execution_record_for_config",
     "_get_func_record_for_ref",
     "_provided_code_lock",
@@ -54,6 +57,7 @@ def install(cloud: Cloud) -> None:
     _give_place(cloud)
     _keep_logs(cloud.state_dir / "logs")
     _retry_deliveries()
+    _keep_answers(Lines(cloud.state_dir / "notifications.jsonl"))
 
 
 def region_of(config: dict[str, Any]) -> str:
@@ -147,6 +151,31 @@ def _deliver_from_topic(
         deliver(endpoint, json.dumps({"Records": [record]}))
     except LookupError as error:
         _sns.logger.warning("SNS to Lambda `%s`: %s", endpoint, error)
+
+
+def _keep_answers(lines: Lines) -> None:
+    """One line for each time that a function was run on notifications: which messages, and what came of it.
+    Nobody waits for such an answer, so it would be lost; on AWS a destination is told as much."""
+
+    def wrap(original: Any) -> Any:
+        def execute(func: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float) -> Any:
+            result = original(func, config, event, request_id, started)
+            messages = _message_ids(event)
+            if messages:
+                failed = bool(result.get("error"))
+                kept = {"function": config["FunctionName"], "messages": messages, "failed": failed}
+                lines.write({"at": round(time.time(), 3), **kept, "answer": result.get("body")})
+            return result
+
+        return execute
+
+    _lambda_svc.replace("_execute_function_dispatch", wrap)
+
+
+def _message_ids(event: Any) -> list[str]:
+    records = event.get("Records") if isinstance(event, dict) else None
+    notifications = [record.get("Sns") for record in records or [] if isinstance(record, dict)]
+    return [one["MessageId"] for one in notifications if isinstance(one, dict) and "MessageId" in one]
 
 
 # ---- the end ---------------------------------------------------------------------------------

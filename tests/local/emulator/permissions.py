@@ -10,16 +10,16 @@ from __future__ import annotations
 import contextvars
 import json
 import re
-import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import cbor2
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import dynamodb
 
 from internals import Internals
+from lines import Lines
 
 _dynamodb = Internals(
     dynamodb,
@@ -47,7 +47,7 @@ _principal: contextvars.ContextVar[str] = contextvars.ContextVar("checked_princi
 
 def install(log_file: Path) -> None:
     """Must run before `ministack.app` is imported, which binds some of these names for good."""
-    log = _Log(log_file)
+    log = Lines(log_file)
     _read_cbor(log)
     _log_checks(log)
     _fill_s3_keys()
@@ -59,19 +59,6 @@ def install(log_file: Path) -> None:
 # ---- the record ------------------------------------------------------------------------------
 
 
-class _Log:
-    """Lines appended by many threads, each whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8", buffering=1)
-        self._lock = threading.Lock()
-
-    def write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line, separators=(",", ":"), default=str)
-        with self._lock:
-            self._file.write(text + "\n")
-
-
 def role_of(principal_arn: str) -> str | None:
     """The role's name in an assumed-role ARN; None for root, users and failed credentials."""
     match = re.search(r":assumed-role/([^/]+)/", principal_arn)
@@ -81,7 +68,7 @@ def role_of(principal_arn: str) -> str | None:
 _CBOR_PATH = re.compile(r"/service/[^/]+/operation/(\w+)")
 
 
-def _read_cbor(log: _Log) -> None:
+def _read_cbor(log: Lines) -> None:
     """CBOR is how the Rust SDK talks to CloudWatch. ministack finds no action in such a request, and
     lets whatever has no action pass unchecked. Here the action and the alarm are found; what still
     has no action leaves a line that says so, for a hole in the checks must be seen."""
@@ -143,7 +130,7 @@ def _line(
     }
 
 
-def _log_checks(log: _Log) -> None:
+def _log_checks(log: Lines) -> None:
     def remember_principal(original: Any) -> Any:
         def resolve_principal(*args: Any, **kwargs: Any) -> Any:
             principal = original(*args, **kwargs)

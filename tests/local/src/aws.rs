@@ -4,10 +4,11 @@ use crate::config::{Cloud, Place};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_s3::primitives::ByteStream;
+use serde_json::Value;
 use understudy_aws::dynamodb::Table;
 
 /// The emulator's root account.
-const ACCOUNT: &str = "000000000000";
+pub const ACCOUNT: &str = "000000000000";
 
 /// Why the emulator did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,43 @@ impl Aws {
         let client = aws_sdk_cloudwatch::Client::new(&self.config);
         let call = client.put_metric_data().namespace("Understudy").metric_data(datum);
         call.send().await.map(drop).map_err(|e| refused(format!("publish `{metric}`"))(e.into()))
+    }
+
+    /// Runs a function and waits for its answer, or for the error that it ended with. Asked once: a repetition
+    /// by the SDK would be a second delivery that nobody counted.
+    pub async fn invoke(&self, function: &str, event: &str) -> Result<Result<Value, String>, AwsError> {
+        let once = aws_sdk_lambda::config::Builder::from(&self.config)
+            .retry_config(aws_sdk_lambda::config::retry::RetryConfig::disabled())
+            .build();
+        let call = aws_sdk_lambda::Client::from_conf(once).invoke().function_name(function);
+        let what = format!("invoke `{function}`");
+        let payload = aws_sdk_lambda::primitives::Blob::new(event);
+        let given = call.payload(payload).send().await.map_err(|e| refused(what.clone())(e.into()))?;
+        let bytes = given.payload.map(aws_sdk_lambda::primitives::Blob::into_inner).unwrap_or_default();
+        if given.function_error.is_some() {
+            return Ok(Err(String::from_utf8_lossy(&bytes).into_owned()));
+        }
+        serde_json::from_slice(&bytes).map(Ok).map_err(|e| refused(what)(e.into()))
+    }
+
+    /// Publishes to a topic of this Region and returns the message's id.
+    pub async fn notify(&self, topic: &str, subject: &str, message: &str) -> Result<String, AwsError> {
+        let arn = format!("arn:aws:sns:{}:{ACCOUNT}:{topic}", self.region);
+        let call =
+            aws_sdk_sns::Client::new(&self.config).publish().topic_arn(arn).subject(subject).message(message);
+        let sent = call.send().await.map_err(|e| refused(format!("publish to `{topic}`"))(e.into()))?;
+        Ok(sent.message_id.unwrap_or_default())
+    }
+
+    /// The names of all executions of a state machine, newest first.
+    pub async fn executions(&self, machine: &str) -> Result<Vec<String>, AwsError> {
+        let arn = format!("arn:aws:states:{}:{ACCOUNT}:stateMachine:{machine}", self.region);
+        let call = aws_sdk_sfn::Client::new(&self.config).list_executions().state_machine_arn(arn);
+        let found = call
+            .send()
+            .await
+            .map_err(|e| refused(format!("list the executions of `{machine}`"))(e.into()))?;
+        Ok(found.executions.into_iter().map(|execution| execution.name).collect())
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {

@@ -4,6 +4,7 @@ use crate::aws::{Aws, AwsError, operator_environment};
 use crate::breaks::{self, Break, BreakError};
 use crate::compare::{self, Line, clock, seconds};
 use crate::config::Place;
+use crate::deliveries::{Deliveries, DeliveriesError, Order};
 use crate::ledger::{Account, Clients, LedgerError};
 use crate::logs;
 use crate::progress::paint;
@@ -45,6 +46,8 @@ pub enum DemoError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Aws(#[from] AwsError),
+    #[error(transparent)]
+    Deliveries(#[from] DeliveriesError),
     #[error("the state table cannot be read: {0}")]
     State(#[from] Fault),
     #[error("the operator's command was not taken")]
@@ -58,7 +61,12 @@ pub enum DemoError {
 }
 
 /// Runs one break on a cloud that is up. `Ok(true)` only if every line of the comparison holds.
-pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoError> {
+pub async fn run(
+    options: &Options,
+    up: &Up,
+    what: Break,
+    deliveries: Option<Order>,
+) -> Result<bool, DemoError> {
     let clients = Clients { cloud: &up.cloud, binaries: &options.binaries };
     clients.start(&up.plan)?;
     tokio::time::sleep(WARM_UP).await;
@@ -69,8 +77,12 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     if what == Break::Switchover {
         ask_for_switchover(options, up).await?;
     }
+    let deliveries = match deliveries {
+        Some(order) => Some(Deliveries::begin(order, up, broken_at).await),
+        None => None,
+    };
     let scene = Scene { options, up, broken_at };
-    let lines = match what {
+    let mut lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
         _ if options.people == People::Silence => unanswered(&scene).await?,
         Break::Lag => {
@@ -84,12 +96,25 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
             recovers(&scene, &clients, 1).await?
         }
     };
+    if let Some(deliveries) = deliveries {
+        lines.extend(deliveries.end(executions_of(what)).await?);
+    }
     println!();
     for line in &lines {
         let mark = if line.holds { paint("32", "ok") } else { paint("31", "NO") };
         println!("  {mark}  {}: {}", line.what, line.told);
     }
     Ok(lines.iter().all(|line| line.holds))
+}
+
+/// How many executions a break must lead to, however often its alarm rings.
+fn executions_of(what: Break) -> usize {
+    match what {
+        Break::Link | Break::None => 0,
+        // Refused for the lag, and once more after it.
+        Break::Lag => 2,
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover => 1,
+    }
 }
 
 /// A cloud whose primary was broken.

@@ -22,6 +22,7 @@ pub mod breaks;
 pub mod compare;
 pub mod config;
 pub mod control;
+pub mod deliveries;
 pub mod demo;
 pub mod deploy;
 pub mod dns;

@@ -1,11 +1,13 @@
 //! `understudy-local`: the local cloud from the command line. `understudy local …` calls it.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use understudy_local::aws::operator_environment;
 use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
+use understudy_local::deliveries::Order;
 use understudy_local::python::Python;
 use understudy_local::up::{Options, People, down, running_plan, up};
 use understudy_local::{demo, progress, serve};
@@ -39,6 +41,8 @@ enum Command {
     Demo {
         #[arg(long, default_value = "kill")]
         what: Break,
+        #[command(flatten)]
+        deliveries: Repeated,
         #[command(flatten)]
         setup: Setup,
     },
@@ -76,6 +80,16 @@ struct Setup {
     /// Do not arm the dead-man: `on_loss: stay`.
     #[arg(long)]
     unarmed: bool,
+}
+
+#[derive(Args)]
+struct Repeated {
+    /// Deliver the alarm so many times more, in every shape, shuffled, from the break to the end.
+    #[arg(long, value_name = "COUNT")]
+    deliveries: Option<NonZeroUsize>,
+    /// The order of an earlier run, as it printed it.
+    #[arg(long, requires = "deliveries")]
+    seed: Option<u64>,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -155,7 +169,7 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Demo { what, setup } => {
+        Command::Demo { what, deliveries, setup } => {
             let options = setup.options()?;
             println!(
                 "speed {}: every duration of the plan and every period of AWS is divided by it",
@@ -163,7 +177,7 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             );
             // Whatever happens, also Ctrl-C, nothing is left behind.
             let result = tokio::select! {
-                result = play(&options, what) => result,
+                result = play(&options, what, deliveries.order()) => result,
                 _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
             };
             down(&options).await?;
@@ -173,14 +187,21 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-async fn play(options: &Options, what: Break) -> Result<ExitCode, Failure> {
+async fn play(options: &Options, what: Break, deliveries: Option<Order>) -> Result<ExitCode, Failure> {
     let up = up(options).await?;
-    let agrees = demo::run(options, &up, what).await?;
+    let agrees = demo::run(options, &up, what, deliveries).await?;
     println!(
         "\n{}",
         if agrees { "both accounts agree" } else { "the accounts DISAGREE: see the lines above" }
     );
     Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+impl Repeated {
+    fn order(&self) -> Option<Order> {
+        let seed = || self.seed.unwrap_or_else(|| fastrand::u64(..));
+        self.deliveries.map(|count| Order { count: count.get(), seed: seed() })
+    }
 }
 
 impl Setup {

@@ -1,8 +1,10 @@
-//! How a report's figures, instants and named ends read, for the page and the terminal alike.
+//! How a report's figures, instants and named ends read, for the page and the terminal alike. How any sentence says
+//! a span stands in `crate::words`.
 
 use super::{Attestation, Clock, Figure, Line, Met, Report, Rto};
 use crate::checks::{CHECKS, Finding, Grade};
 use crate::run::{End, Kind, Receipt};
+pub use crate::words::{at_least, at_most, duration};
 use jiff::Timestamp;
 
 /// The segments of the clock in their order, each with what it lasts from and to.
@@ -14,59 +16,6 @@ pub const SEGMENTS: [(&str, &str); 6] = [
     ("switch", "to the first good answer by the public name"),
     ("confirm", "until success had lasted; beside the RTO, not in it"),
 ];
-
-/// Which way a span that must lose digits loses them.
-#[derive(Clone, Copy)]
-enum Round {
-    Nearest,
-    Down,
-    Up,
-}
-
-/// `135 ms`, `31.9 s`, `12 min 4 s`, `3 h 5 min`, `2 d 1 h`.
-pub fn duration(ms: u64) -> String {
-    spell(ms, Round::Nearest)
-}
-
-/// As [`duration`], for a span that it took at least: never more than it was.
-pub fn at_least(ms: u64) -> String {
-    spell(ms, Round::Down)
-}
-
-/// As [`duration`], for a span that it took at most: never less than it was (L7).
-pub fn at_most(ms: u64) -> String {
-    spell(ms, Round::Up)
-}
-
-fn spell(ms: u64, round: Round) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let units = |unit_ms: u64| match round {
-        Round::Nearest => (ms.saturating_add(unit_ms / 2)) / unit_ms,
-        Round::Down => ms / unit_ms,
-        Round::Up => ms.div_ceil(unit_ms),
-    };
-    let (tenths, seconds) = (units(100), units(1000));
-    let (minutes, hours) = (units(60_000), units(3_600_000));
-    match ms {
-        0 => "0 s".to_owned(),
-        1..=999 => format!("{ms} ms"),
-        _ if tenths < 10 * MINUTE && ms.is_multiple_of(1000) => format!("{seconds} s"),
-        _ if tenths < 10 * MINUTE => format!("{}.{} s", tenths / 10, tenths % 10),
-        _ if seconds < HOUR => two(seconds / 60, "min", seconds % 60, "s"),
-        _ if minutes < DAY / 60 => two(minutes / 60, "h", minutes % 60, "min"),
-        _ => two(hours / 24, "d", hours % 24, "h"),
-    }
-}
-
-fn two(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
-    if small == 0 {
-        format!("{large} {large_unit}")
-    } else {
-        format!("{large} {large_unit} {small} {small_unit}")
-    }
-}
 
 /// `2026-11-21`, in UTC as everything here.
 pub fn date(at: Timestamp) -> String {
@@ -316,48 +265,6 @@ pub fn phase_note(phase: &Phase<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_read_as_people_say_them() {
-        let spans = [
-            (0, "0 s"),
-            (1, "1 ms"),
-            (135, "135 ms"),
-            (999, "999 ms"),
-            (1000, "1 s"),
-            (1049, "1.0 s"),
-            (1050, "1.1 s"),
-            (31_874, "31.9 s"),
-            (59_000, "59 s"),
-            (59_949, "59.9 s"),
-            (59_950, "1 min"),
-            (60_000, "1 min"),
-            (724_000, "12 min 4 s"),
-            (724_499, "12 min 4 s"),
-            (900_000, "15 min"),
-            (3_599_499, "59 min 59 s"),
-            (3_599_500, "1 h"),
-            (11_100_000, "3 h 5 min"),
-            (86_369_999, "23 h 59 min"),
-            (86_370_000, "1 d"),
-            (176_400_000, "2 d 1 h"),
-            (u64::MAX, "213503982334 d 14 h"),
-        ];
-        for (ms, text) in spans {
-            assert_eq!(duration(ms), text, "{ms} ms");
-        }
-    }
-
-    #[test]
-    fn the_ends_of_a_range_are_rounded_outward() {
-        for ms in [1_049, 1_051, 28_430, 35_774, 59_949, 59_951, 60_001, 724_501, 3_600_001, 86_400_001] {
-            assert_ne!(at_least(ms), at_most(ms), "{ms} ms is not a round figure");
-        }
-        assert_eq!(at_least(59_999), "59.9 s");
-        assert_eq!(at_most(59_901), "1 min");
-        assert_eq!(at_most(900_001), "15 min 1 s", "a missed objective never reads like a met one");
-        assert_eq!(at_least(900_000), at_most(900_000));
-    }
 
     #[test]
     fn instants_keep_their_milliseconds_and_lose_their_date() {

@@ -14,6 +14,7 @@ use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Written};
 use crate::report::{self, Report};
 use crate::run::{End, Run};
 use crate::state::{Change, keys, load, update};
+use crate::words::count;
 use serde_json::Value;
 
 /// What the report writer works with.
@@ -70,7 +71,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager> Writer<'_, C, K, E, P> {
         if let Some(fault) = failed {
             return Err(fault);
         }
-        Ok(Reply::new(Outcome::Done, format!("{} open runs", open.len())))
+        Ok(Reply::new(Outcome::Done, count(open.len(), "open run")))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::plan::{Route, Scheme};
 use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http};
 use crate::run::{Confirmation, Run};
 use crate::time::{Millis, after, elapsed};
+use crate::words::{count, instant, list};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -66,8 +67,12 @@ async fn judge<C: Cells, K: Clock>(
             let (last_bad, probes) = (seen.last_bad, seen.probes);
             let entry = Entry::Confirmed { last_bad, first_good, settled_at, probes };
             ctx.journal().append_once(entry).await?;
-            ctx.outcome(Step::Confirm, Outcome::Done, format!("good since {first_good}, {probes} looks"))
-                .await
+            ctx.outcome(
+                Step::Confirm,
+                Outcome::Done,
+                format!("good since {}, {}", instant(first_good), count(probes as usize, "look")),
+            )
+            .await
         }
         None if elapsed(since, now) > limit => ctx.outcome(Step::Confirm, Outcome::Exhausted, detail).await,
         _ => Ok(Reply::again(Millis(ctx.plan.tick.0 / LOOKS_PER_TICK), detail)),
@@ -94,12 +99,12 @@ async fn transact<C: Cells, K: Clock>(
     let base = format!("{scheme}://{}:{}", route.record, route.port);
     let health = http.get(&format!("{base}{}", route.health_path), timeout).await;
     if !health.is_good() {
-        return (false, format!("`{}` at {addresses:?}: health {health:?}", route.record));
+        return (false, format!("`{}` at {}: health {health}", route.record, list(&addresses)));
     }
     let body =
         json!({"id": format!("understudy-{}-{look}", ctx.execution), "body": "confirmation from outside"});
     let written = http.post(&format!("{base}{}", route.transaction_path), &body, timeout).await;
-    (written.is_good(), format!("`{}` at {addresses:?}: transaction {written:?}", route.record))
+    (written.is_good(), format!("`{}` at {}: transaction {written}", route.record, list(&addresses)))
 }
 
 /// Journals the first look and every change from good to bad and back; equal looks only count.

@@ -17,6 +17,7 @@ use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
+use crate::words::{count, instant};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
@@ -33,7 +34,8 @@ pub async fn close_lease<C: Cells, K: Clock>(
         return Ok(Reply::new(Outcome::Done, closed_text(&closed)));
     }
     let epoch = run.claimed_epoch()?;
-    ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {} keepers", keepers.len())).await?;
+    ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {}", count(keepers.len(), "keeper")))
+        .await?;
     let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, epoch))).await;
     // Another execution's claim is final; everything else leaves a keeper open, which the fence will see.
     if let Some(Err(fenced @ Fault::Fenced(_))) = answers.iter().find(|c| matches!(c, Err(Fault::Fenced(_))))
@@ -68,7 +70,7 @@ pub async fn close_lease<C: Cells, K: Clock>(
 fn closed_text(closed: &Closed) -> String {
     let which = if closed.all { "all keepers are closed" } else { "NOT all keepers are closed" };
     match closed.last_renewal_seen_at {
-        Some(at) => format!("{which}; the last renewal was first seen at {at}"),
+        Some(at) => format!("{which}; the last renewal was first seen at {}", instant(at)),
         None => which.to_owned(),
     }
 }
@@ -125,7 +127,7 @@ async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: Run) -> Resu
         }
         Expiry::LapsesAt(at) => {
             let left = elapsed(now, at).saturating_add(Millis(1));
-            Ok(Reply::again(left, format!("the old writer's lease lapses at {at}")))
+            Ok(Reply::again(left, format!("the old writer's lease lapses at {}", instant(at))))
         }
         Expiry::Never(why) => {
             let shown =
@@ -193,7 +195,7 @@ pub async fn accept<C: Cells, K: Clock>(
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
     if let Some(at) = renewed_within_ttl(ctx, keepers, &run, now).await {
-        let why = format!("a renewal was seen at {at}, within its time to live");
+        let why = format!("a renewal was seen at {}, within its time to live", instant(at));
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
     let receipt = Receipt::Accepted { epoch, by: by.clone(), at: now, risk: run.shown.clone() };
@@ -241,7 +243,7 @@ pub async fn capture<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql
         return Ok(Reply::again(Millis::from_secs(1), text));
     }
     ctx.journal().append_once(Entry::Captured { positions: positions.clone() }).await?;
-    ctx.outcome(Step::Capture, Outcome::Done, format!("{} stores", positions.len())).await
+    ctx.outcome(Step::Capture, Outcome::Done, count(positions.len(), "store")).await
 }
 
 async fn position(store: &str, required: bool, sql: &impl Sql) -> Result<Position, Fault> {

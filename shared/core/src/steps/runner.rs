@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::plan::{Hook, HookPoint, Plan};
 use crate::ports::{Cells, Clock, Http, HttpAnswer};
 use crate::state::{Flag, keys, set_flag};
+use crate::words::count;
 use serde_json::{Value, json};
 
 /// What the runner works with.
@@ -86,10 +87,10 @@ async fn call_hooks<C: Cells, K: Clock>(
             HttpAnswer::Status(status @ 400..=499) => {
                 return Err(Fault::invalid(format!("hooks.{}: POST {url} answered {status}", hook.name)));
             }
-            other => return Err(Fault::transient(format!("hooks.{}: POST {url}: {other:?}", hook.name))),
+            other => return Err(Fault::transient(format!("hooks.{}: POST {url}: {other}", hook.name))),
         }
     }
-    ctx.outcome(step, Outcome::Done, format!("{} hooks answered", calls.len())).await
+    ctx.outcome(step, Outcome::Done, format!("{} answered", count(calls.len(), "hook"))).await
 }
 
 async fn freeze<C: Cells, K: Clock>(

@@ -15,7 +15,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,7 +88,9 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
 async fn converse(stream: TcpStream, service: Arc<Service>) {
     let handle = service_fn(move |request| {
         let service = service.clone();
-        async move { Ok::<_, Infallible>(service.respond(request).await) }
+        // A client that gives up must not cost the session that works for it: a login is dear, and a service that
+        // answers slowly would only log in.
+        tokio::spawn(async move { service.respond(request).await })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
