@@ -10,14 +10,14 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo test lint advisories build check-template python package clean aws-smoke
+.PHONY: demo test lint advisories build check-template sam-invoke python package clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
 	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
 
-# Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
-# real thing end to end.
+# Everything: formatting, lints, unit and property tests, simulation, functions one by one (`sam-invoke` among
+# them), template, the emulator's self check, the real thing end to end.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
@@ -47,6 +47,10 @@ python: build
 check-template: python
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+
+# Every function of the template through `sam local invoke`; skipped aloud where `docker info` does not answer.
+sam-invoke: build python
+	cargo test --quiet -p understudy-invoke-tests --test sam -- --nocapture
 
 # The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent.
 package:
