@@ -10,17 +10,22 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo test lint advisories build check-template sam-invoke python package clean aws-smoke
+.PHONY: demo adopt test lint advisories build check-template sam-invoke python package clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
 	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed)
+
+# Up, `plan check --live` on a healthy cloud and on one with planted faults, down.
+adopt: build
+	$(LOCAL) adopt --speed $(SPEED) --plan $(PLAN)
 
 # Everything: formatting, lints, unit and property tests, simulation, functions one by one (`sam-invoke` among
 # them), template, the emulator's self check, the real thing end to end.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
+	$(LOCAL) adopt --speed $(SPEED)
 	$(LOCAL) demo --what kill --speed $(SPEED)
 	$(LOCAL) demo --what isolate --speed $(SPEED)
 	@echo "make test: everything above passed"

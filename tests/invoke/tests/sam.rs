@@ -154,7 +154,7 @@ impl Bench {
         let [standby, primary] = &self.parameters;
         let mut sam = Command::new(&self.sam);
         sam.current_dir(&self.folder).args(["local", "invoke", &function.id, "--skip-pull-image", "--event"]);
-        sam.arg(&file).args(["--invoke-image", &self.image.name()]);
+        sam.arg(&file).args(self.image.arguments());
         // No name resolves, so nothing reaches AWS from a machine that could.
         sam.args(["--container-dns", "127.0.0.1", "--parameter-overrides"]);
         sam.args(if function.name == "primary-guard" { primary } else { standby });

@@ -15,7 +15,8 @@ const PROGRAMS: [&str; 3] = ["sh", "mv", "chmod"];
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
 
-/// The image that functions are invoked on. What was made for it is removed with it.
+/// The image that functions are invoked on. A stand-in is removed with all that was made of it; what `sam` makes of
+/// AWS's own stays, as after any other call of it.
 pub struct Image {
     /// `None`: AWS's own.
     stand_in: Option<String>,
@@ -34,6 +35,11 @@ impl Image {
         let image = Self { stand_in: Some(format!("understudy-stand-in-{}", std::process::id())) };
         docker(&["build", "--quiet", "--tag", &image.name(), &root.display().to_string()])?;
         Ok(image)
+    }
+
+    /// What tells `sam` to take it.
+    pub fn arguments(&self) -> Vec<String> {
+        self.stand_in.iter().flat_map(|_| ["--invoke-image".to_owned(), self.name()]).collect()
     }
 
     pub fn name(&self) -> String {
