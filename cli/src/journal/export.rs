@@ -34,12 +34,11 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&arguments.target).await?;
         let config = operator_config(&deployed.plan.regions.standby, deployed.profile()).await;
-        let name = match &arguments.bucket {
-            Some(name) => name.clone(),
-            None => {
-                let writer = Function::new(&config, format!("{}-report-writer", prefix(&deployed.plan)));
-                bucket_of(&writer).await?
-            }
+        let name = if let Some(name) = &arguments.bucket {
+            name.clone()
+        } else {
+            let writer = Function::new(&config, format!("{}-report-writer", prefix(&deployed.plan)));
+            bucket_of(&writer).await?
         };
         let bucket = Bucket::from_config(&config, name);
         let sealed = copy(&bucket, &deployed.plan, arguments).await?;
@@ -156,5 +155,27 @@ fn ended(sealed: &[Stored]) -> Code {
     } else {
         println!("the state table holds the same records; the journal is not closed yet");
         Code::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(seq: u64, deleted: bool) -> Version {
+        Version { key: record_key("plan", "i-1-a1", seq), deleted }
+    }
+
+    #[test]
+    fn one_version_and_no_marker_is_what_a_sealed_record_has() {
+        assert!(one_version_each(&[version(1, false), version(2, false)]).is_ok());
+        for found in [
+            vec![version(1, false), version(1, false), version(2, false)],
+            vec![version(1, false), version(1, true)],
+            vec![version(1, true)],
+        ] {
+            let refused = one_version_each(&found);
+            assert_eq!(refused.err().map(|failure| failure.code()), Some(Code::Disagreement), "{found:?}");
+        }
     }
 }

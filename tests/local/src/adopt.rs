@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// A fault that shows in the verifier's findings needs its tick and, for lag, the plan's threshold to pass.
-const FOUND_WITHIN: Duration = Duration::from_secs(120);
+const FOUND_WITHIN: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]

@@ -68,7 +68,10 @@ pub(super) fn replica(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<F
         }
         let fix = format!("make `{standby}` a cross-Region replica of `{primary}`");
         Some(match &other.source {
-            None => row.block(format!("`{standby}` replicates nothing: it stands alone"), fix),
+            None => row.block(
+                format!("`{standby}` replicates nothing: it stands alone"),
+                "ask `understudy status` who serves: an instance that was promoted holds the newest data, and is not to be rebuilt",
+            ),
             Some(source) if is(source, &plan.regions.primary.0, primary) => {
                 row.pass(format!("`{standby}` replicates `{source}`"))
             }
@@ -86,6 +89,8 @@ fn is(arn: &str, region: &str, id: &str) -> bool {
 pub(super) fn streams(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
     each(id, plan, seen, |row, store, live| {
         let [_, (standby, other)] = both(store, live)?;
+        // One that stands alone has no stream; LV-12 speaks of it.
+        other.source.as_ref()?;
         let fix = "see the replica's log and events; a replica that lost its source is made anew";
         Some(match other.replication.as_deref() {
             Some("replicating") => row.pass(format!("`{standby}` is replicating")),
