@@ -13,19 +13,25 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo test demos audit lint advisories build check-template python package clean aws-smoke
+.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
 	$(LOCAL) demo --what $(BREAK) --speed $(SPEED) --plan $(PLAN) --approve $(APPROVE) $(if $(UNARMED),--unarmed) \
 		$(if $(DELIVERIES),--deliveries $(DELIVERIES) $(if $(SEED),--seed $(SEED)))
 
-# Everything: formatting, lints, unit and property tests, simulation, template, the emulator's self check, the
-# real thing end to end, and what each role was permitted against what it did.
+# Up, `plan check --live` on a healthy cloud and on one with planted faults, down.
+adopt: build
+	$(LOCAL) adopt --speed $(SPEED) --plan $(PLAN)
+
+# Everything: formatting, lints, unit and property tests, simulation, functions one by one (`sam-invoke` among
+# them), template, the emulator's self check, the real thing end to end, and what each role was permitted against
+# what it did.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
 	$(VENV)/bin/python tests/local/emulator/audit_check.py
+	$(MAKE) adopt
 	$(MAKE) demos
 	$(MAKE) audit
 	@echo "make test: everything above passed"
@@ -70,6 +76,10 @@ python: build
 check-template: python
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+
+# Every function of the template through `sam local invoke`; skipped aloud where `docker info` does not answer.
+sam-invoke: build python
+	cargo test --quiet -p understudy-invoke-tests --test sam -- --nocapture
 
 # The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent.
 package:

@@ -11,7 +11,7 @@ pub const TABLE: &str = "Exit codes:
   3  not available: a file, a service, a permission
   4  disagreement: evidence does not fit together";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     Ok = 0,
     Refused = 1,

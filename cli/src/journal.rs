@@ -1,4 +1,6 @@
-//! Journals: exported as one JSON line a record, checked byte by byte.
+//! Journals: copied from the evidence bucket, and checked byte by byte.
+
+mod export;
 
 use crate::exit::{Code, Failure};
 use clap::Subcommand;
@@ -9,6 +11,8 @@ use understudy_core::report::line;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Copy the sealed records of an execution to a folder, and check them.
+    Export(export::Arguments),
     /// Check that a journal is whole and print what it tells.
     Check {
         /// A folder of sealed records, `<seq>.json`, as they lie in the evidence bucket.
@@ -17,9 +21,15 @@ pub enum Command {
 }
 
 pub fn run(command: &Command) -> Result<Code, Failure> {
-    let Command::Check { folder } = command;
-    let chain = sealed(folder)?;
-    match verify_chain(&chain) {
+    match command {
+        Command::Export(arguments) => export::run(arguments),
+        Command::Check { folder } => check(&sealed(folder)?),
+    }
+}
+
+/// Prints what a whole chain tells; a broken one is told as what it is.
+fn check(chain: &[Stored]) -> Result<Code, Failure> {
+    match verify_chain(chain) {
         Ok(records) => {
             for record in &records {
                 let line = line(record);

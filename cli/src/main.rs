@@ -4,6 +4,7 @@
 
 mod exit;
 mod journal;
+mod live;
 mod local;
 mod operate;
 mod package;

@@ -85,31 +85,36 @@ pub enum Said {
 }
 
 /// A deployed plan with its state table.
-struct Deployed {
-    plan: Plan,
-    table: Table,
+pub struct Deployed {
+    pub plan: Plan,
+    pub table: Table,
     profile: Option<String>,
 }
 
 impl Deployed {
-    async fn at(target: &Target) -> Result<Self, Failure> {
+    pub async fn at(target: &Target) -> Result<Self, Failure> {
         let plan = plan::load(&target.plan)?;
         let config = operator_config(&plan.regions.standby, target.profile.as_deref()).await;
         let table = Table::from_config(&config, &prefix(&plan));
         Ok(Self { plan, table, profile: target.profile.clone() })
     }
+
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
 }
 
-fn prefix(plan: &Plan) -> String {
+/// The prefix of every resource of a plan.
+pub fn prefix(plan: &Plan) -> String {
     format!("understudy-{}", plan.name)
 }
 
-fn unavailable(fault: &Fault) -> Failure {
+pub fn unavailable(fault: &Fault) -> Failure {
     Failure::new(Code::NotAvailable, format!("error: {fault}"))
 }
 
 /// Runs `work` to its end on this thread.
-fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub fn wait<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::file("runtime", &error))?.block_on(work)
 }
@@ -192,7 +197,7 @@ async fn send(deployed: &Deployed, answer: &approval::Answer) -> Result<Code, Fa
 
 /// Calls a function of the standby and waits for its answer.
 async fn call(deployed: &Deployed, function: &str, event: &Value) -> Result<Value, Failure> {
-    let config = operator_config(&deployed.plan.regions.standby, deployed.profile.as_deref()).await;
+    let config = operator_config(&deployed.plan.regions.standby, deployed.profile()).await;
     let name = format!("{}-{function}", prefix(&deployed.plan));
     let called = Function::new(&config, name).call(function, event.to_string().into_bytes()).await;
     match called.map_err(|fault| unavailable(&fault))? {

@@ -1,6 +1,7 @@
-//! Plans: checked, turned into the database's script and into the template's parameters.
+//! Plans: checked, also against what is deployed, turned into the database's script and into the template's parameters.
 
 use crate::exit::{Code, Failure};
+use crate::live;
 use clap::{Subcommand, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,12 @@ pub enum Command {
         /// For machines.
         #[arg(long)]
         json: bool,
+        /// Then look at what is deployed: records, databases, secret, functions, readiness. Reads only.
+        #[arg(long)]
+        live: bool,
+        /// The profile of the AWS configuration that looks; the environment's credentials without it.
+        #[arg(long, requires = "live")]
+        profile: Option<String>,
     },
     /// The script that an administrator runs once on the primary's database.
     Sql { plan: PathBuf },
@@ -38,7 +45,8 @@ pub enum RoleName {
 
 pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
-        Command::Check { plans, json } => check(plans, *json),
+        Command::Check { plans, json, live: false, .. } => check(plans, *json),
+        Command::Check { plans, json, profile, .. } => check_live(plans, profile.as_deref(), *json),
         Command::Sql { plan } => {
             let plan = load(plan)?;
             for store in &plan.stores {
@@ -78,6 +86,15 @@ fn check(plans: &[PathBuf], json: bool) -> Result<Code, Failure> {
                 }
             }
         }
+    }
+    Ok(worst)
+}
+
+/// A plan that is not whole has nothing to be held against.
+fn check_live(plans: &[PathBuf], profile: Option<&str>, json: bool) -> Result<Code, Failure> {
+    let mut worst = Code::Ok;
+    for path in plans {
+        worst = worst.max(live::check(&load(path)?, profile, json)?);
     }
     Ok(worst)
 }

@@ -1,8 +1,8 @@
-//! A report as text for a terminal of a hundred columns. Colours are only ever a second sign beside a first.
+//! A report, or findings, as text for a terminal of a hundred columns. Colours are only ever a second sign beside a first.
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
-use understudy_core::checks::Grade;
+use understudy_core::checks::{Finding, Grade};
 use understudy_core::report::Report;
 use understudy_core::report::words::{self, Sign, Tone, time};
 use understudy_core::run::Receipt;
@@ -28,6 +28,26 @@ pub fn text(report: &Report) -> String {
     waiver(&mut out, report);
     attestation(&mut out, report);
     out.text
+}
+
+/// Findings of a look at a deployment: all of them, then how many need somebody.
+pub fn checked(plan: &str, at: Timestamp, findings: &[Finding]) -> String {
+    let mut out = Out::default();
+    out.line(&paint(BOLD, &format!("plan {}, {} {} UTC", tame(plan), words::date(at), time(at))));
+    for finding in findings {
+        one_finding(&mut out, finding);
+    }
+    let needing = findings.iter().filter(|finding| finding.blocks()).count();
+    out.line(&format!("{}; {needing} need somebody", words::tally(findings)));
+    out.text
+}
+
+fn one_finding(out: &mut Out, finding: &Finding) {
+    let head = format!("  {} ", signed(words::grade(finding.grade)));
+    out.beside(&head, 12, &format!("{} {}: {}", finding.id, finding.subject, finding.evidence));
+    if !finding.fix.is_empty() {
+        out.beside("", 12, &format!("fix: {}", finding.fix));
+    }
 }
 
 #[derive(Default)]
@@ -232,11 +252,7 @@ fn timeline(out: &mut Out, report: &Report) {
 fn findings(out: &mut Out, report: &Report) {
     out.heading(&format!("The standby: {}", words::tally(&report.findings)));
     for finding in report.findings.iter().filter(|finding| finding.grade != Grade::Pass) {
-        let head = format!("  {} ", signed(words::grade(finding.grade)));
-        out.beside(&head, 12, &format!("{} {}: {}", finding.id, finding.subject, finding.evidence));
-        if !finding.fix.is_empty() {
-            out.beside("", 12, &format!("fix: {}", finding.fix));
-        }
+        one_finding(out, finding);
     }
 }
 

@@ -1,10 +1,12 @@
-//! Another function, called and waited for.
+//! Another function: called and waited for, or looked at.
 
 use crate::fault::fault;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationError;
 use aws_sdk_lambda::primitives::Blob;
 use serde_json::Value;
+use std::collections::HashMap;
 use understudy_core::fault::Fault;
 
 /// What a call came to.
@@ -18,6 +20,14 @@ pub enum Called {
     },
 }
 
+/// A function as it is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// `Active`, `Inactive`, `Pending`, `Failed`, or `unknown` where the service tells none.
+    pub state: String,
+    pub environment: HashMap<String, String>,
+}
+
 #[derive(Clone, Debug)]
 pub struct Function {
     client: Client,
@@ -27,6 +37,24 @@ pub struct Function {
 impl Function {
     pub fn new(config: &SdkConfig, name: String) -> Self {
         Self { client: Client::new(config), name }
+    }
+
+    /// `None` where there is no such function.
+    pub async fn look(&self) -> Result<Option<Deployed>, Fault> {
+        match self.client.get_function_configuration().function_name(&self.name).send().await {
+            Ok(found) => Ok(Some(Deployed {
+                state: found.state.map_or_else(|| "unknown".to_owned(), |state| state.as_str().to_owned()),
+                environment: found.environment.and_then(|told| told.variables).unwrap_or_default(),
+            })),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetFunctionConfigurationError::is_resource_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(fault(&format!("look at `{}`", self.name), &error)),
+        }
     }
 
     /// Calls with `payload`. `what` names the call in errors; the payload may hold a secret and never does.

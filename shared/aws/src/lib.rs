@@ -1,7 +1,8 @@
 //! The adapters that several functions share, one service a file, and the scaffold around a Lambda.
 //!
 //! Nothing here decides: each adapter says what one port of the core wants in one service's words, and turns
-//! that service's errors into the four faults. Route 53 and SQL are not here: each has one function of its own.
+//! that service's errors into the four faults. SQL is not here, since one function alone speaks it; nor is
+//! Route 53, which none calls: only an operator's check reads its records.
 
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;

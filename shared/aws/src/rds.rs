@@ -1,9 +1,12 @@
-//! The managed databases of the standby Region.
+//! The managed databases of one Region.
 
 use crate::fault::fault;
+use aws_config::SdkConfig;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::operation::describe_db_instances::DescribeDBInstancesError;
+use aws_sdk_rds::types::DbInstance;
 use understudy_core::fault::Fault;
+use understudy_core::live::Instance;
 use understudy_core::plan::Region;
 use understudy_core::ports::{Databases, InstanceStatus};
 
@@ -14,24 +17,50 @@ pub struct Rds {
 
 impl Rds {
     pub async fn new(region: &Region) -> Self {
-        Self { client: Client::new(&crate::scaffold::sdk_config(region).await) }
+        Self::from_config(&crate::scaffold::sdk_config(region).await)
     }
-}
 
-impl Databases for Rds {
-    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
-        let answer = match self.client.describe_db_instances().db_instance_identifier(instance).send().await {
-            Ok(answer) => answer,
+    pub fn from_config(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// All that an operator's check asks of one instance.
+    pub async fn look(&self, instance: &str) -> Result<Option<Instance>, Fault> {
+        let found = self.find(instance).await?;
+        Ok(found.map(|found| Instance {
+            replication: replication(&found),
+            status: found.db_instance_status.unwrap_or_else(|| "unknown".to_owned()),
+            source: found.read_replica_source_db_instance_identifier.filter(|source| !source.is_empty()),
+            backup_retention_days: found.backup_retention_period,
+            iam_authentication: found.iam_database_authentication_enabled,
+        }))
+    }
+
+    async fn find(&self, instance: &str) -> Result<Option<DbInstance>, Fault> {
+        match self.client.describe_db_instances().db_instance_identifier(instance).send().await {
+            Ok(answer) => Ok(answer.db_instances.unwrap_or_default().into_iter().next()),
             Err(error)
                 if error
                     .as_service_error()
                     .is_some_and(DescribeDBInstancesError::is_db_instance_not_found_fault) =>
             {
-                return Ok(None);
+                Ok(None)
             }
-            Err(error) => return Err(fault(&format!("describe `{instance}`"), &error)),
-        };
-        let Some(found) = answer.db_instances.unwrap_or_default().into_iter().next() else { return Ok(None) };
+            Err(error) => Err(fault(&format!("describe `{instance}`"), &error)),
+        }
+    }
+}
+
+/// The service's word for a replica's stream.
+fn replication(instance: &DbInstance) -> Option<String> {
+    let infos = instance.status_infos.iter().flatten();
+    let mut streams = infos.filter(|info| info.status_type.as_deref() == Some("read replication"));
+    streams.next()?.status.clone()
+}
+
+impl Databases for Rds {
+    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
+        let Some(found) = self.find(instance).await? else { return Ok(None) };
         Ok(Some(InstanceStatus {
             id: instance.to_owned(),
             status: found.db_instance_status.unwrap_or_else(|| "unknown".to_owned()),

@@ -1,8 +1,11 @@
 //! The application's login, read where it is needed and passed on; never kept, never logged.
 
 use crate::fault::fault;
+use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretError;
 use understudy_core::fault::Fault;
+use understudy_core::live::HeldSecret;
 use understudy_core::plan::Region;
 use understudy_core::ports::Secrets;
 use understudy_core::sql::Secret;
@@ -14,7 +17,26 @@ pub struct SecretsManager {
 
 impl SecretsManager {
     pub async fn new(region: &Region) -> Self {
-        Self { client: Client::new(&crate::scaffold::sdk_config(region).await) }
+        Self::from_config(&crate::scaffold::sdk_config(region).await)
+    }
+
+    pub fn from_config(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// Whether a secret is there. What it holds is not asked for.
+    pub async fn look(&self, secret_id: &str) -> Result<Option<HeldSecret>, Fault> {
+        match self.client.describe_secret().secret_id(secret_id).send().await {
+            Ok(found) => Ok(Some(HeldSecret { leaves_on: found.deleted_date.map(|at| at.to_string()) })),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribeSecretError::is_resource_not_found_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(fault(&format!("describe secret `{secret_id}`"), &error)),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod incident;
 pub mod journal;
 pub mod keepers;
 pub mod lease;
+pub mod live;
 pub mod observed;
 pub mod parameters;
 pub mod plan;

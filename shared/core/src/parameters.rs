@@ -61,7 +61,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
 }
 
 /// The host of an address that the plan reader has checked: no scheme, no port, no path.
-fn host(url: &str) -> String {
+pub(crate) fn host(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or(rest).to_owned()
 }

@@ -21,7 +21,6 @@ use support::lambda::{environment, package};
 use support::{FAULTS, FUNCTIONS};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use understudy_invoke_tests::examples;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
 const ANSWERS_WITHIN: Duration = Duration::from_mins(1);
@@ -42,7 +41,7 @@ impl Drop for Group {
 async fn every_function_answers_through_the_emulator() {
     let (Some(binaries), Some(emulator)) = (support::binaries(), support::emulator()) else { return };
     for function in FUNCTIONS {
-        let answer = invoke(&emulator, &binaries.join(function), function, event(function)).await;
+        let answer = invoke(&emulator, &binaries.join(function), function).await;
         // The emulator answers a function's error with 200 and the error as the answer.
         let kind = answer.get("errorType").and_then(Value::as_str);
         assert!(answer.is_object(), "{function}: {answer}");
@@ -51,15 +50,8 @@ async fn every_function_answers_through_the_emulator() {
     }
 }
 
-/// The function's tick, or else the first of its events.
-fn event(function: &str) -> String {
-    let mut own = examples().expect("the example events read");
-    own.retain(|example| example.function == function);
-    let tick = own.iter().find(|example| example.name == "tick");
-    tick.or_else(|| own.first()).unwrap_or_else(|| panic!("{function} has no event")).text.clone()
-}
-
-async fn invoke(emulator: &Path, binary: &Path, function: &str, event: String) -> Value {
+async fn invoke(emulator: &Path, binary: &Path, function: &str) -> Value {
+    let event = support::event(function).expect("an example event").text;
     let endpoint = Endpoint::open().expect("a port to refuse at");
     let (front, back) = (free_address().await, free_address().await);
     let package = package(function, "rie", endpoint.port).expect("a package");

@@ -3,6 +3,11 @@
 use crate::config::{Cloud, Place};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_route53::error::BuildError;
+use aws_sdk_route53::types::{
+    AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet,
+    ResourceRecordSetFailover,
+};
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::Value;
 use understudy_aws::dynamodb::Table;
@@ -31,10 +36,10 @@ fn refused(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error>) -
     }
 }
 
-/// What points an operator's command at this cloud.
+/// What points an operator's command at this cloud: somebody outside of every Region, who reaches what the links allow.
 pub fn operator_environment(cloud: &Cloud) -> [(&'static str, String); 3] {
     [
-        ("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator())),
+        ("AWS_ENDPOINT_URL", format!("http://{}", cloud.aws(Place::Outside))),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
     ]
@@ -86,6 +91,61 @@ impl Aws {
             .await
             .map(drop)
             .map_err(|e| refused("store the application's login")(e.into()))
+    }
+
+    /// Removes the application's login at once, without a way back.
+    pub async fn remove_login(&self, id: &str) -> Result<(), AwsError> {
+        let client = aws_sdk_secretsmanager::Client::new(&self.config);
+        let call = client.delete_secret().secret_id(id).force_delete_without_recovery(true);
+        call.send().await.map(drop).map_err(|e| refused("remove the application's login")(e.into()))
+    }
+
+    /// The PRIMARY half of `name` becomes an alias of what it led to, and follows that one's health.
+    pub async fn alias_primary(&self, zone_id: &str, name: &str) -> Result<(), AwsError> {
+        self.change_primary(zone_id, name, |set| {
+            let records = set.resource_records.take().unwrap_or_default();
+            let target = records.into_iter().next().map(|record| record.value).unwrap_or_default();
+            let alias = AliasTarget::builder().hosted_zone_id(zone_id).dns_name(target);
+            set.alias_target = Some(alias.evaluate_target_health(true).build()?);
+            set.ttl = None;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The PRIMARY half of `name` becomes a plain record again.
+    pub async fn unalias_primary(&self, zone_id: &str, name: &str, ttl: i64) -> Result<(), AwsError> {
+        self.change_primary(zone_id, name, |set| {
+            let target = set.alias_target.take().map(|alias| alias.dns_name).unwrap_or_default();
+            let record = ResourceRecord::builder().value(target.trim_end_matches('.')).build()?;
+            set.resource_records = Some(vec![record]);
+            set.ttl = Some(ttl);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn change_primary(
+        &self,
+        zone_id: &str,
+        name: &str,
+        change: impl FnOnce(&mut ResourceRecordSet) -> Result<(), BuildError>,
+    ) -> Result<(), AwsError> {
+        let what = || refused(format!("change the record `{name}`"));
+        let client = aws_sdk_route53::Client::new(&self.config);
+        let listed = client.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
+        let sets = listed.send().await.map_err(|e| what()(e.into()))?.resource_record_sets;
+        let own = |set: &ResourceRecordSet| {
+            set.name.trim_end_matches('.') == name && set.failover == Some(ResourceRecordSetFailover::Primary)
+        };
+        let found = sets.into_iter().find(own);
+        let mut set = found.ok_or_else(|| what()("there is no PRIMARY half".into()))?;
+        change(&mut set).map_err(|e| what()(e.into()))?;
+        let upsert = Change::builder().action(ChangeAction::Upsert).resource_record_set(set).build();
+        let upsert = upsert.map_err(|e| what()(e.into()))?;
+        let batch = ChangeBatch::builder().changes(upsert).build().map_err(|e| what()(e.into()))?;
+        let call = client.change_resource_record_sets().hosted_zone_id(zone_id).change_batch(batch);
+        call.send().await.map(drop).map_err(|e| what()(e.into()))
     }
 
     /// Publishes one datapoint of the product's namespace, as anybody with plain permission could.

@@ -68,7 +68,7 @@ pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), Brea
     if what != Break::Lag {
         return Ok(());
     }
-    replay(cloud, plan, "select pg_wal_replay_pause()").await?;
+    stop_replica(cloud, plan).await?;
     // Time in which the primary commits what the replica only receives.
     let block = plan.stores.iter().map(|store| store.lag.block).max().unwrap_or_default();
     tokio::time::sleep(block.saturating_add(plan.tick.times(2)).as_std()).await;
@@ -113,6 +113,11 @@ pub async fn heal_links(cloud: &Cloud) -> Result<(), BreakError> {
     Ok(())
 }
 
+/// The replica goes on receiving, and no longer replays.
+pub async fn stop_replica(cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
+    replay(cloud, plan, "select pg_wal_replay_pause()").await
+}
+
 /// Lets the replica replay again.
 pub async fn heal_replica(cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
     replay(cloud, plan, "select pg_wal_replay_resume()").await
@@ -138,7 +143,8 @@ async fn to_primary(cloud: &Cloud, state: &str, from: &[Place]) -> Result<(), Br
     Ok(())
 }
 
-async fn set_link(cloud: &Cloud, from: Place, to: Place, state: &str) -> Result<(), BreakError> {
+/// Sets one link: `open`, `refuse` or `hang`.
+pub async fn set_link(cloud: &Cloud, from: Place, to: Place, state: &str) -> Result<(), BreakError> {
     let body = json!({"from": from.name(), "to": to.name(), "state": state}).to_string();
     let told = |error: &dyn std::fmt::Display| BreakError::Network(error.to_string());
     let stream = TcpStream::connect(cloud.control()).await.map_err(|e| told(&e))?;

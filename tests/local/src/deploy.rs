@@ -63,7 +63,8 @@ fn keep_sam_quiet(options: &Options, place: Place) -> Result<PathBuf, DeployErro
     let failed = |source| DeployError::Package { path: folder.clone(), source };
     fs::create_dir_all(&folder).map_err(failed)?;
     let now = jiff::Timestamp::now().as_second();
-    let text = format!(r#"{{"telemetryEnabled": false, "lastVersionCheck": {now}}}"#);
+    // A whole number counts as never.
+    let text = format!(r#"{{"telemetryEnabled": false, "lastVersionCheck": {now}.0}}"#);
     fs::write(folder.join("metadata.json"), text).map_err(failed)?;
     Ok(folder)
 }

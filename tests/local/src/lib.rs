@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod adopt;
 pub mod aws;
 pub mod breaks;
 pub mod compare;

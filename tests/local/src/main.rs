@@ -10,7 +10,7 @@ use understudy_local::config::Cloud;
 use understudy_local::deliveries::Order;
 use understudy_local::python::Python;
 use understudy_local::up::{Options, People, down, running_plan, up};
-use understudy_local::{demo, progress, serve};
+use understudy_local::{adopt, demo, progress, serve};
 
 #[derive(Parser)]
 #[command(name = "understudy-local", about = "Three Regions and the world outside, on this machine", version)]
@@ -25,6 +25,9 @@ enum Command {
     Up(Setup),
     /// End everything that `up` started.
     Down(Setup),
+    /// Down and up in one: a new, healthy cloud, whatever was done to the old one. Nothing of that one is kept, and
+    /// it is made as this command says, not as the old one was.
+    Reset(Setup),
     /// Break the primary of a running cloud.
     Break {
         what: Break,
@@ -46,6 +49,8 @@ enum Command {
         #[command(flatten)]
         setup: Setup,
     },
+    /// Up, `plan check --live` on a healthy cloud and on planted faults, down.
+    Adopt(Setup),
     /// What points `understudy` at a running cloud: `eval "$(understudy local env)"`.
     Env(Setup),
     /// Install the Python parts: emulator, SAM, PostgreSQL.
@@ -127,14 +132,11 @@ async fn network(cloud: PathBuf) -> Result<ExitCode, Failure> {
 
 async fn operate(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Up(setup) => {
+        Command::Up(setup) => bring_up(&setup.options()?).await,
+        Command::Reset(setup) => {
             let options = setup.options()?;
-            if let Err(error) = up(&options).await {
-                down(&options).await?;
-                return Err(error.into());
-            }
-            println!("up; `understudy local down` ends it");
-            Ok(ExitCode::SUCCESS)
+            down(&options).await?;
+            bring_up(&options).await
         }
         Command::Down(setup) => {
             down(&setup.options()?).await?;
@@ -175,16 +177,43 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
                 "speed {}: every duration of the plan and every period of AWS is divided by it",
                 options.speed
             );
-            // Whatever happens, also Ctrl-C, nothing is left behind.
-            let result = tokio::select! {
-                result = play(&options, what, deliveries.order()) => result,
-                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
-            };
-            down(&options).await?;
-            result
+            and_down(&options, play(&options, what, deliveries.order())).await
+        }
+        Command::Adopt(setup) => {
+            let options = setup.options()?;
+            and_down(&options, first_look(&options)).await
         }
         Command::Serve { .. } => Ok(ExitCode::SUCCESS),
     }
+}
+
+async fn bring_up(options: &Options) -> Result<ExitCode, Failure> {
+    if let Err(error) = up(options).await {
+        down(options).await?;
+        return Err(error.into());
+    }
+    println!("up; `understudy local down` ends it");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whatever happens, also Ctrl-C, nothing is left behind.
+async fn and_down(
+    options: &Options,
+    work: impl Future<Output = Result<ExitCode, Failure>>,
+) -> Result<ExitCode, Failure> {
+    let result = tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(130)),
+    };
+    down(options).await?;
+    result
+}
+
+async fn first_look(options: &Options) -> Result<ExitCode, Failure> {
+    let up = up(options).await?;
+    adopt::run(options, &up).await?;
+    println!("every planted fault was found");
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn play(options: &Options, what: Break, deliveries: Option<Order>) -> Result<ExitCode, Failure> {

@@ -21,7 +21,8 @@ use tokio_postgres::error::Error as SqlError;
 use understudy_core::ddl;
 use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, Scheme, Shadow, read};
 
-const APPLICATION_PASSWORD: &str = "local-application";
+/// What the application logs in with.
+pub const APPLICATION_PASSWORD: &str = "local-application";
 const REPLICATOR_PASSWORD: &str = "local-replicator";
 const SLOT: &str = "standby";
 

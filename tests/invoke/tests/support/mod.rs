@@ -1,14 +1,17 @@
 //! A function's own binary in the environment that Lambda would give it, with nothing behind it.
 
 // Each test binary compiles all of this and uses its part.
-#![expect(dead_code, reason = "shared by two test binaries")]
+#![expect(dead_code, reason = "shared by three test binaries")]
 
 pub mod endpoint;
+pub mod image;
 pub mod lambda;
 pub mod runtime;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use understudy_invoke_tests::{Example, examples};
 
 /// The binaries under test.
 pub const FUNCTIONS: [&str; 10] = [
@@ -27,7 +30,7 @@ pub const FUNCTIONS: [&str; 10] = [
 /// The four errors that leave a function.
 pub const FAULTS: [&str; 4] = ["Transient", "Fenced", "Invalid", "Bug"];
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -62,6 +65,32 @@ pub fn emulator() -> Option<PathBuf> {
         skipped(&format!("no aws-lambda-rie below {}, and UNDERSTUDY_RIE is not set", libraries.display()));
     }
     found
+}
+
+/// The SAM command line; `None`, said aloud, where it or an engine that runs its containers is missing.
+pub fn sam() -> Option<PathBuf> {
+    let sam =
+        std::env::var("UNDERSTUDY_SAM").map_or_else(|_| root().join(".local/venv/bin/sam"), PathBuf::from);
+    if !sam.is_file() {
+        skipped(&format!("`sam local invoke`: {} is no file: `make python` first", sam.display()));
+        return None;
+    }
+    let mut info = Command::new("docker");
+    info.arg("info").stdout(Stdio::null()).stderr(Stdio::null());
+    if info.status().is_ok_and(|status| status.success()) {
+        return Some(sam);
+    }
+    skipped("`sam local invoke`: no container engine answers to `docker info`");
+    None
+}
+
+/// The function's tick, or else the first of its events.
+pub fn event(function: &str) -> io::Result<Example> {
+    let mut own = examples()?;
+    own.retain(|example| example.function == function);
+    let tick = own.iter().position(|example| example.name == "tick").unwrap_or(0);
+    let missing = || io::Error::other(format!("{function} has no event"));
+    own.into_iter().nth(tick).ok_or_else(missing)
 }
 
 /// Past the harness, which would keep it from whoever reads the run.

@@ -1,0 +1,181 @@
+//! The sealed records of one execution, from the evidence bucket to a folder that `journal check` reads.
+//!
+//! A sealed record has one version and no delete marker: the bucket takes conditional puts only, and those succeed
+//! again over a marker. So versions are listed, not objects. The bytes are written as they lie there.
+
+use super::check;
+use crate::exit::{Code, Failure};
+use crate::operate::{Deployed, Target, prefix, unavailable, wait};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use understudy_aws::function::Function;
+use understudy_aws::s3::{Bucket, Version};
+use understudy_aws::scaffold::{WallClock, operator_config};
+use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
+use understudy_core::plan::Plan;
+use understudy_core::steps::close::record_key;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// The execution whose journal it is.
+    execution: String,
+    /// The folder for the records; made where it is not there.
+    #[arg(long)]
+    out: PathBuf,
+    /// The evidence bucket; else the one that the deployed report-writer seals to.
+    #[arg(long)]
+    bucket: Option<String>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&arguments.target).await?;
+        let config = operator_config(&deployed.plan.regions.standby, deployed.profile()).await;
+        let name = if let Some(name) = &arguments.bucket {
+            name.clone()
+        } else {
+            let writer = Function::new(&config, format!("{}-report-writer", prefix(&deployed.plan)));
+            bucket_of(&writer).await?
+        };
+        let bucket = Bucket::from_config(&config, name);
+        let sealed = copy(&bucket, &deployed.plan, arguments).await?;
+        println!("{} records in {}", sealed.len(), arguments.out.display());
+        let checked = check(&sealed)?;
+        let unsealed = compare(&deployed, &arguments.execution, &sealed).await?;
+        Ok(checked.max(unsealed))
+    })
+}
+
+/// Where the deployed report-writer seals to.
+async fn bucket_of(writer: &Function) -> Result<String, Failure> {
+    let found = writer.look().await.map_err(|fault| unavailable(&fault))?;
+    let name = found.and_then(|found| found.environment.get("EVIDENCE_BUCKET").cloned());
+    name.ok_or_else(|| {
+        let text = "error: no deployed report-writer names its bucket; name it with `--bucket`";
+        Failure::new(Code::NotAvailable, text)
+    })
+}
+
+/// Copies record after record for as long as they are whole, so that what was readable is there to look at.
+async fn copy(bucket: &Bucket, plan: &Plan, arguments: &Arguments) -> Result<Vec<Stored>, Failure> {
+    let (execution, out) = (&arguments.execution, &arguments.out);
+    let first = record_key(&plan.name, execution, 1);
+    let folder = first.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let found = bucket.versions(&format!("{folder}/")).await.map_err(|fault| unavailable(&fault))?;
+    if found.is_empty() {
+        let text = format!(
+            "error: nothing is sealed below `{folder}/`: see `understudy status` for the executions' names"
+        );
+        return Err(Failure::new(Code::NotAvailable, text));
+    }
+    one_version_each(&found)?;
+    fs::create_dir_all(out).map_err(|error| Failure::file(out, &error))?;
+    let mut sealed = Vec::with_capacity(found.len());
+    for Version { key, .. } in &found {
+        let bytes = bucket.read(key).await.map_err(|fault| unavailable(&fault))?;
+        let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
+        write_once(&out.join(name), &bytes)?;
+        let sha256 = sha256_hex(&bytes);
+        let bytes = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(Code::Disagreement, format!("error: `{key}` is no text")))?;
+        sealed.push(Stored { bytes, sha256 });
+    }
+    Ok(sealed)
+}
+
+fn one_version_each(found: &[Version]) -> Result<(), Failure> {
+    let disagree = |key: &str, what: &str| {
+        Err(Failure::new(
+            Code::Disagreement,
+            format!("error: `{key}` {what}: somebody tried to replace evidence"),
+        ))
+    };
+    if let Some(marker) = found.iter().find(|version| version.deleted) {
+        return disagree(&marker.key, "has a delete marker");
+    }
+    let twice = found.iter().zip(found.iter().skip(1)).find(|(one, next)| one.key == next.key);
+    twice.map_or(Ok(()), |(one, _)| disagree(&one.key, "has more than one version"))
+}
+
+/// A file that is there already is compared, never overwritten.
+fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    match fs::read(path) {
+        Ok(there) if there == bytes => Ok(()),
+        Ok(_) => {
+            let text = format!("error: {}: another record is there; choose an empty folder", path.display());
+            Err(Failure::new(Code::Disagreement, text))
+        }
+        Err(_) => fs::write(path, bytes).map_err(|error| Failure::file(path, &error)),
+    }
+}
+
+/// The bucket's records against the state table's, which are written first. A chain does not show that its tail is
+/// missing; the table does.
+async fn compare(deployed: &Deployed, execution: &str, sealed: &[Stored]) -> Result<Code, Failure> {
+    let journal = Journal {
+        cells: &deployed.table,
+        clock: &WallClock,
+        plan: &deployed.plan.name,
+        plan_digest: "",
+        execution,
+        writer: "cli",
+    };
+    let written = match journal.all_stored().await {
+        Ok(written) => written,
+        Err(fault) => {
+            println!("the state table could not be read, so the chain's end is not confirmed: {fault}");
+            return Ok(Code::Refused);
+        }
+    };
+    if let Some(at) = written.iter().zip(sealed).position(|(one, other)| one != other) {
+        let text = format!("error: record {} differs between the state table and the bucket", at + 1);
+        return Err(Failure::new(Code::Disagreement, text));
+    }
+    match written.len().checked_sub(sealed.len()) {
+        None => {
+            let text = "error: the bucket holds more records than the state table ever wrote";
+            Err(Failure::new(Code::Disagreement, text))
+        }
+        Some(0) => Ok(ended(sealed)),
+        Some(missing) => {
+            println!("{missing} more records are not sealed yet; report-writer seals them on its tick");
+            Ok(Code::Refused)
+        }
+    }
+}
+
+fn ended(sealed: &[Stored]) -> Code {
+    let last = sealed.last().and_then(|stored| stored.record().ok());
+    if last.is_some_and(|record| matches!(record.entry, Entry::Closed { .. })) {
+        println!("the state table holds the same records; the journal is closed");
+        Code::Ok
+    } else {
+        println!("the state table holds the same records; the journal is not closed yet");
+        Code::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(seq: u64, deleted: bool) -> Version {
+        Version { key: record_key("plan", "i-1-a1", seq), deleted }
+    }
+
+    #[test]
+    fn one_version_and_no_marker_is_what_a_sealed_record_has() {
+        assert!(one_version_each(&[version(1, false), version(2, false)]).is_ok());
+        for found in [
+            vec![version(1, false), version(1, false), version(2, false)],
+            vec![version(1, false), version(1, true)],
+            vec![version(1, true)],
+        ] {
+            let refused = one_version_each(&found);
+            assert_eq!(refused.err().map(|failure| failure.code()), Some(Code::Disagreement), "{found:?}");
+        }
+    }
+}

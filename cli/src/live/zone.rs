@@ -1,0 +1,95 @@
+//! Records and health checks, read from Route 53's API.
+
+use aws_config::SdkConfig;
+use aws_sdk_route53::Client;
+use aws_sdk_route53::operation::get_health_check::GetHealthCheckError;
+use aws_sdk_route53::types::{
+    HealthCheckConfig, HealthCheckType, ResourceRecordSet, ResourceRecordSetFailover,
+};
+use understudy_aws::fault;
+use understudy_core::fault::Fault;
+use understudy_core::live::{Follows, Half, HealthCheck, RecordSet};
+
+/// Sets of one name: a pair and whatever should not be there beside it.
+const MAX_SETS: i32 = 100;
+
+pub struct Zone {
+    client: Client,
+}
+
+impl Zone {
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    /// Every record set of `name`.
+    pub async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<RecordSet>, Fault> {
+        // The list is in the order of names and begins at the one that is asked for.
+        let call = self.client.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
+        let page = call.max_items(MAX_SETS).send().await;
+        let page = page.map_err(|error| fault(&format!("list `{name}` of zone `{zone_id}`"), &error))?;
+        let own = page.resource_record_sets.into_iter().filter(|set| same(&set.name, name));
+        Ok(own.map(record_set).collect())
+    }
+
+    /// `None` where there is no such check.
+    pub async fn health_check(&self, id: &str) -> Result<Option<HealthCheck>, Fault> {
+        match self.client.get_health_check().health_check_id(id).send().await {
+            Ok(found) => Ok(found.health_check.and_then(|check| check.health_check_config).map(health_check)),
+            Err(error)
+                if error.as_service_error().is_some_and(GetHealthCheckError::is_no_such_health_check) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(fault(&format!("read health check `{id}`"), &error)),
+        }
+    }
+}
+
+/// Names are compared as DNS does: without case and the last dot.
+fn same(one: &str, other: &str) -> bool {
+    one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.'))
+}
+
+fn record_set(set: ResourceRecordSet) -> RecordSet {
+    let half = match set.failover {
+        Some(ResourceRecordSetFailover::Primary) => Some(Half::Primary),
+        Some(ResourceRecordSetFailover::Secondary) => Some(Half::Secondary),
+        _ => None,
+    };
+    let values = set.resource_records.unwrap_or_default().into_iter().map(|record| record.value);
+    let evaluates_target = set.alias_target.as_ref().map(|alias| alias.evaluate_target_health);
+    let alias = set.alias_target.map(|alias| alias.dns_name);
+    RecordSet {
+        kind: set.r#type.as_str().to_owned(),
+        half,
+        ttl_seconds: set.ttl.and_then(|ttl| u64::try_from(ttl).ok()),
+        health_check: set.health_check_id,
+        values: values.chain(alias).collect(),
+        evaluates_target,
+    }
+}
+
+fn health_check(config: HealthCheckConfig) -> HealthCheck {
+    let follows = match config.r#type {
+        HealthCheckType::CloudwatchMetric => {
+            let (name, region) = config.alarm_identifier.map_or_else(
+                || ("none".to_owned(), "no Region".to_owned()),
+                |alarm| (alarm.name, alarm.region.as_str().to_owned()),
+            );
+            // The service's default.
+            let without = config.insufficient_data_health_status;
+            let without_data = without.map_or("LastKnownStatus".to_owned(), |told| told.as_str().to_owned());
+            Follows::Alarm { name, region, without_data }
+        }
+        HealthCheckType::Http | HealthCheckType::Https => Follows::Endpoint {
+            host: config.fully_qualified_domain_name.or(config.ip_address).unwrap_or_default(),
+        },
+        other => Follows::Other(other.as_str().to_owned()),
+    };
+    HealthCheck {
+        follows,
+        inverted: config.inverted.unwrap_or_default(),
+        disabled: config.disabled.unwrap_or_default(),
+    }
+}
