@@ -59,14 +59,18 @@ pub struct Problems {
 
 impl std::error::Error for Problems {}
 
+/// More problems than this help nobody who reads; `--json` has them all.
+const SHOWN: usize = 100;
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = Lines::of(&self.masked);
-        for problem in &self.problems {
+        for problem in self.problems.iter().take(SHOWN) {
             writeln!(f, "{}\n", render(problem, &self.file, &lines))?;
         }
         match self.problems.len() {
             1 => write!(f, "1 problem in {}", self.file),
+            n if n > SHOWN => write!(f, "{n} problems in {}; the first {SHOWN} are shown", self.file),
             n => write!(f, "{n} problems in {}", self.file),
         }
     }
