@@ -328,7 +328,9 @@ fn show(record: &Record, broken_at: Timestamp) {
     let line = line(record);
     let since = line.at.as_millisecond().saturating_sub(broken_at.as_millisecond());
     let since = format!("{:>+7.1} s", f64::from(i32::try_from(since).unwrap_or(i32::MAX)) / 1000.0);
-    println!("  {} {:<19} {}", paint("2", &since), paint("36", &line.writer), line.text);
+    // Padded first: a colour's own characters must not count.
+    let writer = format!("{:<18}", line.writer);
+    println!("  {} {} {}", paint("2", &since), paint("36", &writer), line.text);
 }
 
 /// Waits for the sealed report: sealing may be late by a tick.
