@@ -67,10 +67,11 @@ check-template: python
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
 
-# The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent.
+# The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent;
+# REHEARSAL=1 packages the plan of the rehearsal environment.
 package:
 	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
-	target/release/understudy package --plan $(PLAN) $(if $(RDS_CA),--rds-ca $(RDS_CA))
+	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
 
 aws-smoke:
 	@cat infra/runbooks/aws-smoke.md
