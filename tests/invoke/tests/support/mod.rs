@@ -11,10 +11,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The binaries under test.
-pub const FUNCTIONS: [&str; 10] = [
+pub const FUNCTIONS: [&str; 11] = [
     "alarm-handler",
     "approver",
     "dns-switcher",
+    "drill-runner",
     "preflight-verifier",
     "primary-guard",
     "report-writer",
