@@ -32,6 +32,7 @@ demos: build python
 	$(call recorded,kill,--approve ask --unarmed)
 	$(call recorded,isolate)
 	$(call recorded,switchover)
+	$(call recorded,drill)
 
 # What one demo recorded is kept, for the next one begins with an empty folder.
 define recorded

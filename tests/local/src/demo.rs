@@ -66,9 +66,7 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
     let broken_at = Timestamp::now();
     println!("\n{}, at {}", what.announced(), clock(broken_at));
     breaks::apply(what, &up.cloud, &up.plan).await?;
-    if what == Break::Switchover {
-        ask_for_switchover(options, up).await?;
-    }
+    ask_for(options, up, what).await?;
     let scene = Scene { options, up, broken_at };
     let lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
@@ -80,7 +78,7 @@ pub async fn run(options: &Options, up: &Up, what: Break) -> Result<bool, DemoEr
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover => {
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover | Break::Drill => {
             recovers(&scene, &clients, 1).await?
         }
     };
@@ -264,9 +262,14 @@ async fn answer_open_question(
     operate(options, up, verb, &[execution, "--by", "duty-manager", "--digest", &question.digest()]).await
 }
 
-/// Asks for the move by the command that a person would give.
-async fn ask_for_switchover(options: &Options, up: &Up) -> Result<(), DemoError> {
-    operate(options, up, "switchover", &["--by", "sre-lead", "--why", "patching the primary"]).await
+/// Asks for a planned move by the command that a person would give.
+async fn ask_for(options: &Options, up: &Up, what: Break) -> Result<(), DemoError> {
+    let (verb, why) = match what {
+        Break::Switchover => ("switchover", "patching the primary"),
+        Break::Drill => ("drill", "before the quarter's audit"),
+        _ => return Ok(()),
+    };
+    operate(options, up, verb, &["--by", "sre-lead", "--why", why]).await
 }
 
 async fn operate(options: &Options, up: &Up, verb: &str, arguments: &[&str]) -> Result<(), DemoError> {
