@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use understudy_core::approval;
 use understudy_core::call::{self, Call};
 use understudy_core::drill;
+use understudy_core::guard;
 use understudy_core::hint;
 use understudy_core::steps::{Step, spec};
 use understudy_invoke_tests::{Example, Mutation, examples, mutations};
@@ -54,6 +55,7 @@ fn expected(function: &str, text: &str) -> Expected {
         // The packaged plan is production's: whatever is asked, nothing is touched.
         "drill-runner" if drill::read(&event).is_ok() => return Expected::Declined,
         "drill-runner" => false,
+        "primary-guard" => guard::read(&event).is_ok(),
         "sql-agent" => call::statement(&event).is_ok_and(|statement| statement.store() == STORE),
         _ => call::read(&event).is_ok_and(|call| takes(function, &call)),
     };
