@@ -42,6 +42,7 @@ demos: build python
 	$(call recorded,kill,--deliveries 100 --approve ask --unarmed)
 	$(call recorded,isolate)
 	$(call recorded,switchover)
+	$(call recorded,drill)
 
 # What one demo recorded is kept, for the next one begins with an empty folder.
 define recorded
@@ -81,10 +82,11 @@ check-template: python
 sam-invoke: build python
 	cargo test --quiet -p understudy-invoke-tests --test sam -- --nocapture
 
-# The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent.
+# The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent;
+# REHEARSAL=1 packages the plan of the rehearsal environment.
 package:
 	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
-	target/release/understudy package --plan $(PLAN) $(if $(RDS_CA),--rds-ca $(RDS_CA))
+	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
 
 aws-smoke:
 	@cat infra/runbooks/aws-smoke.md

@@ -29,6 +29,9 @@ pub struct Target {
     /// The profile of the AWS configuration; the environment's credentials without it.
     #[arg(long)]
     pub profile: Option<String>,
+    /// The plan's rehearsal environment, not production.
+    #[arg(long)]
+    pub rehearsal: bool,
     /// For machines.
     #[arg(long)]
     pub json: bool,
@@ -93,7 +96,10 @@ pub struct Deployed {
 
 impl Deployed {
     pub async fn at(target: &Target) -> Result<Self, Failure> {
-        let plan = plan::load(&target.plan)?;
+        Self::of(plan::load_for(&target.plan, target.rehearsal)?, target).await
+    }
+
+    async fn of(plan: Plan, target: &Target) -> Result<Self, Failure> {
         let config = operator_config(&plan.regions.standby, target.profile.as_deref()).await;
         let table = Table::from_config(&config, &prefix(&plan));
         Ok(Self { plan, table, profile: target.profile.clone() })
@@ -137,27 +143,42 @@ pub fn start(asked: &Move, kind: Kind) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&asked.target).await?;
         let request = Request { kind, by: asked.by.clone(), why: asked.why.clone() };
-        let answer = call(&deployed, "alarm-handler", &json!({ "start": request })).await?;
-        let handled: Handled = serde_json::from_value(answer)
-            .map_err(|error| unavailable(&Fault::bug(format!("alarm-handler: {error}"))))?;
-        if asked.target.json {
-            println!("{}", serde_json::to_string(&handled).unwrap_or_default());
-        }
-        let (code, told) = match handled.decision {
-            Some(Decision::Start(start)) => {
-                (Code::Ok, format!("started `{}`", execution_name(&start.incident, start.attempt)))
-            }
-            Some(Decision::Running { execution }) => {
-                (Code::Refused, format!("`{execution}` runs already: one execution at a time"))
-            }
-            Some(Decision::Declined { reason }) => (Code::Refused, format!("not started: {reason}")),
-            other => (Code::Refused, format!("not started: {other:?}")),
-        };
-        if !asked.target.json {
-            println!("{told}");
-        }
-        Ok(code)
+        ask(&deployed, "alarm-handler", &json!({ "start": request }), asked.target.json).await
     })
+}
+
+/// Asks for a drill: of the rehearsal environment, whichever of the two plans is given.
+pub fn drill(asked: &Move) -> Result<Code, Failure> {
+    wait(async {
+        let plan = plan::load_for(&asked.target.plan, true)?;
+        let deployed = Deployed::of(plan, &asked.target).await?;
+        let event = json!({ "drill": { "by": asked.by, "why": asked.why } });
+        ask(&deployed, "drill-runner", &event, asked.target.json).await
+    })
+}
+
+/// Puts a request to the function that may start what it asks for, and tells what came of it.
+async fn ask(deployed: &Deployed, function: &str, event: &Value, json: bool) -> Result<Code, Failure> {
+    let answer = call(deployed, function, event).await?;
+    let handled: Handled = serde_json::from_value(answer)
+        .map_err(|error| unavailable(&Fault::bug(format!("{function}: {error}"))))?;
+    if json {
+        println!("{}", serde_json::to_string(&handled).unwrap_or_default());
+    }
+    let (code, told) = match handled.decision {
+        Some(Decision::Start(start)) => {
+            (Code::Ok, format!("started `{}`", execution_name(&start.incident, start.attempt)))
+        }
+        Some(Decision::Running { execution }) => {
+            (Code::Refused, format!("`{execution}` runs already: one execution at a time"))
+        }
+        Some(Decision::Declined { reason }) => (Code::Refused, format!("not started: {reason}")),
+        other => (Code::Refused, format!("not started: {other:?}")),
+    };
+    if !json {
+        println!("{told}");
+    }
+    Ok(code)
 }
 
 /// Answers the open question of an execution, bound to its digest.

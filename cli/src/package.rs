@@ -15,6 +15,9 @@ pub struct Arguments {
     /// The plan that every function carries.
     #[arg(long)]
     plan: PathBuf,
+    /// Package the plan of its rehearsal environment.
+    #[arg(long)]
+    rehearsal: bool,
     /// The folder of the built binaries.
     #[arg(long, default_value = "target/release")]
     binaries: PathBuf,
@@ -34,8 +37,12 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     // Read whole before anything is written: a wrong plan is never packaged.
-    let given = plan::load(&arguments.plan)?;
-    let text = fs::read_to_string(&arguments.plan).map_err(|error| Failure::file(&arguments.plan, &error))?;
+    let given = plan::load_for(&arguments.plan, arguments.rehearsal)?;
+    let text = if arguments.rehearsal {
+        given.to_yaml()
+    } else {
+        fs::read_to_string(&arguments.plan).map_err(|error| Failure::file(&arguments.plan, &error))?
+    };
     let names = functions(&arguments.functions)?;
     fs::create_dir_all(&arguments.out).map_err(|error| Failure::file(&arguments.out, &error))?;
     let failures: Vec<Failure> = thread::scope(|scope| {

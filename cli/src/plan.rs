@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_core::ddl;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::{Plan, Problems, read};
+use understudy_core::plan::{Environment, Plan, Problems, read};
 use understudy_core::ports::Role;
 
 #[derive(Subcommand)]
@@ -27,12 +27,20 @@ pub enum Command {
         profile: Option<String>,
     },
     /// The script that an administrator runs once on the primary's database.
-    Sql { plan: PathBuf },
+    Sql {
+        plan: PathBuf,
+        /// Of the plan's rehearsal environment.
+        #[arg(long)]
+        rehearsal: bool,
+    },
     /// The template's parameters for one role, as `sam deploy --parameter-overrides` takes them.
     Parameters {
         plan: PathBuf,
         #[arg(long)]
         role: RoleName,
+        /// Of the plan's rehearsal environment.
+        #[arg(long)]
+        rehearsal: bool,
     },
 }
 
@@ -47,20 +55,20 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
         Command::Check { plans, json, live: false, .. } => check(plans, *json),
         Command::Check { plans, json, profile, .. } => check_live(plans, profile.as_deref(), *json),
-        Command::Sql { plan } => {
-            let plan = load(plan)?;
+        Command::Sql { plan, rehearsal } => {
+            let plan = load_for(plan, *rehearsal)?;
             for store in &plan.stores {
                 print!("{}", ddl::script(&plan, store));
             }
             Ok(Code::Ok)
         }
-        Command::Parameters { plan, role } => {
+        Command::Parameters { plan, role, rehearsal } => {
             let role = match role {
                 RoleName::Standby => Role::Standby,
                 RoleName::Primary => Role::Primary,
                 RoleName::Witness => Role::Witness,
             };
-            for (name, value) in parameters(&load(plan)?, role) {
+            for (name, value) in parameters(&load_for(plan, *rehearsal)?, role) {
                 println!("{name}={value}");
             }
             Ok(Code::Ok)
@@ -116,4 +124,18 @@ fn try_read(path: &Path) -> Result<Result<Plan, Problems>, Failure> {
 /// A plan that is whole, or the failure that tells what is wrong with it.
 pub fn load(path: &Path) -> Result<Plan, Failure> {
     try_read(path)?.map_err(|problems| Failure::new(Code::BadInput, problems.to_string()))
+}
+
+/// The plan, or that of its rehearsal environment. The rehearsal's own file counts as it stands.
+pub fn load_for(path: &Path, rehearsal: bool) -> Result<Plan, Failure> {
+    let plan = load(path)?;
+    if !rehearsal || plan.environment == Environment::Rehearsal {
+        return Ok(plan);
+    }
+    let name = plan.name.clone();
+    plan.rehearsal().ok_or_else(|| {
+        let text =
+            format!("error: plan `{name}` has no `rehearsal`: it names no twin of its own to rehearse on");
+        Failure::new(Code::BadInput, text)
+    })
 }

@@ -23,6 +23,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: &WallClock,
         executions: &executions,
         pager: &pager,
+        writer: "alarm-handler",
     };
     serve(|event| async move { answer(handler, &event).await }).await
 }

@@ -78,7 +78,10 @@ pub enum Occasion {
 
 const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);
 const SWITCHOVER: Occasion = Occasion::Execution(Kind::Switchover);
-const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER];
+const DRILL: Occasion = Occasion::Execution(Kind::Drill);
+const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER, DRILL];
+/// The primary lives and gives way.
+const PLANNED: &[Occasion] = &[SWITCHOVER, DRILL];
 
 /// One row of the table of checks.
 pub struct Check {
@@ -124,16 +127,11 @@ pub const CHECKS: &[Check] = &[
         asked: &[Occasion::Watch, FAILOVER],
         ask: fence_possible,
     },
-    Check {
-        id: "PF-11",
-        question: "is the primary there to give way?",
-        asked: &[SWITCHOVER],
-        ask: primary_lives,
-    },
+    Check { id: "PF-11", question: "is the primary there to give way?", asked: PLANNED, ask: primary_lives },
     Check {
         id: "PF-12",
         question: "does the fence stop every writer?",
-        asked: &[SWITCHOVER],
+        asked: PLANNED,
         ask: all_writers_known,
     },
 ];

@@ -3,6 +3,7 @@
 //! Pure and total. Alarms never reach this function: a hint only makes somebody call it (forgeable text
 //! decides nothing). The same inputs give the same decision whoever asks and how often (L5).
 
+use crate::drill::may_rehearse;
 use crate::incident::{Attempt, Incident, Start};
 use crate::lease::Standing;
 use crate::plan::{Mode, Plan};
@@ -158,7 +159,7 @@ fn next(incident: &Incident, kind: Kind, asked: Option<Request>, onset: Option<O
 }
 
 /// What a person may have started. Asking replaces the wait for better evidence, never the evidence: a failover
-/// needs a primary that is down, a switchover one that lives (L8, L11).
+/// needs a primary that is down, a switchover one that lives (L8, L11), a drill one that is no production's (L9).
 pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
@@ -169,6 +170,7 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     let fits = match request.kind {
         Kind::Failover => primary_is_lost(q).map(Some),
         Kind::Switchover => primary_lives(q).map(|()| None),
+        Kind::Drill => may_rehearse(q.plan).and_then(|()| primary_lives(q)).map(|()| None),
     };
     let onset = match fits {
         Ok(onset) => onset,

@@ -34,6 +34,8 @@ pub struct Handler<'a, C, K, E, P> {
     pub clock: &'a K,
     pub executions: &'a E,
     pub pager: &'a P,
+    /// The function that this runs in: its name opens the journal.
+    pub writer: &'static str,
 }
 
 /// The sources of hints whose last decisions are kept.
@@ -214,7 +216,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             plan: &self.plan.name,
             plan_digest: self.plan_digest,
             execution: &attempt.execution,
-            writer: "alarm-handler",
+            writer: self.writer,
         };
         journal
             .append_first(Entry::Accepted {
@@ -231,7 +233,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     }
 
     /// Pages once for each matter, and again only after a while.
-    async fn page(
+    pub(crate) async fn page(
         &self,
         text: &str,
         dedup: &str,

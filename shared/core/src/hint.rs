@@ -6,7 +6,7 @@
 
 use crate::call;
 use crate::fault::Fault;
-use crate::run::Request;
+use crate::run::{Kind, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -118,17 +118,23 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
 fn request(event: &Value) -> Result<Request, Fault> {
     call::only(event, &["start"])?;
     call::only(event.get("start").unwrap_or(&Value::Null), &["kind", "by", "why"])?;
-    let request = Request {
-        kind: call::field(event, "start.kind", "`failover` or `switchover`")?,
-        by: call::field(event, "start.by", "text")?,
-        why: call::field(event, "start.why", "text")?,
-    };
-    for (field, text) in [("start.by", &request.by), ("start.why", &request.why)] {
-        if text.trim().is_empty() || text.len() > LONGEST_NAME {
-            return Err(Fault::invalid(format!("{field}: must be 1 to {LONGEST_NAME} bytes long")));
-        }
+    let known = "`failover` or `switchover`";
+    let kind = call::field(event, "start.kind", known)?;
+    if kind == Kind::Drill {
+        return Err(Fault::invalid(format!(
+            "start.kind: must be {known}; a drill is `drill-runner`'s to start"
+        )));
     }
-    Ok(request)
+    Ok(Request { kind, by: said(event, "start.by")?, why: said(event, "start.why")? })
+}
+
+/// What a person says of a request, at `field`. It is written into the journal.
+pub(crate) fn said(event: &Value, field: &str) -> Result<String, Fault> {
+    let text: String = call::field(event, field, "text")?;
+    if text.trim().is_empty() || text.len() > LONGEST_NAME {
+        return Err(Fault::invalid(format!("{field}: must be 1 to {LONGEST_NAME} bytes long")));
+    }
+    Ok(text)
 }
 
 fn read_records(records: &Value, plan: &str, all: &mut Read) -> Result<(), Fault> {

@@ -135,7 +135,7 @@ pub fn close_incident(current: Option<&Incident>, id: &str, now: Timestamp) -> C
     }
 }
 
-/// Writes down how an attempt ended. A recovery closes the incident; so does the end of a planned move that left
+/// Writes down how an attempt ended. A recovery, or a rehearsed one, closes the incident; so does the end of a planned move that left
 /// everything where it was.
 pub fn end_attempt(
     current: Option<&Incident>,
@@ -154,7 +154,7 @@ pub fn end_attempt(
     }
     attempt.ended = Some(ended.clone());
     let undone = matches!(ended.end, End::RolledBack | End::Refused);
-    if ended.end == End::Recovered || (next.onset.is_none() && undone) {
+    if matches!(ended.end, End::Recovered | End::Rehearsed) || (next.onset.is_none() && undone) {
         next.closed_at = Some(ended.at);
     }
     Ok(Change::Write(next))

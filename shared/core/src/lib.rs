@@ -9,6 +9,7 @@ pub mod call;
 pub mod checks;
 pub mod ddl;
 pub mod decide;
+pub mod drill;
 pub mod fault;
 pub mod guard;
 pub mod handler;

@@ -127,6 +127,7 @@ pub fn functions(role: Role) -> &'static [&'static str] {
             "alarm-handler",
             "approver",
             "dns-switcher",
+            "drill-runner",
             "preflight-verifier",
             "report-writer",
             "route-prober",

@@ -214,6 +214,9 @@ fn shadow_waived(plan: &Plan) -> Option<String> {
 pub fn cause(records: &[Record], end: End) -> String {
     match end {
         End::Recovered => "success has lasted, seen by the public names".to_owned(),
+        End::Rehearsed => {
+            "success has lasted, seen by the rehearsal's own names; production was not moved".to_owned()
+        }
         End::Unfinished => {
             let last = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
             format!("it stopped without an end of its own; the last thing on record: {last}")
@@ -501,6 +504,9 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Accepted { incident, attempt, kind: Kind::Switchover, hint, .. } => {
             format!("move accepted: {incident}, attempt {attempt}, {hint}")
+        }
+        Entry::Accepted { incident, attempt, kind: Kind::Drill, hint, .. } => {
+            format!("drill accepted: {incident}, attempt {attempt}, {hint}")
         }
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();

@@ -21,13 +21,24 @@ pub enum Kind {
     Failover,
     /// Planned: the primary lives and gives way; nothing is lost.
     Switchover,
+    /// A planned move in the rehearsal environment.
+    Drill,
 }
 
 impl Kind {
+    /// The end of one that went well.
+    pub fn success(self) -> End {
+        match self {
+            Self::Failover | Self::Switchover => End::Recovered,
+            Self::Drill => End::Rehearsed,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Failover => "failover",
             Self::Switchover => "switchover",
+            Self::Drill => "drill",
         }
     }
 }
@@ -45,6 +56,8 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum End {
     Recovered,
+    /// As `Recovered`, in the rehearsal environment: production was not moved.
+    Rehearsed,
     RolledBack,
     Refused,
     NeedsOperator,
@@ -56,6 +69,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::Recovered => "Recovered",
+            Self::Rehearsed => "Rehearsed",
             Self::RolledBack => "RolledBack",
             Self::Refused => "Refused",
             Self::NeedsOperator => "NeedsOperator",

@@ -253,9 +253,38 @@ fn asked(
     incident: Option<&Incident>,
     hold: Option<&str>,
 ) -> Decision {
-    let (plan, votes) = (plan(), votes(sayings));
-    let question = Question { now: NOW, plan: &plan, votes: &votes, lease, incident, hold, blocking: None };
+    asked_of(&plan(), kind, lease, sayings, incident, hold)
+}
+
+fn asked_of(
+    plan: &Plan,
+    kind: Kind,
+    lease: &Standing,
+    sayings: [Say; 3],
+    incident: Option<&Incident>,
+    hold: Option<&str>,
+) -> Decision {
+    let votes = votes(sayings);
+    let question = Question { now: NOW, plan, votes: &votes, lease, incident, hold, blocking: None };
     decide_asked(&question, &Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() })
+}
+
+/// A drill needs what a switchover needs, and a plan that is no production's (L9).
+#[test]
+fn a_drill_starts_in_a_rehearsal_environment_only() {
+    let rehearsal = plan().rehearsal().expect("the example names its twin");
+    for lease in leases() {
+        let starts = |plan: &Plan, kind| {
+            matches!(asked_of(plan, kind, &lease, [Say::Up; 3], None, None), Decision::Start(_))
+        };
+        assert!(!starts(&plan(), Kind::Drill), "{lease:?}");
+        assert_eq!(starts(&rehearsal, Kind::Drill), starts(&rehearsal, Kind::Switchover), "{lease:?}");
+    }
+    let lives = Standing::Renewed { keeper: "standby".to_owned() };
+    assert!(matches!(
+        asked_of(&rehearsal, Kind::Drill, &lives, [Say::Up; 3], None, Some("sre-2")),
+        Decision::Declined { .. }
+    ));
 }
 
 /// Whatever a person asks for, the lease decides which of the two it may be, and never both.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use understudy_core::approval;
 use understudy_core::call::{self, Call};
+use understudy_core::drill;
 use understudy_core::fault::Fault;
 use understudy_core::guard;
 use understudy_core::hint::{self, Delivery, Hint};
@@ -52,6 +53,9 @@ const ALARMS: &[Alarms] = &[
 
 /// What a person may ask of `alarm-handler`.
 const REQUESTS: [&str; 2] = ["start-failover", "start-switchover"];
+
+/// What starts a drill, and who then asks for it.
+const DRILLS: [(&str, &str); 2] = [("drill", "sre-lead"), ("tick", "schedule")];
 
 /// The functions that a schedule calls.
 const TICKING: &[&str] =
@@ -125,9 +129,29 @@ fn requests_and_orders_read() {
         let read = hint::read(&example.event, PLAN).expect("it reads");
         assert!(matches!(read.hints.as_slice(), [Hint::Asked(request)] if request.kind == kind), "{read:?}");
     }
+    for (name, by) in DRILLS {
+        let example = of("drill-runner").into_iter().find(|example| example.name == name).expect("an event");
+        let read = drill::read(&example.event).expect("it reads");
+        assert_eq!((read.kind, read.by.as_str()), (Kind::Drill, by));
+    }
     let order = of("primary-guard").into_iter().find(|example| example.name == "fence").expect("an order");
     let expected = FenceOrder { execution: EXECUTION.to_owned(), epoch: 8 };
     assert_eq!(guard::read(&order.event), Ok(guard::Asked::Fence(expected)));
+}
+
+#[test]
+fn a_drill_has_one_door() {
+    let start = json!({"start": {"kind": "drill", "by": "sre-1", "why": "a test"}});
+    let told = "start.kind: must be `failover` or `switchover`; a drill is `drill-runner`'s to start";
+    assert_eq!(hint::read(&start, PLAN), Err(Fault::invalid(told)));
+    for (event, told) in [
+        (json!({}), "event: neither the schedule (`tick`) nor a request (`drill`)"),
+        (json!({"drill": {"by": "", "why": "x"}}), "drill.by: must be 1 to 255 bytes long"),
+        (json!({"drill": {"by": "schedule", "why": "x"}}), "drill.by: `schedule` is the schedule's own name"),
+        (json!({"drill": {"by": "a", "why": "x", "plan": "y"}}), "event: has no use for a field `plan`"),
+    ] {
+        assert_eq!(drill::read(&event), Err(Fault::invalid(told)));
+    }
 }
 
 #[test]
@@ -257,6 +281,7 @@ fn parse(function: &str, event: &Value) -> Result<(), Fault> {
         "alarm-handler" => hint::read(event, PLAN).map(|_| ()),
         "sql-agent" => call::statement(event).map(|_| ()),
         "approver" => approval::read(event).map(|_| ()),
+        "drill-runner" => drill::read(event).map(|_| ()),
         "primary-guard" => guard::read(event).map(|_| ()),
         _ => call::read(event).map(|_| ()),
     }

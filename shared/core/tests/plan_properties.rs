@@ -12,10 +12,11 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use understudy_core::plan::{
-    Application, Arming, Detection, Hook, HookPoint, Instance, Lag, Lease, Mode, Objectives, OnLeaseLoss,
-    Plan, Policy, Region, Regions, Retention, Route, Scheme, Shadow, Store, StoreKind, Strategy as Move,
-    read,
+    Application, Arming, Detection, Environment, Hook, HookPoint, Instance, Lag, Lease, Mode, Objectives,
+    OnLeaseLoss, Plan, Policy, Region, Regions, Rehearsal, Retention, Route, Scheme, Shadow, Store,
+    StoreKind, Strategy as Move, TwinHook, TwinRoute, TwinStore, read,
 };
 use understudy_core::time::Millis;
 
@@ -133,6 +134,33 @@ proptest! {
             }
             Err(problems) => prop_assert!(false, "{text}\n{problems}"),
         }
+    }
+
+    /// What is packaged for the rehearsal reads back to what was derived, and names nothing of production's.
+    #[test]
+    fn a_rehearsal_is_a_plan_of_its_own(plan in plan()) {
+        let derived = plan.rehearsal();
+        prop_assert_eq!(derived.is_some(), plan.rehearsal.is_some());
+        let Some(twin) = derived else { return Ok(()) };
+        match read("plan.yaml", &twin.to_yaml()) {
+            Ok(back) => prop_assert_eq!(&back, &twin),
+            Err(problems) => prop_assert!(false, "{}\n{problems}", twin.to_yaml()),
+        }
+        prop_assert_eq!(twin.environment, Environment::Rehearsal);
+        prop_assert_eq!(&twin.name, &format!("{}-rehearsal", plan.name));
+        prop_assert!(twin.rehearsal().is_none());
+        let ids = |plan: &Plan| -> BTreeSet<String> {
+            let stores = plan.stores.iter().flat_map(|store| [
+                store.primary.id.clone(), store.standby.id.clone(), store.primary.host.clone(), store.standby.host.clone(),
+                store.application.secret.clone()]);
+            let routes = plan.routes.iter().flat_map(|route| [
+                route.record.clone(), route.verdict_record.clone(), route.primary.clone(), route.standby.clone()]);
+            let hooks = plan.hooks.iter().flat_map(|hook| [Some(hook.http.clone()), hook.undo.clone()]).flatten();
+            stores.chain(routes).chain(hooks).collect()
+        };
+        prop_assert!(ids(&plan).is_disjoint(&ids(&twin)));
+        // What is rehearsed is the same recovery.
+        prop_assert_eq!((&twin.detection, &twin.lease, &twin.policy), (&plan.detection, &plan.lease, &plan.policy));
     }
 
     #[test]
@@ -413,44 +441,91 @@ fn hook() -> impl Strategy<Value = Hook> {
     })
 }
 
+/// A twin of everything, on names that no generated plan has.
+fn rehearsal(stores: &[Store], routes: &[Route], hooks: &[Hook]) -> Rehearsal {
+    let at = |path: &str| format!("http://twin.drill.example:8080{path}");
+    let instance = |store: &Store, side: &str| Instance {
+        id: format!("{}-{side}", store.name),
+        host: format!("{side}.{}.drill.example", store.name),
+        port: 5432,
+    };
+    let twin_route = |route: &Route| TwinRoute {
+        name: route.name.clone(),
+        record: format!("{}.drill.example", route.name),
+        zone_id: route.zone_id.clone(),
+        primary: format!("http://p.{}.drill.example:8080", route.name),
+        standby: format!("http://s.{}.drill.example:8080", route.name),
+        verdict_record: format!("_verdict.{}.drill.example", route.name),
+        scheme: Scheme::Http,
+        port: 8080,
+    };
+    Rehearsal {
+        stores: stores
+            .iter()
+            .map(|store| TwinStore {
+                name: store.name.clone(),
+                primary: instance(store, "p"),
+                standby: instance(store, "s"),
+                secret: format!("drill.example/{}", store.name),
+            })
+            .collect(),
+        routes: routes.iter().map(twin_route).collect(),
+        hooks: hooks
+            .iter()
+            .map(|hook| TwinHook {
+                name: hook.name.clone(),
+                http: at("/do"),
+                undo: hook.undo.as_ref().map(|_| at("/undo")),
+            })
+            .collect(),
+    }
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let tick = prop_oneof![2_u64..3000, 1000_u64..1_000_000].prop_map(Millis);
-    let head = (name(), text(), text(), long(), long(), any::<bool>(), long(), 1..=100_u32);
-    let lists = (vec(store(), 1..3), vec(route(), 1..3), vec(hook(), 0..3));
+    // One that leaves room for its rehearsal's.
+    let name = "[a-z][a-z0-9-]{1,20}";
+    let head = (name, text(), text(), long(), long(), any::<bool>(), long(), 1..=100_u32);
+    let lists = (vec(store(), 1..3), vec(route(), 1..3), vec(hook(), 0..3), any::<bool>());
     let parts = tick.prop_flat_map(|tick| (Just(tick), detection(tick), lease(tick)));
-    (head, parts, lists).prop_map(|(head, (tick, detection, lease), (mut stores, mut routes, mut hooks))| {
-        let (name, title, owner, rto, rpo, automatic, approval_timeout, evidence_years) = head;
-        stores.iter_mut().enumerate().for_each(|(index, store)| store.name = format!("store-{index}"));
-        routes.iter_mut().enumerate().for_each(|(index, route)| {
-            route.name = format!("route-{index}");
-            route.record = format!(
-                "r{index}.{}",
-                route.record.split_once('.').map_or("example.com", |(_, domain)| domain)
-            );
-        });
-        hooks.iter_mut().enumerate().for_each(|(index, hook)| hook.name = format!("hook-{index}"));
-        let region = |name: &str| Region(name.to_owned());
-        Plan {
-            name,
-            title,
-            owner,
-            regions: Regions {
-                primary: region("us-east-1"),
-                standby: region("eu-west-1"),
-                witness: Some(region("us-gov-west-1")),
-            },
-            objectives: Objectives { rto, rpo },
-            tick,
-            detection,
-            lease,
-            policy: Policy {
-                failover: if automatic { Mode::Automatic } else { Mode::Approval },
-                approval_timeout,
-            },
-            stores,
-            routes,
-            hooks,
-            retention: Retention { evidence_years },
-        }
-    })
+    (head, parts, lists).prop_map(
+        |(head, (tick, detection, lease), (mut stores, mut routes, mut hooks, twin))| {
+            let (name, title, owner, rto, rpo, automatic, approval_timeout, evidence_years) = head;
+            stores.iter_mut().enumerate().for_each(|(index, store)| store.name = format!("store-{index}"));
+            routes.iter_mut().enumerate().for_each(|(index, route)| {
+                route.name = format!("route-{index}");
+                route.record = format!(
+                    "r{index}.{}",
+                    route.record.split_once('.').map_or("example.com", |(_, domain)| domain)
+                );
+            });
+            hooks.iter_mut().enumerate().for_each(|(index, hook)| hook.name = format!("hook-{index}"));
+            let region = |name: &str| Region(name.to_owned());
+            let rehearsal = twin.then(|| rehearsal(&stores, &routes, &hooks));
+            Plan {
+                name,
+                title,
+                environment: Environment::Production,
+                owner,
+                regions: Regions {
+                    primary: region("us-east-1"),
+                    standby: region("eu-west-1"),
+                    witness: Some(region("us-gov-west-1")),
+                },
+                objectives: Objectives { rto, rpo },
+                tick,
+                detection,
+                lease,
+                policy: Policy {
+                    failover: if automatic { Mode::Automatic } else { Mode::Approval },
+                    approval_timeout,
+                },
+                stores,
+                routes,
+                hooks,
+                retention: Retention { evidence_years },
+                rehearsal,
+            }
+        },
+    )
 }

@@ -150,6 +150,7 @@ fn deliver(
         clock: world,
         executions: world,
         pager: world,
+        writer: "alarm-handler",
     };
     let name = format!("{}primary-unhealthy", alarm_prefix(&plan.name));
     let message = json!({"AlarmName": name, "NewStateValue": "ALARM"}).to_string();

@@ -13,6 +13,7 @@ const REFUSED: &str = include_str!("../../../tests/reports/refused.json");
 const NEEDS_OPERATOR: &str = include_str!("../../../tests/reports/needs-operator.json");
 const ACCEPTED: &str = include_str!("../../../tests/reports/accepted.json");
 const SWITCHOVER: &str = include_str!("../../../tests/reports/switchover.json");
+const DRILL: &str = include_str!("../../../tests/reports/drill.json");
 const STYLE: &str = include_str!("../src/report/page.css");
 
 fn sample(text: &str) -> Report {
@@ -37,6 +38,21 @@ fn a_refused_execution_as_a_page() {
 #[test]
 fn a_planned_move_as_a_page() {
     insta::assert_snapshot!("page_switchover", golden(SWITCHOVER));
+}
+
+/// A rehearsal reads like the planned move that it is, and cannot be taken for one of production.
+#[test]
+fn a_drill_says_that_it_was_one() {
+    let page = golden(DRILL);
+    for told in [
+        "<title>Rehearsed: Financial RAG, hot standby (rehearsal)",
+        "Production was not moved.",
+        ", drill, attempt 1",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert!(!page.contains("Recovered"));
+    assert!(page.contains("writers told to stop") || page.contains("found no writer"));
 }
 
 #[test]

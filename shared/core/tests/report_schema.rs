@@ -9,10 +9,11 @@ use std::path::Path;
 use understudy_core::report::{Report, SCHEMA};
 
 const PUBLISHED: &str = "report.schema.json";
-const SAMPLES: [&str; 4] = [
+const SAMPLES: [&str; 5] = [
     include_str!("../../../tests/reports/recovered.json"),
     include_str!("../../../tests/reports/refused.json"),
     include_str!("../../../tests/reports/accepted.json"),
+    include_str!("../../../tests/reports/drill.json"),
     include_str!("../../../tests/reports/needs-operator.json"),
 ];
 

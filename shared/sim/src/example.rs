@@ -11,7 +11,15 @@ pub fn plan() -> Result<Plan, Problems> {
 
 /// The example with its dead-man armed and no person in the loop, so that an execution runs through.
 pub fn automatic() -> Result<Plan, Problems> {
-    let mut plan = plan()?;
+    plan().map(in_no_hands)
+}
+
+/// Its rehearsal environment's plan, as [`automatic`].
+pub fn rehearsal() -> Result<Option<Plan>, Problems> {
+    Ok(plan()?.rehearsal().map(in_no_hands))
+}
+
+fn in_no_hands(mut plan: Plan) -> Plan {
     plan.policy.failover = Mode::Automatic;
     plan.lease.on_loss = OnLeaseLoss::Fence;
     plan.lease.arming = Some(Arming {
@@ -19,5 +27,5 @@ pub fn automatic() -> Result<Plan, Problems> {
         signed_on: "2026-11-01".to_owned(),
         shadow: Shadow::Waived("a simulation".to_owned()),
     });
-    Ok(plan)
+    plan
 }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use understudy_core::fault::Fault;
 use understudy_core::ports::{FenceOrder, FencedStore, PrimaryGuard, Role};
 use understudy_core::steps::{Step, assess, close, promoter, runner, traffic};
-use understudy_core::{approval, guard, handler, prober};
+use understudy_core::{approval, drill, guard, handler, prober};
 
 /// One deployed function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Function {
     AlarmHandler,
+    DrillRunner,
     RouteProber,
     WitnessProber,
     PreflightVerifier,
@@ -79,7 +80,8 @@ pub fn invoke(world: &World, function: Function, event: &Value) -> Invoked {
 
 fn run(world: &World, function: Function, event: &Value) -> Invoked {
     match function {
-        Function::AlarmHandler => alarm_handler(world, event),
+        Function::AlarmHandler => decider(world, event, "alarm-handler"),
+        Function::DrillRunner => decider(world, event, DRILL_RUNNER),
         Function::RouteProber => prober(world, Role::Standby, event),
         Function::WitnessProber => prober(world, Role::Witness, event),
         Function::PreflightVerifier => preflight_verifier(world, event),
@@ -111,7 +113,10 @@ fn witness(world: &World, from: Place) -> Option<Table<'_>> {
     world.plan.regions.witness.is_some().then(|| table(world, from, Place::Witness))
 }
 
-fn alarm_handler(world: &World, event: &Value) -> Invoked {
+const DRILL_RUNNER: &str = "drill-runner";
+
+/// The two functions that start executions: they differ in what they are asked.
+fn decider(world: &World, event: &Value, writer: &'static str) -> Invoked {
     let from = Place::Standby;
     let witness = witness(world, from);
     let handler = handler::Handler {
@@ -122,8 +127,13 @@ fn alarm_handler(world: &World, event: &Value) -> Invoked {
         clock: &world.clock(from),
         executions: &Starter(world),
         pager: &Desk(world),
+        writer,
     };
-    finish(poll::once(handler::answer(&handler, event)))
+    if writer == DRILL_RUNNER {
+        finish(poll::once(drill::answer(&handler, event)))
+    } else {
+        finish(poll::once(handler::answer(&handler, event)))
+    }
 }
 
 fn prober(world: &World, role: Role, event: &Value) -> Invoked {

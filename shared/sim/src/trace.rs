@@ -26,7 +26,7 @@ pub enum What {
         client: &'static str,
     },
     /// A journal record was stored.
-    Journaled(Record),
+    Journaled(Box<Record>),
     /// The database service took a promotion.
     PromoteTaken {
         instance: String,

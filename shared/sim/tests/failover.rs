@@ -16,6 +16,7 @@ use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Kind, Receipt};
 use understudy_core::switch::Side;
 use understudy_core::time::Millis;
+use understudy_sim::asl::Machine;
 use understudy_sim::checkers::overstated;
 use understudy_sim::example;
 use understudy_sim::functions::{Function, Invoked};
@@ -348,4 +349,62 @@ fn a_person_who_asks_replaces_the_wait_for_better_evidence() {
     simulation.run_for(minutes(10));
     assert_eq!(executions(&simulation), 2);
     assert_lawful(&simulation, "a person asks again");
+}
+
+/// The rehearsal environment, in which everything has run well for five minutes.
+fn settled_rehearsal(machine: &Machine) -> Simulation<'_> {
+    let plan = example::rehearsal().expect("the example reads").expect("it names its twin");
+    let mut simulation = Simulation::new(machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    simulation
+}
+
+#[test]
+fn a_drill_runs_the_workflow_in_the_rehearsal_environment_and_ends_rehearsed() {
+    let machine = machine();
+    for event in [json!({"tick": true}), json!({"drill": {"by": "sre-1", "why": "a story"}})] {
+        let mut simulation = settled_rehearsal(&machine);
+        let started = simulation.deliver(Function::DrillRunner, &event);
+        assert!(matches!(started, Invoked::Answered(_)), "{started:?}");
+        let report = report(&mut simulation);
+        assert_eq!((report.kind, report.end), (Kind::Drill, End::Rehearsed), "{}", story(&simulation));
+        assert_eq!(report.plan, "financial-rag-rehearsal");
+        assert!(matches!(report.receipt, Some(Receipt::Proved { .. })), "{:?}", report.receipt);
+        assert_eq!((report.rpo.bound.ms, report.rpo.observed.ms), (Some(0), Some(0)));
+        assert_lawful(&simulation, "a drill");
+        // The twin stays where it moved: a schedule that finds it there starts nothing, and says so.
+        simulation.deliver(Function::DrillRunner, &json!({"tick": true}));
+        simulation.run_for(minutes(10));
+        assert_eq!(executions(&simulation), 1);
+        assert!(
+            pages(&simulation).iter().any(|page| page.contains("did not begin")),
+            "{:?}",
+            pages(&simulation)
+        );
+        assert_lawful(&simulation, "a second drill");
+    }
+}
+
+#[test]
+fn a_drill_starts_nothing_in_production() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    let before = simulation.world.trace().len();
+    for event in [json!({"tick": true}), json!({"drill": {"by": "sre-1", "why": "a story"}})] {
+        let Invoked::Answered(answer) = simulation.deliver(Function::DrillRunner, &event) else {
+            panic!("it must answer")
+        };
+        assert_eq!(answer["decision"]["decision"], "declined", "{answer}");
+        assert!(
+            answer["decision"]["reason"].as_str().is_some_and(|why| why.contains("production's plan")),
+            "{answer}"
+        );
+    }
+    assert_eq!(simulation.world.trace().len(), before, "it touched something");
+    // Nor does the other door open: only drill-runner starts drills.
+    let refused = simulation.deliver(Function::AlarmHandler, &start("drill"));
+    assert!(matches!(refused, Invoked::Failed(_)), "{refused:?}");
+    simulation.run_for(minutes(10));
+    assert_eq!(executions(&simulation), 0);
+    assert_lawful(&simulation, "a drill of production");
 }

@@ -202,7 +202,7 @@ impl Aws {
 
     /// The evidence bucket's name, by the template's convention.
     pub fn evidence_bucket(&self, plan: &str) -> String {
-        format!("understudy-{plan}-evidence-{ACCOUNT}-{}", self.region)
+        format!("understudy-{plan}-{ACCOUNT}-{}", self.region)
     }
 
     pub async fn create_bucket(&self, name: &str) -> Result<(), AwsError> {

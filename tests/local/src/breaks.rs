@@ -37,6 +37,8 @@ pub enum Break {
     Lag,
     /// Nothing: a person asks a living primary to give way.
     Switchover,
+    /// Nothing: a person asks for a drill. The cloud is the plan's rehearsal environment.
+    Drill,
 }
 
 impl Break {
@@ -44,6 +46,7 @@ impl Break {
     pub fn announced(self) -> String {
         match self {
             Self::Switchover => "asking the living primary to give way".to_owned(),
+            Self::Drill => "asking the rehearsal environment for a drill".to_owned(),
             _ => format!("breaking the primary: {self:?}"),
         }
     }
@@ -92,7 +95,7 @@ pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakE
             set_link(cloud, Place::Standby, Place::Primary, "refuse").await?;
             set_link(cloud, Place::Primary, Place::Standby, "refuse").await
         }
-        Break::Switchover => Ok(()),
+        Break::Switchover | Break::Drill => Ok(()),
         Break::None => {
             let aws = Aws::at(cloud, Place::Standby).await;
             for _ in 0..FLAPS {

@@ -6,7 +6,7 @@ use crate::ledger::{Account, RATE};
 use jiff::Timestamp;
 use understudy_core::plan::Plan;
 use understudy_core::report::Report;
-use understudy_core::run::{End, Receipt};
+use understudy_core::run::Receipt;
 use understudy_core::time::{Millis, after, before, elapsed};
 
 /// One thing that must hold.
@@ -43,9 +43,10 @@ pub fn unexplained(errors: &[String]) -> Line {
 }
 
 fn recovered(report: &Report) -> Line {
+    let wanted = report.kind.success();
     line(
-        report.end == End::Recovered,
-        "the execution ended `Recovered`",
+        report.end == wanted,
+        &format!("the execution ended `{wanted}`"),
         format!("{}: {}", report.end, report.cause),
     )
 }

@@ -74,9 +74,7 @@ pub async fn run(
     let broken_at = Timestamp::now();
     println!("\n{}, at {}", what.announced(), clock(broken_at));
     breaks::apply(what, &up.cloud, &up.plan).await?;
-    if what == Break::Switchover {
-        ask_for_switchover(options, up).await?;
-    }
+    ask_for(options, up, what).await?;
     let deliveries = match deliveries {
         Some(order) => Some(Deliveries::begin(order, up, broken_at).await),
         None => None,
@@ -92,7 +90,7 @@ pub async fn run(
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover => {
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover | Break::Drill => {
             recovers(&scene, &clients, 1).await?
         }
     };
@@ -113,7 +111,7 @@ fn executions_of(what: Break) -> usize {
         Break::Link | Break::None => 0,
         // Refused for the lag, and once more after it.
         Break::Lag => 2,
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover => 1,
+        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover | Break::Drill => 1,
     }
 }
 
@@ -289,9 +287,14 @@ async fn answer_open_question(
     operate(options, up, verb, &[execution, "--by", "duty-manager", "--digest", &question.digest()]).await
 }
 
-/// Asks for the move by the command that a person would give.
-async fn ask_for_switchover(options: &Options, up: &Up) -> Result<(), DemoError> {
-    operate(options, up, "switchover", &["--by", "sre-lead", "--why", "patching the primary"]).await
+/// Asks for a planned move by the command that a person would give.
+async fn ask_for(options: &Options, up: &Up, what: Break) -> Result<(), DemoError> {
+    let (verb, why) = match what {
+        Break::Switchover => ("switchover", "patching the primary"),
+        Break::Drill => ("drill", "before the quarter's audit"),
+        _ => return Ok(()),
+    };
+    operate(options, up, verb, &["--by", "sre-lead", "--why", why]).await
 }
 
 async fn operate(options: &Options, up: &Up, verb: &str, arguments: &[&str]) -> Result<(), DemoError> {

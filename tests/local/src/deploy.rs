@@ -9,13 +9,16 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::Plan;
+use understudy_core::plan::{Environment, Plan};
 use understudy_core::ports::Role;
 
 /// Where `sam deploy` leaves what it uploads: a bucket in the stack's own Region.
 fn uploads(place: Place) -> String {
     format!("understudy-local-uploads-{}", place.name())
 }
+
+/// Deployed as somebody would; nobody waits for it here.
+const EACH_QUARTER: &str = "cron(0 6 ? 1/3 SAT#1 *)";
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -81,6 +84,10 @@ async fn deploy_role(
     let sam_folder = keep_sam_quiet(options, place)?;
     let mut given = parameters(plan, role);
     given.insert("DatabaseTls", "off".to_owned());
+    if role == Role::Standby && plan.environment == Environment::Rehearsal {
+        // In quotes, for `sam` ends a value at a blank.
+        given.insert("DrillSchedule", format!("\"{EACH_QUARTER}\""));
+    }
     let stack = format!("understudy-{}-{}", plan.name, place.name());
     let mut sam = Command::new(python.program("sam"));
     sam.current_dir(&options.root)

@@ -76,6 +76,9 @@ struct Setup {
     /// The plan to run.
     #[arg(long, default_value = "infra/plans/financial-rag.yaml")]
     plan: PathBuf,
+    /// Run the plan of its rehearsal environment instead; a drill always does.
+    #[arg(long)]
+    rehearsal: bool,
     /// Divides every period and every duration of the plan.
     #[arg(long, default_value_t = 20.0)]
     speed: f64,
@@ -171,7 +174,8 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Demo { what, deliveries, setup } => {
+        Command::Demo { what, deliveries, mut setup } => {
+            setup.rehearsal |= what == Break::Drill;
             let options = setup.options()?;
             println!(
                 "speed {}: every duration of the plan and every period of AWS is divided by it",
@@ -239,6 +243,14 @@ impl Setup {
         let binaries =
             std::env::current_exe()?.parent().map(PathBuf::from).ok_or("this binary has no folder")?;
         let plan = root.join(self.plan);
-        Ok(Options { plan, root, binaries, speed: self.speed, people: self.approve, armed: !self.unarmed })
+        Ok(Options {
+            plan,
+            root,
+            binaries,
+            rehearsal: self.rehearsal,
+            speed: self.speed,
+            people: self.approve,
+            armed: !self.unarmed,
+        })
     }
 }

@@ -35,6 +35,8 @@ pub struct Options {
     pub binaries: PathBuf,
     /// The plan to run, rewritten for loopback and scaled.
     pub plan: PathBuf,
+    /// Run the plan of its rehearsal environment instead.
+    pub rehearsal: bool,
     pub speed: f64,
     pub people: People,
     /// Whether the dead-man is armed; without it only a person's acceptance fences a dead primary.
@@ -70,6 +72,8 @@ pub enum UpError {
     File { path: PathBuf, source: io::Error },
     #[error("the plan cannot be used:\n{0}")]
     Plan(Problems),
+    #[error("the plan has no `rehearsal`")]
+    NoRehearsal,
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -106,7 +110,7 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
     let python = Python::at(&options.root);
     step("Python parts: emulator, SAM, PostgreSQL", python.install()).await?;
     empty_folder(&state)?;
-    let given = read_plan(&options.plan)?;
+    let given = given_plan(options)?;
     let mut cloud = describe(&state, &python)?;
     cloud.speed = options.speed;
     name_hosts(&mut cloud, &given);
@@ -148,6 +152,11 @@ pub async fn down(options: &Options) -> Result<(), UpError> {
 /// The plan of the cloud that is up, as it was deployed.
 pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
     read_plan(&options.state_dir().join("plan.yaml"))
+}
+
+fn given_plan(options: &Options) -> Result<Plan, UpError> {
+    let plan = read_plan(&options.plan)?;
+    if options.rehearsal { plan.rehearsal().ok_or(UpError::NoRehearsal) } else { Ok(plan) }
 }
 
 fn read_plan(path: &Path) -> Result<Plan, UpError> {

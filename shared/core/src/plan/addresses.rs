@@ -129,6 +129,11 @@ fn address(text: &str) -> Result<String, Wrong> {
     split(text).map(|_| text.to_owned())
 }
 
+/// The host that an address names; `None` for what is no address.
+pub(super) fn host_of(text: &str) -> Option<String> {
+    split(text).ok().map(|(endpoint, _)| endpoint.host)
+}
+
 fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
     let (endpoint, rest) = split(text)?;
     if rest.is_empty() {

@@ -66,4 +66,7 @@ codes! {
     VERDICT_IS_RECORD = "PL-57", "the verdict record is the public record";
     CONFIRM_TIMEOUT = "PL-58", "confirmation is given up before the hold can end";
     CAPACITY_UNDO = "PL-59", "a capacity hook has no undo";
+    REHEARSAL_NAME = "PL-60", "a plan's name does not fit its environment, or leaves no room for its rehearsal's";
+    REHEARSAL_COVERAGE = "PL-61", "the rehearsal does not stand in for exactly what the plan names";
+    REHEARSAL_SHARED = "PL-62", "the rehearsal names something of production's";
 }

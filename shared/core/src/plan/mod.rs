@@ -4,11 +4,13 @@
 //! or the environment, or knows an AWS type; and nothing in it ever repeats what looks like a secret.
 
 mod addresses;
+mod apart;
 pub mod codes;
 mod model;
 mod node;
 mod problem;
 mod read;
+mod rehearsal;
 mod rules;
 mod scale;
 mod secrets;
@@ -20,6 +22,7 @@ mod write;
 pub use model::*;
 pub use problem::{Problem, Problems, Related, Span};
 pub use read::{DEFAULTS, read};
+pub use rehearsal::{SUFFIX, rehearsal_name};
 
 impl Plan {
     /// SHA-256 over the plan's canonical JSON (its fields in declared order), in hex: what every record names.

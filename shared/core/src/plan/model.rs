@@ -12,6 +12,7 @@ pub struct Plan {
     /// The plan's own name; part of every resource name. `[a-z][a-z0-9-]{1,30}`.
     pub name: String,
     pub title: String,
+    pub environment: Environment,
     /// Who answers for the plan: a role, not a person.
     pub owner: String,
     pub regions: Regions,
@@ -25,6 +26,17 @@ pub struct Plan {
     pub routes: Vec<Route>,
     pub hooks: Vec<Hook>,
     pub retention: Retention,
+    /// Where this plan is rehearsed; `None` for a plan that never is, and for a rehearsal itself.
+    pub rehearsal: Option<Rehearsal>,
+}
+
+/// What a plan's stacks may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    Production,
+    /// A twin that serves nobody; the only place where a drill starts anything (L9).
+    Rehearsal,
 }
 
 /// An AWS Region name such as `us-west-2`.
@@ -237,4 +249,44 @@ pub enum HookPoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retention {
     pub evidence_years: u32,
+}
+
+/// The twin's own resources, one for each of the plan's; all else is the plan's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    pub stores: Vec<TwinStore>,
+    pub routes: Vec<TwinRoute>,
+    pub hooks: Vec<TwinHook>,
+}
+
+/// Stands in for the plan's store of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinStore {
+    pub name: String,
+    pub primary: Instance,
+    pub standby: Instance,
+    /// Secrets Manager id of the application's login to the twin.
+    pub secret: String,
+}
+
+/// Stands in for the plan's route of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinRoute {
+    pub name: String,
+    pub record: String,
+    /// May be the plan's zone: the records in it are the twin's own.
+    pub zone_id: String,
+    pub primary: String,
+    pub standby: String,
+    pub verdict_record: String,
+    pub scheme: Scheme,
+    pub port: u16,
+}
+
+/// Stands in for the plan's hook of the same name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TwinHook {
+    pub name: String,
+    pub http: String,
+    pub undo: Option<String>,
 }

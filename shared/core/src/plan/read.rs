@@ -6,16 +6,16 @@
 use super::addresses::{ADDRESS, ENDPOINT, Endpoint, HOST, PATH, RECORD};
 use super::codes;
 use super::model::{
-    Application, Arming, Detection, Hook, Instance, Lag, Lease, Objectives, Plan, Policy, Regions, Retention,
-    Route, Shadow, Store,
+    Application, Arming, Detection, Environment, Hook, Instance, Lag, Lease, Objectives, Plan, Policy,
+    Regions, Rehearsal, Retention, Route, Shadow, Store, TwinHook, TwinRoute, TwinStore,
 };
 use super::node::{Reader, Record, Value};
 use super::problem::{Draft, Problems, Span};
 use super::tree::{self, Kind, NoTree, Node};
 use super::units::{
-    DATE, DNS_TTL, DURATION, FORMAT, HOOK_POINT, INSTANCE_ID, MODE, ON_LOSS, PLAN_NAME, PORT, QUORUM, REASON,
-    REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME, STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, Unit, YEARS,
-    ZONE_ID,
+    DATE, DNS_TTL, DURATION, ENVIRONMENT, FORMAT, HOOK_POINT, INSTANCE_ID, MODE, ON_LOSS, PLAN_NAME, PORT,
+    QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME, STORE_KIND, STRATEGY, TABLE, TEXT,
+    TRUTH, Unit, YEARS, ZONE_ID,
 };
 use super::{rules, secrets};
 
@@ -30,6 +30,10 @@ pub const DEFAULTS: &[(&str, &str, &str)] = &[
         "two Regions are enough to fail over by approval; without it no fence by a lost lease",
     ),
     ("lease.arming", "none", "belongs to `on_loss: fence` alone"),
+    ("environment", "production", "written by `understudy package --rehearsal`, and seldom by hand"),
+    ("rehearsal", "none", "a plan may wait for its twin; until then no drill can start"),
+    ("rehearsal.hooks", "none", "the twin has a hook exactly where the plan has one"),
+    ("rehearsal.hooks[].undo", "none", "the twin undoes what the plan undoes"),
     ("hooks", "none", "most applications need no call of their own"),
     ("hooks[].undo", "none", "only what runs before the one-way step (`at: capacity`) must be undone"),
 ];
@@ -105,6 +109,7 @@ fn plan(reader: &mut Reader, root: &Node) -> Option<Plan> {
     let format = r.unit("understudy", "1", &FORMAT);
     let name = r.unit("plan", "my-app", &PLAN_NAME);
     let title = r.unit("title", "My app, hot standby", &TEXT);
+    let environment = r.may("environment", "rehearsal", |reader, value| reader.unit(value, &ENVIRONMENT));
     let owner = r.unit("owner", "sre", &TEXT);
     let regions = r.need("regions", "{primary: us-east-1, standby: us-west-2, witness: us-east-2}", regions);
     let objectives = r.need("objectives", "{rto: 15m, rpo: 1h}", objectives);
@@ -116,11 +121,13 @@ fn plan(reader: &mut Reader, root: &Node) -> Option<Plan> {
     let routes = r.need("routes", ROUTES, |reader, value| entries(reader, value, "a list of routes", route));
     let hooks = r.may("hooks", HOOKS, |reader, value| reader.list(value, "a list of hooks", hook));
     let retention = r.need("retention", "{evidence_years: 7}", retention);
+    let rehearsal = r.may("rehearsal", REHEARSAL, rehearsal);
     r.close();
     format?;
     Some(Plan {
         name: name?,
         title: title?,
+        environment: environment?.unwrap_or(Environment::Production),
         owner: owner?,
         regions: regions?,
         objectives: objectives?,
@@ -132,6 +139,7 @@ fn plan(reader: &mut Reader, root: &Node) -> Option<Plan> {
         routes: routes?,
         hooks: hooks?.unwrap_or_default(),
         retention: retention?,
+        rehearsal: rehearsal?,
     })
 }
 
@@ -151,6 +159,13 @@ const ROUTES: &str = "[{name: api, record: app.example.com, zone_id: Z0123456789
     verdict_record: verdict.example.com, health_path: /health, transaction_path: /transactions, \
     hold: 60s, confirm_timeout: 10m}]";
 const HOOKS: &str = "[{name: raise, at: recycle, http: \"https://standby.example.com/raise\", timeout: 10s}]";
+const REHEARSAL: &str = "{stores: [...], routes: [...]}";
+const TWIN_STORES: &str = "[{name: main, primary: {id: my-app-drill, host: db.primary.drill.example.com, port: 5432}, \
+    standby: {id: my-app-drill-replica, host: db.standby.drill.example.com, port: 5432}, secret: my-app-drill/application}]";
+const TWIN_ROUTES: &str = "[{name: api, record: app.drill.example.com, zone_id: Z0123456789EXAMPLE, \
+    primary: \"https://primary.drill.example.com\", standby: \"https://standby.drill.example.com\", \
+    verdict_record: verdict.drill.example.com}]";
+const TWIN_HOOKS: &str = "[{name: raise, http: \"https://standby.drill.example.com/raise\"}]";
 
 fn entries<'t, T>(
     reader: &mut Reader,
@@ -368,4 +383,60 @@ fn retention(reader: &mut Reader, value: &Value<'_>) -> Option<Retention> {
     let evidence_years = r.unit("evidence_years", "7", &YEARS);
     r.close();
     Some(Retention { evidence_years: evidence_years? })
+}
+
+fn rehearsal(reader: &mut Reader, value: &Value<'_>) -> Option<Rehearsal> {
+    let mut r = reader.record(value, "the fields of a rehearsal")?;
+    let stores = r.need("stores", TWIN_STORES, |reader, value| {
+        entries(reader, value, "a list of the twin's stores", twin_store)
+    });
+    let routes = r.need("routes", TWIN_ROUTES, |reader, value| {
+        entries(reader, value, "a list of the twin's routes", twin_route)
+    });
+    let hooks = r.may("hooks", TWIN_HOOKS, |reader, value| {
+        reader.list(value, "a list of the twin's hooks", twin_hook)
+    });
+    r.close();
+    Some(Rehearsal { stores: stores?, routes: routes?, hooks: hooks?.unwrap_or_default() })
+}
+
+fn twin_store(reader: &mut Reader, value: &Value<'_>) -> Option<TwinStore> {
+    let mut r = reader.record(value, "the fields of a twin's store")?;
+    let name = r.unit("name", "main", &PLAN_NAME);
+    let primary = r.need("primary", INSTANCE, instance);
+    let standby = r.need("standby", INSTANCE, instance);
+    let secret = r.unit("secret", "my-app-drill/application", &SECRET_ID);
+    r.close();
+    Some(TwinStore { name: name?, primary: primary?, standby: standby?, secret: secret? })
+}
+
+fn twin_route(reader: &mut Reader, value: &Value<'_>) -> Option<TwinRoute> {
+    let mut r = reader.record(value, "the fields of a twin's route")?;
+    let name = r.unit("name", "api", &PLAN_NAME);
+    let record = r.unit("record", "app.drill.example.com", &RECORD);
+    let zone_id = r.unit("zone_id", "Z0123456789EXAMPLE", &ZONE_ID);
+    let (primary, standby) = endpoints(&mut r);
+    let verdict_record = r.unit("verdict_record", "verdict.drill.example.com", &RECORD);
+    r.close();
+    let (primary, standby) = (primary?, standby?);
+    Some(TwinRoute {
+        name: name?,
+        record: record?,
+        zone_id: zone_id?,
+        scheme: primary.scheme,
+        port: primary.port,
+        primary: primary.text,
+        standby: standby.text,
+        verdict_record: verdict_record?,
+    })
+}
+
+fn twin_hook(reader: &mut Reader, value: &Value<'_>) -> Option<TwinHook> {
+    let mut r = reader.record(value, "the fields of a twin's hook")?;
+    let name = r.unit("name", "raise-capacity", &PLAN_NAME);
+    let http = r.unit("http", "https://standby.drill.example.com/raise", &ADDRESS);
+    let undo = r
+        .may("undo", "https://standby.drill.example.com/lower", |reader, value| reader.unit(value, &ADDRESS));
+    r.close();
+    Some(TwinHook { name: name?, http: http?, undo: undo? })
 }

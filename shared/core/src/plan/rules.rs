@@ -4,6 +4,7 @@
 //! could not be read. A value that is missing or refused has its problem already, and no rule speaks of it again.
 
 use super::addresses::{ENDPOINT, Endpoint};
+use super::apart;
 use super::codes;
 use super::node::{Reader, Seen};
 use super::problem::{Draft, Span};
@@ -25,10 +26,15 @@ pub(super) fn check(reader: &mut Reader) {
     fence(seen, &mut drafts);
     arming(seen, &mut drafts);
     each(seen, "stores", |store| store_roles(seen, store, &mut drafts));
-    each(seen, "stores", |store| store_addresses(seen, store, &mut drafts));
-    each(seen, "routes", |route| route_addresses(seen, route, &mut drafts));
-    each(seen, "routes", |route| verdict(seen, route, &mut drafts));
+    for stores in ["stores", "rehearsal.stores"] {
+        each(seen, stores, |store| store_addresses(seen, store, &mut drafts));
+    }
+    for routes in ["routes", "rehearsal.routes"] {
+        each(seen, routes, |route| route_addresses(seen, route, &mut drafts));
+        each(seen, routes, |route| verdict(seen, route, &mut drafts));
+    }
     each(seen, "hooks", |hook| undo(seen, hook, &mut drafts));
+    apart::check(seen, &mut drafts);
     reader.drafts.extend(drafts);
 }
 
@@ -125,6 +131,13 @@ const UNIQUE: &[(&str, &str)] = &[
     ("routes[].name", "give each route a name of its own"),
     ("routes[].record", "one record is moved by one route: delete one of the two, or name another record"),
     ("hooks[].name", "give each hook a name of its own"),
+    ("rehearsal.stores[].name", "stand in for each store once"),
+    ("rehearsal.routes[].name", "stand in for each route once"),
+    (
+        "rehearsal.routes[].record",
+        "one record is moved by one route: delete one of the two, or name another record",
+    ),
+    ("rehearsal.hooks[].name", "stand in for each hook once"),
     ("detection.controls[]", "name each control once: a second copy proves nothing more"),
     ("stores[].writer_roles[]", "name each role once"),
     ("stores[].tables[]", "name each table once"),
@@ -163,7 +176,7 @@ fn groups(seen: &Seen, pattern: &str) -> Vec<Vec<String>> {
     lists.into_iter().map(paths).collect()
 }
 
-fn each(seen: &Seen, list: &str, mut check: impl FnMut(&str)) {
+pub(super) fn each(seen: &Seen, list: &str, mut check: impl FnMut(&str)) {
     (0..seen.count(list)).for_each(|index| check(&format!("{list}[{index}]")));
 }
 
@@ -332,12 +345,12 @@ fn undo(seen: &Seen, hook: &str, drafts: &mut Vec<Draft>) {
     }
 }
 
-fn draft(code: &'static str, path: &str, span: Span, message: String, help: String) -> Draft {
+pub(super) fn draft(code: &'static str, path: &str, span: Span, message: String, help: String) -> Draft {
     Draft { code, path: path.to_owned(), span, message, help, related: None }
 }
 
 impl Draft {
-    fn beside(self, span: Span, label: String) -> Self {
+    pub(super) fn beside(self, span: Span, label: String) -> Self {
         Self { related: Some((span, label)), ..self }
     }
 }

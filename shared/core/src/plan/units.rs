@@ -3,7 +3,7 @@
 //! Nothing here knows where a value stands or what stands beside it.
 
 use super::codes;
-use super::model::{HookPoint, Mode, OnLeaseLoss, Region, Scheme, StoreKind, Strategy};
+use super::model::{Environment, HookPoint, Mode, OnLeaseLoss, Region, Scheme, StoreKind, Strategy};
 use super::problem::printable;
 use super::words::nearest;
 use crate::time::Millis;
@@ -118,6 +118,12 @@ pub(super) const MODE: Unit<Mode> = Unit {
     parse: |text| choice(text, MODE_WORDS),
 };
 
+pub(super) const ENVIRONMENT: Unit<Environment> = Unit {
+    expected: "`production` or `rehearsal`",
+    shape: Shape::Text,
+    parse: |text| choice(text, ENVIRONMENT_WORDS),
+};
+
 pub(super) const STORE_KIND: Unit<StoreKind> =
     Unit { expected: "`rds-postgres`", shape: Shape::Text, parse: |text| choice(text, STORE_KIND_WORDS) };
 
@@ -137,6 +143,9 @@ pub(super) const ON_LOSS_WORDS: Words<OnLeaseLoss> =
     &[("stay", OnLeaseLoss::Stay), ("fence", OnLeaseLoss::Fence)];
 
 pub(super) const MODE_WORDS: Words<Mode> = &[("approval", Mode::Approval), ("automatic", Mode::Automatic)];
+
+pub(super) const ENVIRONMENT_WORDS: Words<Environment> =
+    &[("production", Environment::Production), ("rehearsal", Environment::Rehearsal)];
 
 pub(super) const STORE_KIND_WORDS: Words<StoreKind> = &[("rds-postgres", StoreKind::RdsPostgres)];
 

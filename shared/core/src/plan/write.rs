@@ -2,8 +2,13 @@
 //!
 //! Comments and the writer's own layout are not kept. Nothing here checks a value.
 
-use super::model::{Arming, Detection, Hook, Instance, Lease, Plan, Route, Shadow, Store};
-use super::units::{HOOK_POINT_WORDS, MODE_WORDS, ON_LOSS_WORDS, STORE_KIND_WORDS, STRATEGY_WORDS, word};
+use super::model::{
+    Arming, Detection, Environment, Hook, Instance, Lease, Plan, Rehearsal, Route, Shadow, Store, TwinHook,
+    TwinRoute, TwinStore,
+};
+use super::units::{
+    ENVIRONMENT_WORDS, HOOK_POINT_WORDS, MODE_WORDS, ON_LOSS_WORDS, STORE_KIND_WORDS, STRATEGY_WORDS, word,
+};
 use std::fmt::{Display, Write};
 
 impl Plan {
@@ -14,6 +19,9 @@ impl Plan {
         page.field(0, "understudy", 1);
         page.text(0, "plan", &self.name);
         page.text(0, "title", &self.title);
+        if self.environment != Environment::Production {
+            page.field(0, "environment", word(ENVIRONMENT_WORDS, &self.environment));
+        }
         page.text(0, "owner", &self.owner);
         page.head("regions");
         page.text(1, "primary", &self.regions.primary.0);
@@ -40,6 +48,9 @@ impl Plan {
         }
         page.head("retention");
         page.field(1, "evidence_years", self.retention.evidence_years);
+        if let Some(rehearsal) = &self.rehearsal {
+            page.rehearsal(rehearsal);
+        }
         page.0
     }
 }
@@ -66,9 +77,10 @@ impl Page {
         self.field(level, name, format!("[{}]", texts.join(", ")));
     }
 
-    /// The first field of a list entry.
-    fn entry(&mut self, name: &str) {
-        _ = writeln!(self.0, "  - name: {}", quoted(name));
+    /// The first field of a list entry; the others stand on `level`.
+    fn entry(&mut self, level: usize, name: &str) {
+        let indent = level.saturating_mul(2).saturating_sub(2);
+        _ = writeln!(self.0, "{:indent$}- name: {}", "", quoted(name));
     }
 
     fn detection(&mut self, detection: &Detection) {
@@ -103,12 +115,12 @@ impl Page {
     }
 
     fn store(&mut self, store: &Store) {
-        self.entry(&store.name);
+        self.entry(2, &store.name);
         self.field(2, "kind", word(STORE_KIND_WORDS, &store.kind));
         self.field(2, "required", store.required);
         self.text(2, "database", &store.database);
-        self.instance("primary", &store.primary);
-        self.instance("standby", &store.standby);
+        self.instance(2, "primary", &store.primary);
+        self.instance(2, "standby", &store.standby);
         self.text(2, "operator_role", &store.operator_role);
         self.texts(2, "writer_roles", &store.writer_roles);
         let (role, secret) = (quoted(&store.application.role), quoted(&store.application.secret));
@@ -124,14 +136,14 @@ impl Page {
         self.field(2, "promote_timeout", store.promote_timeout);
     }
 
-    fn instance(&mut self, name: &str, instance: &Instance) {
+    fn instance(&mut self, level: usize, name: &str, instance: &Instance) {
         let (id, host) = (quoted(&instance.id), quoted(&instance.host));
-        self.field(2, name, format!("{{id: {id}, host: {host}, port: {}}}", instance.port));
+        self.field(level, name, format!("{{id: {id}, host: {host}, port: {}}}", instance.port));
     }
 
     /// Scheme and port are not written: they stand in the addresses.
     fn route(&mut self, route: &Route) {
-        self.entry(&route.name);
+        self.entry(2, &route.name);
         self.text(2, "record", &route.record);
         self.text(2, "zone_id", &route.zone_id);
         self.field(2, "ttl", route.ttl);
@@ -146,13 +158,49 @@ impl Page {
     }
 
     fn hook(&mut self, hook: &Hook) {
-        self.entry(&hook.name);
+        self.entry(2, &hook.name);
         self.field(2, "at", word(HOOK_POINT_WORDS, &hook.at));
         self.text(2, "http", &hook.http);
         if let Some(undo) = &hook.undo {
             self.text(2, "undo", undo);
         }
         self.field(2, "timeout", hook.timeout);
+    }
+
+    fn rehearsal(&mut self, rehearsal: &Rehearsal) {
+        self.head("rehearsal");
+        self.0.push_str("  stores:\n");
+        rehearsal.stores.iter().for_each(|store| self.twin_store(store));
+        self.0.push_str("  routes:\n");
+        rehearsal.routes.iter().for_each(|route| self.twin_route(route));
+        if !rehearsal.hooks.is_empty() {
+            self.0.push_str("  hooks:\n");
+            rehearsal.hooks.iter().for_each(|hook| self.twin_hook(hook));
+        }
+    }
+
+    fn twin_store(&mut self, store: &TwinStore) {
+        self.entry(3, &store.name);
+        self.instance(3, "primary", &store.primary);
+        self.instance(3, "standby", &store.standby);
+        self.text(3, "secret", &store.secret);
+    }
+
+    fn twin_route(&mut self, route: &TwinRoute) {
+        self.entry(3, &route.name);
+        self.text(3, "record", &route.record);
+        self.text(3, "zone_id", &route.zone_id);
+        self.text(3, "primary", &route.primary);
+        self.text(3, "standby", &route.standby);
+        self.text(3, "verdict_record", &route.verdict_record);
+    }
+
+    fn twin_hook(&mut self, hook: &TwinHook) {
+        self.entry(3, &hook.name);
+        self.text(3, "http", &hook.http);
+        if let Some(undo) = &hook.undo {
+            self.text(3, "undo", undo);
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub fn time(at: Timestamp) -> String {
 pub fn onset(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Failover => ("last good probe", "first failed probe"),
-        Kind::Switchover => ("writers told to stop", "no writer left"),
+        Kind::Switchover | Kind::Drill => ("writers told to stop", "no writer left"),
     }
 }
 
@@ -39,7 +39,9 @@ pub fn onset(kind: Kind) -> (&'static str, &'static str) {
 pub fn began(kind: Kind) -> &'static str {
     match kind {
         Kind::Failover => "between the last good and the first failed probe",
-        Kind::Switchover => "between the order to stop the writers and the first look that found none",
+        Kind::Switchover | Kind::Drill => {
+            "between the order to stop the writers and the first look that found none"
+        }
     }
 }
 
@@ -48,7 +50,7 @@ pub fn zero(report: &Report) -> &'static str {
     match (report.clock.first_bad, report.kind) {
         (None, _) => "the start",
         (Some(_), Kind::Failover) => "the first failed probe",
-        (Some(_), Kind::Switchover) => "the first look that found no writer",
+        (Some(_), Kind::Switchover | Kind::Drill) => "the first look that found no writer",
     }
 }
 
@@ -149,6 +151,11 @@ pub fn end(end: End) -> (Sign, &'static str) {
         End::Recovered => (
             sign("✓", "Recovered", Tone::Good),
             "The standby serves by the public names, and success has lasted.",
+        ),
+        End::Rehearsed => (
+            sign("✓", "Rehearsed", Tone::Good),
+            "A drill: the rehearsal environment's standby serves by its own names, and success has lasted. Production \
+             was not moved.",
         ),
         End::RolledBack => (
             sign("!", "RolledBack", Tone::Caution),

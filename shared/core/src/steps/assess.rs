@@ -189,7 +189,9 @@ fn shown(kind: Kind, findings: &[Finding], loss: Option<u64>) -> String {
     let known = loss.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms behind the last watermark"));
     let (primary, loss) = match kind {
         Kind::Failover => ("is down", format!("known loss: {known}")),
-        Kind::Switchover => ("lives and gives way", format!("nothing is to be lost; the replica is {known}")),
+        Kind::Switchover | Kind::Drill => {
+            ("lives and gives way", format!("nothing is to be lost; the replica is {known}"))
+        }
     };
     format!(
         "the primary {primary} and the standby is fit ({} checks, {} warnings{}{}); {loss}",

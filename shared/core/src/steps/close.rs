@@ -85,6 +85,8 @@ pub async fn close<C: Cells, K: Clock>(
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let records = ctx.journal().records().await?;
     if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+        // The workflow is the same wherever it runs; what its success is called is not.
+        let end = if end == End::Recovered { run.kind.success() } else { end };
         let cause = report::cause(&records, end);
         ctx.journal().append(Entry::Closed { end, cause }).await?;
     }
@@ -135,7 +137,7 @@ async fn end_attempt_of<C: Cells, K: Clock>(
 
 fn summary<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run, report: &Report) -> Page {
     let severity = match report.end {
-        End::Recovered => Severity::Info,
+        End::Recovered | End::Rehearsed => Severity::Info,
         End::Refused | End::RolledBack => Severity::Warning,
         End::NeedsOperator | End::Unfinished => Severity::Critical,
     };

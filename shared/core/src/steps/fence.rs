@@ -109,7 +109,7 @@ pub async fn fence<C: Cells, K: Clock>(
     let run = Run::read(ctx.cells, ctx.execution).await?;
     match run.kind {
         Kind::Failover => wait_out(ctx, run).await,
-        Kind::Switchover => handover::fence(ctx, guard).await,
+        Kind::Switchover | Kind::Drill => handover::fence(ctx, guard).await,
     }
 }
 

@@ -38,7 +38,7 @@ pub fn figures(report: &Report) -> Vec<Violation> {
     if rto.at_most.ms.is_some() && report.clock.confirmed.is_none() {
         say("the RTO has a figure without a confirmation".to_owned());
     }
-    if report.end == End::Recovered && report.clock.confirmed.is_none() {
+    if matches!(report.end, End::Recovered | End::Rehearsed) && report.clock.confirmed.is_none() {
         say("it is called recovered without a confirmation".to_owned());
     }
     if let (Some(least), Some(most)) = (rto.at_least.ms, rto.at_most.ms)

@@ -22,7 +22,9 @@ const MILESTONES: &[Milestone] = &[
     ("verify", |entry| matches!(entry, Entry::Verified { .. })),
     ("move traffic", |entry| is_intent(entry, Step::MoveTraffic)),
     ("confirm from outside", |entry| matches!(entry, Entry::Confirmed { .. })),
-    ("close as recovered", |entry| matches!(entry, Entry::Closed { end: End::Recovered, .. })),
+    ("close as recovered", |entry| {
+        matches!(entry, Entry::Closed { end: End::Recovered | End::Rehearsed, .. })
+    }),
 ];
 
 fn is_intent(entry: &Entry, wanted: Step) -> bool {

@@ -40,7 +40,7 @@ impl World {
         let version = version.map_or(1, |version| version + 1);
         inner.tables.insert(place, Cell { version, body: body.clone() });
         if let Some(record) = journal_record(key, body) {
-            inner.note(What::Journaled(record));
+            inner.note(What::Journaled(Box::new(record)));
         }
         Written::Done
     }

@@ -14,10 +14,11 @@ use std::process::{Command, Stdio};
 use understudy_invoke_tests::{Example, examples};
 
 /// The binaries under test.
-pub const FUNCTIONS: [&str; 10] = [
+pub const FUNCTIONS: [&str; 11] = [
     "alarm-handler",
     "approver",
     "dns-switcher",
+    "drill-runner",
     "preflight-verifier",
     "primary-guard",
     "report-writer",
