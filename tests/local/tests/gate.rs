@@ -131,7 +131,7 @@ async fn the_lock_ends_the_writers_keeps_them_out_and_lets_in_only_those_again()
     operator.batch_execute(&format!("select {LOCK}")).await.unwrap();
 
     assert!(writer.batch_execute("commit").await.is_err(), "an open transaction must not be committed");
-    let refused = log_in(&room, APPLICATION.role).await.err().expect("it must not get in");
+    let refused = log_in(&room, APPLICATION.role).await.unwrap_err();
     assert_eq!(code(&refused), "28000");
     let left = operator
         .query_one("select count(*) from pg_stat_activity where usename = $1", &[&APPLICATION.role])
