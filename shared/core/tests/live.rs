@@ -182,7 +182,9 @@ fn records_that_are_no_pair_are_found() {
         told(|seen| {
             let sets = known_mut(&mut live_route(seen).public);
             sets.truncate(1);
-            sets.iter_mut().for_each(|set| set.half = None);
+            for set in sets.iter_mut() {
+                set.half = None;
+            }
         }),
         block()
     );
