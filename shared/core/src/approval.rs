@@ -41,8 +41,16 @@ pub struct Question {
     pub loss_ms: Option<u64>,
     /// Who asked for the execution, and therefore may not say yes to it.
     pub started_by: Option<String>,
+    /// How many different people must say yes. One no is a no.
+    #[serde(default = "one")]
+    pub approvals: u32,
     pub asked_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+/// Of a question that was asked before plans could ask for more.
+fn one() -> u32 {
+    1
 }
 
 impl Question {
@@ -64,18 +72,37 @@ pub struct Answer {
     pub digest: String,
 }
 
-/// A question with the workflow's token and, once given, its answer.
+/// A question with the workflow's token and the answers so far, one a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub question: Question,
     token: String,
-    pub answer: Option<Answer>,
+    answers: Vec<Answer>,
+}
+
+impl Asked {
+    /// What the answers come to, once they come to anything: one no, or as many yeses as were asked for.
+    #[must_use]
+    pub fn settled(&self) -> Option<bool> {
+        let yeses = self.answers.iter().filter(|answer| answer.yes).count();
+        if yeses < self.answers.len() {
+            return Some(false);
+        }
+        (yeses >= usize::try_from(self.question.approvals).unwrap_or(usize::MAX)).then_some(true)
+    }
+
+    /// Who said yes, where that settled it.
+    #[must_use]
+    pub fn approved_by(&self) -> Option<String> {
+        let names: Vec<&str> = self.answers.iter().map(|answer| answer.by.as_str()).collect();
+        (self.settled() == Some(true)).then(|| names.join(" and "))
+    }
 }
 
 /// The question of an execution that is still open, if any.
 pub async fn open_question(cells: &impl Cells, execution: &str) -> Result<Option<Question>, Fault> {
     let asked = load::<Asked>(cells, &keys::approval(execution)).await?;
-    Ok(asked.filter(|asked| asked.answer.is_none()).map(|asked| asked.question))
+    Ok(asked.filter(|asked| asked.settled().is_none()).map(|asked| asked.question))
 }
 
 /// What the approver works with.
@@ -159,10 +186,11 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             shown: run.shown.clone(),
             loss_ms: run.stated_loss_ms,
             started_by: run.asked.as_ref().map(|request| request.by.clone()),
+            approvals: self.plan.policy.approvals,
             asked_at: now,
             expires_at: after(now, self.plan.policy.approval_timeout),
         };
-        let asked = Asked { question: question.clone(), token, answer: None };
+        let asked = Asked { question: question.clone(), token, answers: Vec::new() };
         // A second delivery brings the same token and changes nothing; a new question replaces an old one (L5).
         let stands = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
             let repeated = current.is_some_and(|current| current.token == asked.token);
@@ -204,10 +232,14 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             let Some(asked) = current else {
                 return Err(Fault::invalid("answer.execution: nothing was asked for it"));
             };
-            fits(asked, &answer, now)?;
-            Ok(match &asked.answer {
-                Some(_) => Change::Keep,
-                None => Change::Write(Asked { answer: Some(answer.clone()), ..asked.clone() }),
+            fits(self.plan, asked, &answer, now)?;
+            // A second delivery of one answer is one answer (L5).
+            Ok(if asked.answers.contains(&answer) {
+                Change::Keep
+            } else {
+                let mut next = asked.clone();
+                next.answers.push(answer.clone());
+                Change::Write(next)
             })
         })
         .await?
@@ -217,18 +249,33 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         let entry =
             Entry::Answered { matter, yes: answer.yes, by: by.clone(), digest: answer.digest.clone() };
         self.context(&answer.execution).journal().append_once(entry).await?;
-        let (outcome, word) = if answer.yes { (Outcome::Approved, "yes") } else { (Outcome::Refused, "no") };
-        let reply = Reply::new(outcome, format!("{word} by {by}"));
+        let reply = match (asked.settled(), asked.approved_by()) {
+            (Some(_), Some(all)) => Reply::new(Outcome::Approved, format!("yes by {all}")),
+            (Some(_), None) => Reply::new(Outcome::Refused, format!("no by {by}")),
+            (None, _) => {
+                let given = asked.answers.len();
+                return Ok(Reply::new(
+                    Outcome::Done,
+                    format!("{given} of {} said yes", asked.question.approvals),
+                ));
+            }
+        };
         let output = serde_json::to_value(&reply).map_err(Fault::bug)?;
         self.tokens.send(&asked.token, &output).await?;
         Ok(reply)
     }
 }
 
-/// Whether an answer may be taken: it names what was shown, in time, and nobody answered otherwise before.
-fn fits(asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(), Fault> {
+/// Whether an answer may be taken: it names what was shown, in time, by somebody who may, and changes no answer that
+/// was given.
+fn fits(plan: &Plan, asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     if answer.by.trim().is_empty() {
         return Err(Fault::invalid("answer.by: must name who answers"));
+    }
+    let roles = &plan.policy.approvers;
+    if !roles.is_empty() && !roles.contains(&answer.by) {
+        let roles = roles.join(", ");
+        return Err(Fault::invalid(format!("answer.by: the plan hears {roles}, and nobody else")));
     }
     if answer.yes && asked.question.started_by.as_ref() == Some(&answer.by) {
         return Err(Fault::invalid("answer.by: who asked for a move may not approve it; somebody else must"));
@@ -244,10 +291,13 @@ fn fits(asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(), Fault> {
             asked.question.expires_at
         )));
     }
-    match &asked.answer {
-        Some(given) if given != answer => {
-            Err(Fault::invalid(format!("answer: `{}` answered before", given.by)))
-        }
-        _ => Ok(()),
+    if asked.answers.contains(answer) {
+        return Ok(());
+    }
+    // Who said yes may still say no, for as long as the others are waited for.
+    let settler = asked.settled().and_then(|_| asked.answers.last());
+    match settler.or_else(|| asked.answers.iter().find(|given| given.by == answer.by && answer.yes)) {
+        Some(given) => Err(Fault::invalid(format!("answer: `{}` answered before", given.by))),
+        None => Ok(()),
     }
 }

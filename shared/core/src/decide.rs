@@ -170,7 +170,7 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     let fits = match request.kind {
         Kind::Failover => primary_is_lost(q).map(Some),
         Kind::Switchover => primary_lives(q).map(|()| None),
-        Kind::Drill => may_rehearse(q.plan).and_then(|()| primary_lives(q)).map(|()| None),
+        Kind::Drill => may_rehearse(q.plan, q.now).and_then(|()| primary_lives(q)).map(|()| None),
     };
     let onset = match fits {
         Ok(onset) => onset,
@@ -237,6 +237,14 @@ fn held_back(q: &Question<'_>) -> Option<String> {
             "the primary is down, but automation is on hold by `{by}`: `understudy resume` lifts it"
         ));
     }
+    if let Some(window) = q.plan.maintenance_at(q.now) {
+        return Some(format!(
+            "the primary is down, and planned work is under way until {} ({}): nothing moves by itself. If it should, \
+             `understudy failover` asks for it",
+            instant(window.to),
+            window.why
+        ));
+    }
     // A planned move that was taken back says nothing about a primary that flaps.
     let unplanned = q.incident.filter(|incident| !incident.is_open() && incident.onset.is_some());
     let ended = unplanned.and_then(Incident::last_ended_at)?;
@@ -250,9 +258,9 @@ fn held_back(q: &Question<'_>) -> Option<String> {
     })
 }
 
-/// Whether the plan lets an attempt cross the one-way door without a person (L8).
-pub fn may_promote_alone(plan: &Plan) -> bool {
-    plan.policy.failover == Mode::Automatic
+/// Whether the plan lets an attempt cross the one-way door at `now` without a person (L8).
+pub fn may_promote_alone(plan: &Plan, now: Timestamp) -> bool {
+    plan.mode_at(now) == Mode::Automatic
 }
 
 fn watch(reason: String) -> Decision {

@@ -11,6 +11,7 @@ use crate::hint::{Hint, said};
 use crate::plan::{Environment, Plan, rehearsal_name};
 use crate::ports::{Cells, Clock, Executions, Pager};
 use crate::run::{Kind, Request};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// Who asks when nobody does, and why.
@@ -23,7 +24,7 @@ pub async fn answer<C: Cells, K: Clock, E: Executions, P: Pager>(
     event: &Value,
 ) -> Result<Handled, Fault> {
     let request = read(event)?;
-    if let Err(reason) = may_rehearse(handler.plan) {
+    if let Err(reason) = is_rehearsal(handler.plan) {
         // Before any call: production's state is not even read.
         return Ok(Handled { decision: Some(Decision::Declined { reason }), ignored: Vec::new() });
     }
@@ -38,8 +39,14 @@ pub async fn answer<C: Cells, K: Clock, E: Executions, P: Pager>(
     Ok(Handled { decision: Some(decision), ignored: Vec::new() })
 }
 
+/// Whether a drill may start at `now`: in a rehearsal environment, and at no time that the plan guards.
+pub fn may_rehearse(plan: &Plan, now: Timestamp) -> Result<(), String> {
+    is_rehearsal(plan)?;
+    plan.guarded_at(now).map_or(Ok(()), |why| Err(format!("no drill may start now: {why}")))
+}
+
 /// Only a rehearsal's plan names nothing that serves (L9).
-pub fn may_rehearse(plan: &Plan) -> Result<(), String> {
+fn is_rehearsal(plan: &Plan) -> Result<(), String> {
     match plan.environment {
         Environment::Rehearsal => Ok(()),
         Environment::Production => Err(format!(

@@ -41,7 +41,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
         all.insert("StandbyDatabase", store.standby.id.clone());
     }
     if let Some(route) = plan.routes.first() {
-        let scheme = match route.scheme {
+        let scheme = match route.scheme() {
             Scheme::Http => "HTTP",
             Scheme::Https => "HTTPS",
         };
@@ -52,7 +52,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
             ("VerdictName", route.verdict_record.clone()),
             ("PrimaryName", host(&route.primary)),
             ("StandbyName", host(&route.standby)),
-            ("HealthPort", route.port.to_string()),
+            ("HealthPort", route.port().to_string()),
             ("HealthPath", route.health_path.clone()),
             ("HealthType", scheme.to_owned()),
         ]);

@@ -204,10 +204,7 @@ pub fn build(plan: &Plan, chain: &[Stored]) -> Result<Report, Fault> {
 }
 
 fn shadow_waived(plan: &Plan) -> Option<String> {
-    match plan.lease.arming.as_ref().map(|arming| &arming.shadow) {
-        Some(crate::plan::Shadow::Waived(reason)) => Some(reason.clone()),
-        _ => None,
-    }
+    plan.lease.arming.as_ref()?.shadow_waived.clone()
 }
 
 /// Why an execution ended as it did: the last thing it recorded that was not plain success.
@@ -232,16 +229,25 @@ pub fn cause(records: &[Record], end: End) -> String {
     }
 }
 
-/// What people said to the last question, if it was no, or nothing in time.
+/// What people said to the last question, if it was no, or too little in time.
 fn people(records: &[Record]) -> Option<String> {
-    records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Answered { yes: true, .. } => Some(None),
-        Entry::Answered { by, .. } => Some(Some(format!("`{by}` said no"))),
-        Entry::Asked { question } => {
-            Some(Some(format!("nobody answered until {}: silence is a no", question.expires_at)))
+    let mut yeses: u32 = 0;
+    for record in records.iter().rev() {
+        match &record.entry {
+            Entry::Answered { yes: true, .. } => yeses = yeses.saturating_add(1),
+            Entry::Answered { by, .. } => return Some(format!("`{by}` said no")),
+            Entry::Asked { question } if yeses >= question.approvals => return None,
+            Entry::Asked { question } => {
+                let said = match yeses {
+                    0 => "nobody answered".to_owned(),
+                    _ => format!("{yeses} of {} said yes", question.approvals),
+                };
+                return Some(format!("{said} until {}: silence is a no", question.expires_at));
+            }
+            _ => {}
         }
-        _ => None,
-    })?
+    }
+    None
 }
 
 fn refusal(record: &Record) -> Option<String> {

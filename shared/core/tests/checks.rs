@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Verdict, verdict};
 use understudy_core::lease::{KeeperView, Lease, Sighting};
 use understudy_core::observed::Observed;
-use understudy_core::plan::{Arming, OnLeaseLoss, Plan, Shadow, read};
+use understudy_core::plan::{Arming, OnLeaseLoss, Plan, read};
 use understudy_core::ports::{HttpAnswer, InstanceStatus};
 use understudy_core::run::Kind;
 use understudy_core::situation::{RouteSituation, Situation, StoreSituation};
@@ -25,8 +25,12 @@ fn plan() -> Plan {
     let text = include_str!("../../../infra/plans/financial-rag.yaml");
     let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     plan.lease.on_loss = OnLeaseLoss::Fence;
-    plan.lease.arming =
-        Some(Arming { by: "sre".to_owned(), signed_on: "2026-11-01".to_owned(), shadow: Shadow::Days(30) });
+    plan.lease.arming = Some(Arming {
+        by: "sre".to_owned(),
+        signed_on: jiff::civil::date(2026, 11, 1),
+        shadow_days: Some(30),
+        shadow_waived: None,
+    });
     plan
 }
 

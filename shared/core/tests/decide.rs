@@ -241,7 +241,7 @@ fn only_an_automatic_plan_goes_alone() {
     let mut plan = plan();
     for (mode, alone) in [(Mode::Approval, false), (Mode::Automatic, true)] {
         plan.policy.failover = mode;
-        assert_eq!(understudy_core::decide::may_promote_alone(&plan), alone);
+        assert_eq!(understudy_core::decide::may_promote_alone(&plan, NOW), alone);
     }
     assert!(plan.stores.first().expect("a store").required);
 }

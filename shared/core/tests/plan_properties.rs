@@ -9,14 +9,18 @@
     reason = "a test stops at the first surprise"
 )]
 
+use jiff::civil::{Date, Time, date, time};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use understudy_core::plan::{
-    Application, Arming, Detection, Environment, Hook, HookPoint, Instance, Lag, Lease, Mode, Objectives,
-    OnLeaseLoss, Plan, Policy, Region, Regions, Rehearsal, Retention, Route, Scheme, Shadow, Store,
-    StoreKind, Strategy as Move, TwinHook, TwinRoute, TwinStore, read,
+    Application, Arming, Backup, BackupKind, Calendar, Capacity, Category, Communication, Contact, Day,
+    DeclaredKind, DeclaredStore, Detection, Drill, DrillGuard, DrillKind, Environment, Escalation, Framework,
+    HalfDay, Hook, HookPoint, Instance, Lag, Lease, MetBy, Mode, Objectives, OnLeaseLoss, Percent, Phase,
+    Plan, Policy, Posture, RecoveredBy, Region, Regions, Regulation, Rehearsal, Replication, Retention,
+    Review, Route, Scenario, Schedule, Scheme, Service, SessionHours, Store, StoreKind, Strategy as Move,
+    Tier, TwinHook, TwinRoute, TwinStore, Upkeep, read,
 };
 use understudy_core::time::Millis;
 
@@ -28,7 +32,7 @@ fn the_example_reads() {
     assert_eq!(plan.name, "financial-rag");
     assert_eq!(plan.tick, Millis::from_secs(60));
     let route = plan.routes.first().expect("one route");
-    assert_eq!((route.scheme, route.port), (Scheme::Https, 443));
+    assert_eq!((route.scheme(), route.port()), (Scheme::Https, 443));
     assert_eq!(plan.digest().len(), 64);
 }
 
@@ -328,13 +332,14 @@ fn detection(tick: Millis) -> impl Strategy<Value = Detection> {
 
 fn arming() -> impl Strategy<Value = Arming> {
     let shadow = prop_oneof![
-        (30..9999_u32).prop_map(Shadow::Days),
-        text().prop_map(|text| Shadow::Waived(format!("{text} because of that")))
+        (30..9999_u32).prop_map(|days| (Some(days), None)),
+        text().prop_map(|text| (None, Some(format!("{text} because of that"))))
     ];
-    (text(), "20[0-9]{2}-0[1-9]-[12][0-8]", shadow).prop_map(|(by, signed_on, shadow)| Arming {
+    (text(), day(), shadow).prop_map(|(by, signed_on, (shadow_days, shadow_waived))| Arming {
         by,
         signed_on,
-        shadow,
+        shadow_days,
+        shadow_waived,
     })
 }
 
@@ -406,8 +411,7 @@ fn route() -> impl Strategy<Value = Route> {
     (name(), address, "Z[A-Z0-9]{1,31}", "/[a-zA-Z0-9/_.%~-]{0,20}", spans)
         .prop_map(|(name, (tls, port, domain), zone_id, path, spans)| {
             let (ttl, hold, confirm) = spans;
-            let (scheme, word, standard) =
-                if tls { (Scheme::Https, "https", 443) } else { (Scheme::Http, "http", 80) };
+            let word = if tls { "https" } else { "http" };
             let tail = port.map_or(String::new(), |port| format!(":{port}"));
             Route {
                 record: format!("{name}.{domain}"),
@@ -417,8 +421,6 @@ fn route() -> impl Strategy<Value = Route> {
                 primary: format!("{word}://p.{domain}{tail}"),
                 standby: format!("{word}://s.{domain}{tail}"),
                 verdict_record: format!("_verdict.{domain}"),
-                scheme,
-                port: port.unwrap_or(standard),
                 health_path: path.clone(),
                 transaction_path: path,
                 hold,
@@ -456,8 +458,6 @@ fn rehearsal(stores: &[Store], routes: &[Route], hooks: &[Hook]) -> Rehearsal {
         primary: format!("http://p.{}.drill.example:8080", route.name),
         standby: format!("http://s.{}.drill.example:8080", route.name),
         verdict_record: format!("_verdict.{}.drill.example", route.name),
-        scheme: Scheme::Http,
-        port: 8080,
     };
     Rehearsal {
         stores: stores
@@ -481,6 +481,186 @@ fn rehearsal(stores: &[Store], routes: &[Route], hooks: &[Hook]) -> Rehearsal {
     }
 }
 
+fn day() -> impl Strategy<Value = Date> {
+    (2000_i16..2100, 1_i8..=12, 1_i8..=28).prop_map(|(year, month, day)| date(year, month, day))
+}
+
+fn minute() -> impl Strategy<Value = Time> {
+    (0_i8..24, 0_i8..60).prop_map(|(hour, minute)| time(hour, minute, 0, 0))
+}
+
+fn days() -> impl Strategy<Value = Vec<Day>> {
+    prop::sample::subsequence(
+        vec![Day::Mon, Day::Tue, Day::Wed, Day::Thu, Day::Fri, Day::Sat, Day::Sun],
+        1..=7,
+    )
+}
+
+fn calendar() -> impl Strategy<Value = Calendar> {
+    let zone = prop::sample::select(vec!["America/New_York", "Europe/London", "Asia/Kolkata", "UTC"]);
+    let hours =
+        (days(), minute(), minute()).prop_map(|(days, open, close)| SessionHours { days, open, close });
+    let half_day = (day(), minute()).prop_map(|(on, close)| HalfDay { on, close });
+    (zone, vec(hours, 1..3), vec(day(), 0..3), vec(half_day, 0..2)).prop_map(
+        |(zone, sessions, holidays, half_days)| Calendar {
+            time_zone: zone.to_owned(),
+            sessions,
+            holidays,
+            half_days,
+        },
+    )
+}
+
+fn percent() -> impl Strategy<Value = Percent> {
+    (0_u32..1_000_000).prop_map(|parts| Percent(f64::from(parts) / 10_000.0))
+}
+
+/// A span, or no loss.
+fn loss() -> impl Strategy<Value = Millis> {
+    prop_oneof![long(), Just(Millis::ZERO)]
+}
+
+fn tiers_and_services() -> impl Strategy<Value = (Vec<Tier>, Vec<Service>)> {
+    let tier = (long(), loss(), option::of(percent()), option::of(long())).prop_map(
+        |(rto, rpo, availability, downtime_per_month)| Tier {
+            name: "tier".to_owned(),
+            rto,
+            rpo,
+            availability,
+            downtime_per_month,
+        },
+    );
+    let met_by = prop::sample::select(vec![MetBy::Understudy, MetBy::OnSite, MetBy::Vendor]);
+    let capacity = (1_u32..10, 1_u32..10).prop_map(|(normal, after)| Capacity { normal, after });
+    let promised = (option::of(long()), option::of(loss()), option::of(percent()));
+    let service = (promised, met_by, option::of(1_u32..9), option::of(capacity), any::<bool>()).prop_map(
+        |((rto, rpo, availability), met_by, phase, capacity, tiered)| Service {
+            name: "part".to_owned(),
+            tier: tiered.then(|| "tier-0".to_owned()),
+            rto,
+            rpo,
+            availability,
+            met_by,
+            phase,
+            capacity,
+        },
+    );
+    (vec(tier, 1..3), vec(service, 0..4)).prop_map(|(mut tiers, mut services)| {
+        tiers.iter_mut().enumerate().for_each(|(index, tier)| tier.name = format!("tier-{index}"));
+        services.iter_mut().enumerate().for_each(|(index, service)| service.name = format!("part-{index}"));
+        (tiers, services)
+    })
+}
+
+fn declared_store() -> impl Strategy<Value = DeclaredStore> {
+    let kind = prop::sample::select(vec![
+        DeclaredKind::Elasticache,
+        DeclaredKind::S3Replication,
+        DeclaredKind::Other,
+    ]);
+    let replication = prop::sample::select(vec![Replication::Synchronous, Replication::None]);
+    (kind, replication, any::<bool>(), option::of(text())).prop_map(
+        |(kind, replication, required, after_a_move)| {
+            let lag = Lag { typical: Millis(1), warn: Millis(2), block: Millis(3) };
+            DeclaredStore {
+                name: "declared".to_owned(),
+                kind,
+                required,
+                replication,
+                shipped_every: None,
+                lag: required.then_some(lag),
+                after_a_move,
+            }
+        },
+    )
+}
+
+fn drill() -> impl Strategy<Value = Drill> {
+    let schedule =
+        prop::sample::select(vec!["rate(1 day)", "cron(0 14 15 3,6,9,12 ? *)", "cron(0 2 ? * 7L *)"])
+            .prop_map(|text| text.parse::<Schedule>().expect("a schedule"));
+    let kind = prop::sample::select(vec![DrillKind::RegionFailover, DrillKind::Walkthrough]);
+    let phase = (text(), long()).prop_map(|(name, takes)| Phase { name, takes });
+    (kind, option::of(schedule), option::of(long()), vec(phase, 0..3), vec(text(), 0..2)).prop_map(
+        |(kind, schedule, window, phases, observers)| Drill {
+            name: "drill".to_owned(),
+            kind,
+            time_zone: schedule.is_some().then(|| "UTC".to_owned()),
+            schedule,
+            at_least_every: window,
+            window,
+            phases,
+            rto: window,
+            rpo: Some(Millis::ZERO),
+            notice: None,
+            observers,
+        },
+    )
+}
+
+type People = (Option<Review>, Vec<Escalation>, Vec<Communication>, Vec<Regulation>, u32, Option<Mode>);
+type Promises = (
+    Option<Calendar>,
+    Vec<Tier>,
+    Vec<Service>,
+    Vec<DeclaredStore>,
+    Vec<Backup>,
+    Vec<Scenario>,
+    Vec<Drill>,
+    People,
+);
+
+fn people() -> impl Strategy<Value = People> {
+    let review = (vec(text(), 1..3), day(), long()).prop_map(|(by, on, every)| Review { by, on, every });
+    let escalation = (loss(), vec(text(), 1..3), option::of(long()))
+        .prop_map(|(after, to, acknowledge_within)| Escalation { after, to, acknowledge_within, when: None });
+    let communication =
+        (text(), long()).prop_map(|(to, within)| Communication { to, within, then_every: None });
+    let framework = prop::sample::select(vec![Framework::Sec17a4, Framework::Dora]);
+    let regulation = framework.prop_map(|name| Regulation { name, because: None });
+    let parts = (option::of(review), vec(escalation, 0..3), vec(communication, 0..2), vec(regulation, 0..2));
+    (parts, 1_u32..=5).prop_map(|((review, mut escalation, communications, mut frameworks), approvals)| {
+        escalation.sort_by_key(|level| level.after);
+        frameworks.dedup();
+        (review, escalation, communications, frameworks, approvals, None)
+    })
+}
+
+fn promises() -> impl Strategy<Value = Promises> {
+    let backup = (long(), option::of(long())).prop_map(|(every, keep)| Backup {
+        name: "copy".to_owned(),
+        kind: BackupKind::Snapshot,
+        every,
+        max_age: None,
+        keep,
+    });
+    let scenario = (long(), option::of(loss())).prop_map(|(rto, rpo)| Scenario {
+        name: "scenario".to_owned(),
+        category: Category::Security,
+        recovered_by: RecoveredBy::Restore,
+        rto,
+        rpo,
+        procedure: None,
+    });
+    let lists = (vec(declared_store(), 0..2), vec(backup, 0..2), vec(scenario, 0..2), vec(drill(), 0..3));
+    (option::of(calendar()), tiers_and_services(), lists, people(), any::<bool>()).prop_map(
+        |(
+            calendar,
+            (tiers, services),
+            (mut stores, mut backups, mut scenarios, mut drills),
+            mut people,
+            asks,
+        )| {
+            people.5 = (calendar.is_some() && asks).then_some(Mode::Approval);
+            stores.iter_mut().enumerate().for_each(|(index, one)| one.name = format!("declared-{index}"));
+            backups.iter_mut().enumerate().for_each(|(index, one)| one.name = format!("copy-{index}"));
+            scenarios.iter_mut().enumerate().for_each(|(index, one)| one.name = format!("scenario-{index}"));
+            drills.iter_mut().enumerate().for_each(|(index, one)| one.name = format!("drill-{index}"));
+            (calendar, tiers, services, stores, backups, scenarios, drills, people)
+        },
+    )
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let tick = prop_oneof![2_u64..3000, 1000_u64..1_000_000].prop_map(Millis);
     // One that leaves room for its rehearsal's.
@@ -488,9 +668,11 @@ fn plan() -> impl Strategy<Value = Plan> {
     let head = (name, text(), text(), long(), long(), any::<bool>(), long(), 1..=100_u32);
     let lists = (vec(store(), 1..3), vec(route(), 1..3), vec(hook(), 0..3), any::<bool>());
     let parts = tick.prop_flat_map(|tick| (Just(tick), detection(tick), lease(tick)));
-    (head, parts, lists).prop_map(
-        |(head, (tick, detection, lease), (mut stores, mut routes, mut hooks, twin))| {
+    (head, parts, lists, promises()).prop_map(
+        |(head, (tick, detection, lease), (mut stores, mut routes, mut hooks, twin), promises)| {
             let (name, title, owner, rto, rpo, automatic, approval_timeout, evidence_years) = head;
+            let (calendar, tiers, services, declared_stores, backups, scenarios, drills, people) = promises;
+            let (review, escalation, communications, frameworks, approvals, in_session) = people;
             stores.iter_mut().enumerate().for_each(|(index, store)| store.name = format!("store-{index}"));
             routes.iter_mut().enumerate().for_each(|(index, route)| {
                 route.name = format!("route-{index}");
@@ -502,23 +684,50 @@ fn plan() -> impl Strategy<Value = Plan> {
             hooks.iter_mut().enumerate().for_each(|(index, hook)| hook.name = format!("hook-{index}"));
             let region = |name: &str| Region(name.to_owned());
             let rehearsal = twin.then(|| rehearsal(&stores, &routes, &hooks));
+            let outside_sessions = automatic && calendar.is_some();
             Plan {
+                format: 1,
                 name,
                 title,
                 environment: Environment::Production,
                 owner,
+                review,
+                posture: Some(Posture::Warm),
+                tiers,
+                services,
+                calendar,
+                maintenance: Vec::new(),
+                declared_stores,
+                upkeep: Some(Upkeep { tls_expiry: None, version_parity: true }),
+                backups,
+                scenarios,
+                drills,
+                drill_guard: Some(DrillGuard {
+                    outside_sessions,
+                    not_between: None,
+                    rest: None,
+                    stop_when: Vec::new(),
+                }),
+                escalation,
+                communications,
+                contacts: vec![Contact { role: "on-call".to_owned(), by: "pagerduty".to_owned() }],
+                after_recovery: Vec::new(),
+                frameworks,
                 regions: Regions {
                     primary: region("us-east-1"),
                     standby: region("eu-west-1"),
                     witness: Some(region("us-gov-west-1")),
                 },
-                objectives: Objectives { rto, rpo },
+                objectives: Objectives { rto, rpo, availability: Some(Percent(99.95)) },
                 tick,
                 detection,
                 lease,
                 policy: Policy {
                     failover: if automatic { Mode::Automatic } else { Mode::Approval },
+                    in_session,
                     approval_timeout,
+                    approvals,
+                    approvers: Vec::new(),
                 },
                 stores,
                 routes,

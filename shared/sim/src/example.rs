@@ -1,6 +1,6 @@
 //! The plan that the stories are told with: the example plan, armed and automatic.
 
-use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, Shadow, read};
+use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, read};
 
 const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
 
@@ -24,8 +24,9 @@ fn in_no_hands(mut plan: Plan) -> Plan {
     plan.lease.on_loss = OnLeaseLoss::Fence;
     plan.lease.arming = Some(Arming {
         by: "sre-lead".to_owned(),
-        signed_on: "2026-11-01".to_owned(),
-        shadow: Shadow::Waived("a simulation".to_owned()),
+        signed_on: jiff::civil::date(2026, 11, 1),
+        shadow_days: None,
+        shadow_waived: Some("a simulation".to_owned()),
     });
     plan
 }

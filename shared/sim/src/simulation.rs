@@ -281,7 +281,7 @@ impl<'m> Simulation<'m> {
     pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
         let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
         let asked: Asked = serde_json::from_value(asked).ok()?;
-        if asked.answer.is_some() {
+        if asked.settled().is_some() {
             return None;
         }
         let digest = asked.question.digest();

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tokio_postgres::error::Error as SqlError;
 use understudy_core::ddl;
-use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, Scheme, Shadow, read};
+use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, read};
 
 /// What the application logs in with.
 pub const APPLICATION_PASSWORD: &str = "local-application";
@@ -252,8 +252,6 @@ fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
         route.zone_id.clone_from(&cloud.zone_id);
         route.primary = url(&route.primary);
         route.standby = url(&route.standby);
-        route.scheme = Scheme::Http;
-        route.port = cloud.web_port;
     }
     let controls =
         plan.routes.iter().map(|route| format!("{}{}", route.standby, route.health_path)).collect();
@@ -266,12 +264,14 @@ fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
         hook.http = with_port(&hook.http, cloud.web_port);
         hook.undo = hook.undo.as_ref().map(|undo| with_port(undo, cloud.web_port));
     }
+    plan.policy.in_session = None;
     plan.policy.failover = if options.people == People::Auto { Mode::Automatic } else { Mode::Approval };
     plan.lease.on_loss = if options.armed { OnLeaseLoss::Fence } else { OnLeaseLoss::Stay };
     plan.lease.arming = options.armed.then(|| Arming {
         by: "local-demo".to_owned(),
-        signed_on: "2026-11-01".to_owned(),
-        shadow: Shadow::Waived("a local cloud has no days to wait".to_owned()),
+        signed_on: jiff::civil::date(2026, 11, 1),
+        shadow_days: None,
+        shadow_waived: Some("a local cloud has no days to wait".to_owned()),
     });
     plan.scaled(cloud.speed)
 }

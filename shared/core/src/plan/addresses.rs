@@ -4,29 +4,25 @@
 
 use super::codes;
 use super::model::Scheme;
-use super::units::{Shape, Unit, Wrong, port, quote, wrong};
+use super::schema::Look;
+use super::units::{Unit, Wrong, port, quote, text, wrong};
 use std::net::IpAddr;
 
 pub(super) const HOST: Unit<String> =
-    Unit { expected: "a host name such as `db.example.com`", shape: Shape::Text, parse: host };
+    text("a host name such as `db.example.com`", Look::Text("^[a-z0-9:.-]{1,253}$"), host);
 
 pub(super) const RECORD: Unit<String> =
-    Unit { expected: "a DNS name such as `app.example.com`", shape: Shape::Text, parse: record };
+    text("a DNS name such as `app.example.com`", Look::Text("^[a-z0-9_-]+([.][a-z0-9_-]+)+$"), record);
 
-pub(super) const PATH: Unit<String> =
-    Unit { expected: "a path such as `/health`", shape: Shape::Text, parse: path };
+pub(super) const PATH: Unit<String> = text("a path such as `/health`", Look::Text("^/[!-~]*$"), path);
 
-pub(super) const ADDRESS: Unit<String> = Unit {
-    expected: "an address such as `https://app.example.com/hook`",
-    shape: Shape::Text,
-    parse: address,
-};
+pub(super) const ADDRESS: Unit<String> =
+    text("an address such as `https://app.example.com/hook`", Look::Text("^https?://[!-~]+$"), address);
 
-pub(super) const ENDPOINT: Unit<Endpoint> = Unit {
-    expected: "an address such as `https://primary.example.com`",
-    shape: Shape::Text,
-    parse: endpoint,
-};
+pub(super) const ENDPOINT: Unit<String> =
+    text("an address such as `https://primary.example.com`", Look::Text("^https?://[^/?#]+$"), |text| {
+        endpoint(text).map(|endpoint| endpoint.text)
+    });
 
 /// Scheme, host and port of a service, and the text that said so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +130,7 @@ pub(super) fn host_of(text: &str) -> Option<String> {
     split(text).ok().map(|(endpoint, _)| endpoint.host)
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
     let (endpoint, rest) = split(text)?;
     if rest.is_empty() {
         return Ok(endpoint);

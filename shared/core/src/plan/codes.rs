@@ -43,7 +43,9 @@ codes! {
     AWS_ID = "PL-30", "not the identifier of an AWS resource";
     SQL_NAME = "PL-31", "not a plain PostgreSQL identifier or `schema.table`";
     PATH = "PL-32", "not a path that begins with `/`";
-    DATE = "PL-33", "not a calendar date";
+    DATE = "PL-33", "not a calendar date, time of day or instant";
+    TIME_ZONE = "PL-34", "not a time zone of the IANA database";
+    SCHEDULE = "PL-35", "not a schedule that EventBridge Scheduler takes";
 
     // Values beside each other.
     REGIONS_DIFFER = "PL-40", "primary, standby and witness are not three different Regions";
@@ -69,4 +71,10 @@ codes! {
     REHEARSAL_NAME = "PL-60", "a plan's name does not fit its environment, or leaves no room for its rehearsal's";
     REHEARSAL_COVERAGE = "PL-61", "the rehearsal does not stand in for exactly what the plan names";
     REHEARSAL_SHARED = "PL-62", "the rehearsal names something of production's";
+    TIER_UNKNOWN = "PL-63", "a service names a tier that the plan does not have";
+    NO_CALENDAR = "PL-64", "a field speaks of sessions, and the plan has no calendar";
+    MAINTENANCE_ORDER = "PL-65", "a maintenance window ends before it begins";
+    APPROVERS_FEW = "PL-66", "more approvals are asked for than roles are named";
+    ESCALATION_ORDER = "PL-67", "a level of escalation comes before the one above it";
+    SHIPPED_EVERY = "PL-68", "a store that is shipped in pieces, and not one other, says how often";
 }

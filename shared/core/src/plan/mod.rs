@@ -5,24 +5,34 @@
 
 mod addresses;
 mod apart;
+mod calendar;
 pub mod codes;
 mod model;
 mod node;
 mod problem;
+mod promise;
+mod promises;
 mod read;
+mod record;
 mod rehearsal;
 mod rules;
 mod scale;
+mod schedule;
+mod schema;
 mod secrets;
 mod tree;
 mod units;
 mod words;
 mod write;
 
+pub use calendar::{Calendar, Day, HalfDay, Maintenance, Session, SessionHours};
 pub use model::*;
 pub use problem::{Problem, Problems, Related, Span};
-pub use read::{DEFAULTS, read};
+pub use promise::*;
+pub use read::read;
 pub use rehearsal::{SUFFIX, rehearsal_name};
+pub use schedule::Schedule;
+pub use schema::schema;
 
 impl Plan {
     /// SHA-256 over the plan's canonical JSON (its fields in declared order), in hex: what every record names.

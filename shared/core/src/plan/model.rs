@@ -1,34 +1,128 @@
 //! The plan: the declared recovery of one application, as types.
 //!
-//! Every value here has been read and checked by [`super::read`]; nothing downstream validates again.
-//! Spans carry their unit in the type, sizes in the name. A plan is data: it knows no AWS type and no clock.
+//! What stands here is executed. What a plan promises beside it stands in [`super::promise`]. Every value has been
+//! read and checked; nothing downstream validates again. Spans carry their unit in the type, sizes in the name. A plan
+//! is data: it knows no AWS type and no clock.
 
+use super::addresses::{ADDRESS, ENDPOINT, HOST, PATH, RECORD, endpoint};
+use super::calendar::{Calendar, Maintenance};
+use super::promise::{
+    Backup, CheckListItem, Communication, Contact, DeclaredStore, Drill, DrillGuard, Escalation, Posture,
+    Regulation, Review, Scenario, Service, Tier, Upkeep,
+};
+use super::record::{list, many, rec, record};
+use super::units::{
+    APPROVERS, DATE, DNS_TTL, DURATION, ENVIRONMENT, FORMAT, HOOK_POINT, INSTANCE_ID, LOSS, MODE, ON_LOSS,
+    PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME,
+    STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, YEARS, ZONE_ID,
+};
 use crate::time::Millis;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// One application's recovery, read whole or not at all.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The plan's own name; part of every resource name. `[a-z][a-z0-9-]{1,30}`.
-    pub name: String,
-    pub title: String,
-    pub environment: Environment,
-    /// Who answers for the plan: a role, not a person.
-    pub owner: String,
-    pub regions: Regions,
-    pub objectives: Objectives,
-    /// How often probers, guard and deciders look.
-    pub tick: Millis,
-    pub detection: Detection,
-    pub lease: Lease,
-    pub policy: Policy,
-    pub stores: Vec<Store>,
-    pub routes: Vec<Route>,
-    pub hooks: Vec<Hook>,
-    pub retention: Retention,
-    /// Where this plan is rehearsed; `None` for a plan that never is, and for a rehearsal itself.
-    pub rehearsal: Option<Rehearsal>,
+record! {
+    /// The declared recovery of one application, read whole or not at all.
+    Plan, "the fields of a plan" {
+        /// The version of this format.
+        format as "understudy": u32 = need(FORMAT, "1");
+        /// The plan's own name; part of every resource name.
+        name as "plan": String = need(PLAN_NAME, "my-app");
+        /// The application's name, for people; it stands at the head of every page and report.
+        title: String = need(TEXT, "My app, hot standby");
+        /// What the stacks may touch; `rehearsal` is written by `understudy package --rehearsal`. Absent: production.
+        environment: Environment = or(Environment::Production, ENVIRONMENT, "rehearsal");
+        /// Who answers for the plan: a role, not a person.
+        owner: String = need(TEXT, "sre");
+        /// Who reviews the plan, and how often. Declared only.
+        review: Option<Review> = may(rec(), "{by: [cto], on: 2026-11-01, every: 365d}");
+        /// Where the application serves, where it goes, and who watches.
+        regions: Regions = need(rec(), "{primary: us-east-1, standby: us-west-2, witness: us-east-2}");
+        /// What the standby costs in normal times and how fast it can be: hot, warm or cold. Declared only.
+        posture: Option<Posture> = may(POSTURE, "hot");
+        /// What is promised of the application as a whole.
+        objectives: Objectives = need(rec(), "{rto: 15m, rpo: 1h}");
+        /// Classes of service, for services to name. Declared only.
+        tiers: Vec<Tier> = any(many("a list of tiers", rec()), "[{name: critical, rto: 15m, rpo: 1h}]");
+        /// What the application is made of, and what each part is promised. Measured together, never one by one.
+        services: Vec<Service> = any(many("a list of services", rec()), "[{name: api, tier: critical}]");
+        /// When the application matters most. Without it every hour is like any other.
+        calendar: Option<Calendar> = may(rec(), super::calendar::EXAMPLE);
+        /// Planned work during which nothing moves by itself; people are paged instead. Absent: none.
+        maintenance: Vec<Maintenance> =
+            any(many("a list of maintenance windows", rec()), super::calendar::MAINTENANCE_EXAMPLE);
+        /// How often probers, guard and deciders look.
+        tick: Millis = need(DURATION, "60s");
+        /// When the primary counts as down.
+        detection: Detection = need(rec(), DETECTION);
+        /// The writer's right to write.
+        lease: Lease = need(rec(), "{ttl: 180s, commit_margin: 10s, drift: 1s, on_loss: stay}");
+        /// What may happen without a person.
+        policy: Policy = need(rec(), "{failover: approval, approval_timeout: 5m}");
+        /// What holds data and is promoted.
+        stores: Vec<Store> = need(many("a list of stores", rec()), STORES);
+        /// What holds data and Understudy neither watches nor promotes. A required one refuses the package.
+        declared_stores: Vec<DeclaredStore> =
+            any(many("a list of stores", rec()), "[{name: cache, kind: elasticache, required: false}]");
+        /// Names that clients use, and how they are moved.
+        routes: Vec<Route> = need(many("a list of routes", rec()), ROUTES);
+        /// Calls to something of the user's own at named moments. Absent: none.
+        hooks: Vec<Hook> = any(list("a list of hooks", rec()), HOOKS);
+        /// What else must be in order for the standby to be fit. Declared only.
+        upkeep: Option<Upkeep> = may(rec(), "{tls_expiry: 30d, version_parity: true}");
+        /// What is copied aside, how often and for how long. Declared only.
+        backups: Vec<Backup> =
+            any(many("a list of backups", rec()), "[{name: daily, kind: snapshot, every: 24h, max_age: 26h}]");
+        /// What may go wrong, and which road leads out of it. Declared only.
+        scenarios: Vec<Scenario> = any(
+            many("a list of scenarios", rec()),
+            "[{name: region, category: outage, recovered_by: failover, rto: 15m, rpo: 1h}]"
+        );
+        /// What is rehearsed, and when.
+        drills: Vec<Drill> =
+            any(many("a list of drills", rec()), "[{name: quarterly, kind: region-failover, at_least_every: 92d}]");
+        /// When no drill may start. Absent: the plan's calendar alone says.
+        drill_guard: Option<DrillGuard> = may(rec(), "{outside_sessions: true, rest: 30m}");
+        /// Who is told when nobody has answered. Declared only.
+        escalation: Vec<Escalation> =
+            any(many("a list of levels", rec()), "[{after: 15m, to: [infra-lead]}]");
+        /// Who is told what, how soon. Declared only.
+        communications: Vec<Communication> =
+            any(many("a list of communications", rec()), "[{to: clients, within: 15m}]");
+        /// How the roles of this plan are reached. Roles, not persons. Declared only.
+        contacts: Vec<Contact> = any(many("a list of contacts", rec()), "[{role: on-call, by: pagerduty}]");
+        /// What people look through once traffic has moved. Declared only.
+        after_recovery: Vec<CheckListItem> = any(many("a list of steps", rec()), "[{check: positions reconciled}]");
+        /// The rules that the plan's evidence is to support.
+        frameworks: Vec<Regulation> = any(many("a list of frameworks", rec()), "[{name: finra-4370}]");
+        /// How long evidence is kept.
+        retention: Retention = need(rec(), "{evidence_years: 7}");
+        /// Where this plan is rehearsed; without it no drill can start.
+        rehearsal: Option<Rehearsal> = may(rec(), "{stores: [...], routes: [...]}");
+    }
 }
+
+// What to write where a whole section is missing: each reads as it stands, a test says so.
+const DETECTION: &str = "{window: 120s, quorum: 2, vote_max_age: 150s, probe_timeout: 10s, cooldown: 30m, \
+                         controls: [\"https://checkip.amazonaws.com/\"]}";
+const INSTANCE: &str = "{id: my-app, host: db.example.com, port: 5432}";
+const APPLICATION: &str = "{role: my_app, secret: my-app/application}";
+const LAG: &str = "{typical: 10s, warn: 5m, block: 10m}";
+const STORES: &str = "[{name: main, kind: rds-postgres, required: true, database: app, \
+    primary: {id: my-app, host: db.primary.example.com, port: 5432}, \
+    standby: {id: my-app-replica, host: db.standby.example.com, port: 5432}, \
+    operator_role: understudy, writer_roles: [my_app], application: {role: my_app, secret: my-app/application}, \
+    tables: [public.documents], lag: {typical: 10s, warn: 5m, block: 10m}, min_consistency: 0.99, promote_timeout: 15m}]";
+const ROUTES: &str = "[{name: api, record: app.example.com, zone_id: Z0123456789EXAMPLE, ttl: 60s, \
+    strategy: switch-metric, primary: \"https://primary.example.com\", standby: \"https://standby.example.com\", \
+    verdict_record: verdict.example.com, health_path: /health, transaction_path: /transactions, \
+    hold: 60s, confirm_timeout: 10m}]";
+const HOOKS: &str = "[{name: raise, at: recycle, http: \"https://standby.example.com/raise\", timeout: 10s}]";
+const TWIN_STORES: &str = "[{name: main, primary: {id: my-app-drill, host: db.primary.drill.example.com, port: 5432}, \
+    standby: {id: my-app-drill-replica, host: db.standby.drill.example.com, port: 5432}, secret: my-app-drill/application}]";
+const TWIN_ROUTES: &str = "[{name: api, record: app.drill.example.com, zone_id: Z0123456789EXAMPLE, \
+    primary: \"https://primary.drill.example.com\", standby: \"https://standby.drill.example.com\", \
+    verdict_record: verdict.drill.example.com}]";
+const TWIN_HOOKS: &str = "[{name: raise, http: \"https://standby.drill.example.com/raise\"}]";
 
 /// What a plan's stacks may touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,48 +138,63 @@ pub enum Environment {
 #[serde(transparent)]
 pub struct Region(pub String);
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Regions {
-    /// Serves in normal times.
-    pub primary: Region,
-    /// Takes over; everything of Understudy but the guard runs here.
-    pub standby: Region,
-    /// Only watches: a second prober and the second keeper of the lease.
-    pub witness: Option<Region>,
+record! {
+    /// Three places that do not fail together.
+    Regions, "the fields of the Regions" {
+        /// Serves in normal times.
+        primary: Region = need(REGION, "us-east-1");
+        /// Takes over; everything of Understudy but the guard runs here.
+        standby: Region = need(REGION, "us-west-2");
+        /// Only watches: a second prober and the second keeper of the lease. Without it no fence by a lost lease.
+        witness: Option<Region> = may(REGION, "us-east-2");
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Objectives {
-    pub rto: Millis,
-    pub rpo: Millis,
+record! {
+    /// What is promised of the application as a whole, and measured.
+    Objectives, "the fields of the objectives" {
+        /// Longest outage, from the first bad moment to lasting success, DNS caches included.
+        rto: Millis = need(DURATION, "15m");
+        /// Largest loss of acknowledged writes, in time; `0s` needs synchronous evidence.
+        rpo: Millis = need(LOSS, "1h");
+        /// Share of time in which the application serves.
+        availability: Option<super::promise::Percent> = may(PERCENT, "99.95%");
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Detection {
-    /// How long votes must be bad without a break before the primary counts as down.
-    pub window: Millis,
-    /// How many of the outside votes (standby, witness, Route 53) must be bad.
-    pub quorum: u32,
-    /// A vote older than this is Unknown.
-    pub vote_max_age: Millis,
-    /// One probe may take this long.
-    pub probe_timeout: Millis,
-    /// After an execution ended, no new incident is opened for this long.
-    pub cooldown: Millis,
-    /// What a prober asks first to prove itself: `https://…` addresses outside the primary Region.
-    pub controls: Vec<String>,
+record! {
+    /// When the primary counts as down.
+    Detection, "the fields of detection" {
+        /// How long votes must be bad without a break.
+        window: Millis = need(DURATION, "120s");
+        /// How many of the outside votes (standby, witness, Route 53) must be bad.
+        quorum: u32 = need(QUORUM, "2");
+        /// A vote older than this is Unknown.
+        vote_max_age: Millis = need(DURATION, "150s");
+        /// One probe may take this long.
+        probe_timeout: Millis = need(DURATION, "10s");
+        /// After an execution ended, no new incident is opened for this long.
+        cooldown: Millis = need(DURATION, "30m");
+        /// What a prober asks first to prove itself: addresses outside the primary Region.
+        controls: Vec<String> =
+            need(many("a list of addresses", ADDRESS), "[\"https://checkip.amazonaws.com/\"]");
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lease {
-    /// A renewal is good for this long.
-    pub ttl: Millis,
-    /// Longest that a statement or an idle transaction of a writer may live past the lease.
-    pub commit_margin: Millis,
-    /// Bound on the drift of two clocks over one lease.
-    pub drift: Millis,
-    pub on_loss: OnLeaseLoss,
-    pub arming: Option<Arming>,
+record! {
+    /// The writer's right to write: how long it lasts, and what happens when it ends.
+    Lease, "the fields of the lease" {
+        /// A renewal is good for this long.
+        ttl: Millis = need(DURATION, "180s");
+        /// Longest that a statement or an idle transaction of a writer may live past the lease.
+        commit_margin: Millis = need(DURATION, "10s");
+        /// Bound on the drift of two clocks over one lease.
+        drift: Millis = need(DURATION, "1s");
+        /// What the dead-man in the database does when the lease runs out: page (`stay`), or stop the writers (`fence`).
+        on_loss: OnLeaseLoss = need(ON_LOSS, "stay");
+        /// Who armed `on_loss: fence`, and on what evidence.
+        arming: Option<Arming> = may(rec(), "{by: sre, signed_on: 2026-11-01, shadow_days: 45}");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,28 +206,33 @@ pub enum OnLeaseLoss {
     Fence,
 }
 
-/// Who armed `on_loss: fence`, and on what evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Arming {
-    pub by: String,
-    /// RFC 3339 date, `2026-11-01`.
-    pub signed_on: String,
-    pub shadow: Shadow,
+record! {
+    /// Who armed `on_loss: fence`, and on what evidence: exactly one of the two.
+    Arming, "the fields of an arming" {
+        /// The role that signed.
+        by: String = need(TEXT, "sre");
+        signed_on: Date = need(DATE, "2026-11-01");
+        /// Days without a single would-have-fenced; at least 30.
+        shadow_days: Option<u32> = may(SHADOW_DAYS, "45");
+        /// Why nobody waited; every report prints it.
+        shadow_waived: Option<String> = may(REASON, "demonstration only, no data at risk");
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shadow {
-    /// Days without a single would-have-fenced; at least 30.
-    Days(u32),
-    /// Waived, with the reason that every report prints.
-    Waived(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Policy {
-    pub failover: Mode,
-    pub approval_timeout: Millis,
+record! {
+    /// What may happen without a person (L8).
+    Policy, "the fields of the policy" {
+        /// Whether a failover waits for people.
+        failover: Mode = need(MODE, "approval");
+        /// The same while the calendar has a session. Absent: as `failover`.
+        in_session: Option<Mode> = may(MODE, "approval");
+        /// An unanswered question is a no after this long.
+        approval_timeout: Millis = need(DURATION, "5m");
+        /// How many different people must say yes; one no is enough for a no. Absent: 1.
+        approvals: u32 = or(1, APPROVERS, "2");
+        /// The roles that may answer; nobody else is heard. Absent: anybody who may call the approver.
+        approvers: Vec<String> = any(many("a list of roles", TEXT), "[cto, cro]");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,28 +242,30 @@ pub enum Mode {
     Automatic,
 }
 
-/// Something that holds data and has a replica in the standby.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Store {
-    pub name: String,
-    pub kind: StoreKind,
-    /// A required store gates the failover and counts in the RPO.
-    pub required: bool,
-    pub database: String,
-    pub primary: Instance,
-    pub standby: Instance,
-    /// The role that Understudy logs in as; never a superuser.
-    pub operator_role: String,
-    /// Login roles that may write; fenced and un-fenced together.
-    pub writer_roles: Vec<String>,
-    pub application: Application,
-    /// `schema.table` names that the statement gate guards and the watermark counts.
-    pub tables: Vec<String>,
-    pub lag: Lag,
-    /// Smallest share of the watermark's row count that the standby must hold, 0..=1.
-    pub min_consistency: f64,
-    /// Promotion is given up after this long.
-    pub promote_timeout: Millis,
+record! {
+    /// Something that holds data and has a replica in the standby.
+    Store, "the fields of a store" {
+        name: String = need(PLAN_NAME, "main");
+        /// What it is, which says how it is promoted.
+        kind: StoreKind = need(STORE_KIND, "rds-postgres");
+        /// A required store gates the failover and counts in the RPO.
+        required: bool = need(TRUTH, "true");
+        database: String = need(SQL_NAME, "app");
+        primary: Instance = need(rec(), INSTANCE);
+        standby: Instance = need(rec(), INSTANCE);
+        /// The role that Understudy logs in as; never a superuser.
+        operator_role: String = need(SQL_NAME, "understudy");
+        /// Login roles that may write; fenced and un-fenced together.
+        writer_roles: Vec<String> = need(many("a list of login roles", SQL_NAME), "[my_app]");
+        application: Application = need(rec(), APPLICATION);
+        /// `schema.table` names that the statement gate guards and the watermark counts.
+        tables: Vec<String> = need(many("a list of tables", TABLE), "[public.documents]");
+        lag: Lag = need(rec(), LAG);
+        /// Smallest share of the watermark's row count that the standby must hold.
+        min_consistency: f64 = need(SHARE, "0.99");
+        /// Promotion is given up after this long.
+        promote_timeout: Millis = need(DURATION, "15m");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,54 +275,77 @@ pub enum StoreKind {
     RdsPostgres,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Instance {
-    /// `DBInstanceIdentifier`.
-    pub id: String,
-    pub host: String,
-    pub port: u16,
+record! {
+    /// One database server.
+    Instance, "the fields of an instance" {
+        /// `DBInstanceIdentifier`.
+        id: String = need(INSTANCE_ID, "my-app");
+        host: String = need(HOST, "db.example.com");
+        port: u16 = need(PORT, "5432");
+    }
 }
 
-/// The login that the application itself uses; promotion is believed only when it can write and read back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Application {
-    pub role: String,
-    /// Secrets Manager id, in the standby Region, of a JSON object with `username` and `password`.
-    pub secret: String,
+record! {
+    /// The login that the application itself uses; promotion is believed only when it can write and read back.
+    Application, "the fields of an application" {
+        role: String = need(SQL_NAME, "my_app");
+        /// Secrets Manager id, in the standby Region, of a JSON object with `username` and `password`.
+        secret: String = need(SECRET_ID, "my-app/application");
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lag {
-    pub typical: Millis,
-    pub warn: Millis,
-    pub block: Millis,
+record! {
+    /// How far the replica may be behind. Lag blocks; it never triggers.
+    #[derive(Copy, Eq)]
+    Lag, "the fields of the lag" {
+        /// In normal times.
+        typical: Millis = need(DURATION, "10s");
+        /// People are told from here on.
+        warn: Millis = need(DURATION, "5m");
+        /// No failover from here on without an override.
+        block: Millis = need(DURATION, "10m");
+    }
 }
 
-/// A name that clients use, and the way to move it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Route {
-    pub name: String,
-    /// The public record, without trailing dot.
-    pub record: String,
-    pub zone_id: String,
-    pub ttl: Millis,
-    pub strategy: Strategy,
-    /// Where the primary answers by its own name, whatever the public record says: `http(s)://host[:port]`.
-    pub primary: String,
-    pub standby: String,
-    /// TXT record pair on Route 53's endpoint check of the primary: `up` or `down`.
-    pub verdict_record: String,
-    /// What clients ask: port and scheme of the public name.
-    pub scheme: Scheme,
-    pub port: u16,
-    /// A read that must answer 2xx within the probe timeout.
-    pub health_path: String,
-    /// A write that must answer 2xx: the confirmation transacts through it.
-    pub transaction_path: String,
-    /// How long success must last, seen from outside, before traffic counts as moved.
-    pub hold: Millis,
-    /// Give up confirming after this long.
-    pub confirm_timeout: Millis,
+record! {
+    /// A name that clients use, and the way to move it.
+    Route, "the fields of a route" {
+        name: String = need(PLAN_NAME, "api");
+        /// The public record, without trailing dot.
+        record: String = need(RECORD, "app.example.com");
+        zone_id: String = need(ZONE_ID, "Z0123456789EXAMPLE");
+        /// How long resolvers keep an answer.
+        ttl: Millis = need(DNS_TTL, "60s");
+        strategy: Strategy = need(STRATEGY, "switch-metric");
+        /// Where the primary answers by its own name, whatever the public record says.
+        primary: String = need(ENDPOINT, "https://primary.example.com");
+        /// Where the standby does; same scheme and port, which are those of the public name too.
+        standby: String = need(ENDPOINT, "https://standby.example.com");
+        /// TXT record pair on Route 53's endpoint check of the primary: `up` or `down`.
+        verdict_record: String = need(RECORD, "verdict.example.com");
+        /// A read that must answer 2xx within the probe timeout.
+        health_path: String = need(PATH, "/health");
+        /// A write that must answer 2xx: the confirmation transacts through it.
+        transaction_path: String = need(PATH, "/transactions");
+        /// How long success must last, seen from outside, before traffic counts as moved.
+        hold: Millis = need(DURATION, "60s");
+        /// Give up confirming after this long.
+        confirm_timeout: Millis = need(DURATION, "10m");
+    }
+}
+
+impl Route {
+    /// Scheme of the public name.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        endpoint(&self.primary).map_or(Scheme::Https, |endpoint| endpoint.scheme)
+    }
+
+    /// Port of the public name.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        endpoint(&self.primary).map_or(443, |endpoint| endpoint.port)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,23 +355,23 @@ pub enum Strategy {
     SwitchMetric,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
     Https,
 }
 
-/// A call to something of the user's own at a named moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Hook {
-    pub name: String,
-    pub at: HookPoint,
-    /// `POST` here must answer 2xx.
-    pub http: String,
-    /// `POST` here undoes it. Required where the step is reversible.
-    pub undo: Option<String>,
-    pub timeout: Millis,
+record! {
+    /// A call to something of the user's own at a named moment.
+    Hook, "the fields of a hook" {
+        name: String = need(PLAN_NAME, "raise-capacity");
+        at: HookPoint = need(HOOK_POINT, "capacity");
+        /// `POST` here must answer 2xx.
+        http: String = need(ADDRESS, "https://standby.example.com/raise");
+        /// `POST` here undoes it. Required at `capacity`, which comes before the one-way step.
+        undo: Option<String> = may(ADDRESS, "https://standby.example.com/lower");
+        timeout: Millis = need(DURATION, "10s");
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -246,47 +385,54 @@ pub enum HookPoint {
     Consumers,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Retention {
-    pub evidence_years: u32,
+record! {
+    /// How long evidence is kept.
+    Retention, "the fields of the retention" {
+        /// Years for which journals and reports can be neither changed nor deleted.
+        evidence_years: u32 = need(YEARS, "7");
+    }
 }
 
-/// The twin's own resources, one for each of the plan's; all else is the plan's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rehearsal {
-    pub stores: Vec<TwinStore>,
-    pub routes: Vec<TwinRoute>,
-    pub hooks: Vec<TwinHook>,
+record! {
+    /// The twin's own resources, one for each of the plan's; all else is the plan's.
+    Rehearsal, "the fields of a rehearsal" {
+        stores: Vec<TwinStore> = need(many("a list of the twin's stores", rec()), TWIN_STORES);
+        routes: Vec<TwinRoute> = need(many("a list of the twin's routes", rec()), TWIN_ROUTES);
+        /// One exactly where the plan has one.
+        hooks: Vec<TwinHook> = any(list("a list of the twin's hooks", rec()), TWIN_HOOKS);
+    }
 }
 
-/// Stands in for the plan's store of the same name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinStore {
-    pub name: String,
-    pub primary: Instance,
-    pub standby: Instance,
-    /// Secrets Manager id of the application's login to the twin.
-    pub secret: String,
+record! {
+    /// Stands in for the plan's store of the same name.
+    TwinStore, "the fields of a twin's store" {
+        name: String = need(PLAN_NAME, "main");
+        primary: Instance = need(rec(), INSTANCE);
+        standby: Instance = need(rec(), INSTANCE);
+        /// Secrets Manager id of the application's login to the twin.
+        secret: String = need(SECRET_ID, "my-app-drill/application");
+    }
 }
 
-/// Stands in for the plan's route of the same name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinRoute {
-    pub name: String,
-    pub record: String,
-    /// May be the plan's zone: the records in it are the twin's own.
-    pub zone_id: String,
-    pub primary: String,
-    pub standby: String,
-    pub verdict_record: String,
-    pub scheme: Scheme,
-    pub port: u16,
+record! {
+    /// Stands in for the plan's route of the same name.
+    TwinRoute, "the fields of a twin's route" {
+        name: String = need(PLAN_NAME, "api");
+        record: String = need(RECORD, "app.drill.example.com");
+        /// May be the plan's zone: the records in it are the twin's own.
+        zone_id: String = need(ZONE_ID, "Z0123456789EXAMPLE");
+        primary: String = need(ENDPOINT, "https://primary.drill.example.com");
+        standby: String = need(ENDPOINT, "https://standby.drill.example.com");
+        verdict_record: String = need(RECORD, "verdict.drill.example.com");
+    }
 }
 
-/// Stands in for the plan's hook of the same name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TwinHook {
-    pub name: String,
-    pub http: String,
-    pub undo: Option<String>,
+record! {
+    /// Stands in for the plan's hook of the same name.
+    TwinHook, "the fields of a twin's hook" {
+        name: String = need(PLAN_NAME, "raise-capacity");
+        http: String = need(ADDRESS, "https://standby.drill.example.com/raise");
+        /// Where the plan's hook has one.
+        undo: Option<String> = may(ADDRESS, "https://standby.drill.example.com/lower");
+    }
 }

@@ -294,11 +294,6 @@ impl<'r, 't> Record<'r, 't> {
         }
     }
 
-    /// A required field of one scalar.
-    pub(super) fn unit<T>(&mut self, key: &'static str, example: &'static str, unit: &Unit<T>) -> Option<T> {
-        self.need(key, example, |reader, value| reader.unit(value, unit))
-    }
-
     fn take(&mut self, key: &'static str, example: &str) -> Option<Value<'t>> {
         let (name, node) = self.entries.remove(key)?;
         let path = field(&self.path, key);

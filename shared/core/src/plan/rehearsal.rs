@@ -60,8 +60,6 @@ impl Rehearsal {
             primary: twin.primary.clone(),
             standby: twin.standby.clone(),
             verdict_record: twin.verdict_record.clone(),
-            scheme: twin.scheme,
-            port: twin.port,
             ..route.clone()
         })
     }

@@ -3,12 +3,14 @@
 //! Rules look at what the file gave, not at a finished plan: so they find their mistakes even where another value
 //! could not be read. A value that is missing or refused has its problem already, and no rule speaks of it again.
 
-use super::addresses::{ENDPOINT, Endpoint};
+use super::addresses::{self, Endpoint};
 use super::apart;
 use super::codes;
+use super::model::Scheme;
 use super::node::{Reader, Seen};
 use super::problem::{Draft, Span};
-use super::units::{DURATION, QUORUM, SCHEME_WORDS, word};
+use super::promises;
+use super::units::{DURATION, QUORUM};
 use crate::time::Millis;
 use std::collections::BTreeMap;
 
@@ -35,6 +37,7 @@ pub(super) fn check(reader: &mut Reader) {
     }
     each(seen, "hooks", |hook| undo(seen, hook, &mut drafts));
     apart::check(seen, &mut drafts);
+    promises::check(seen, &mut drafts);
     reader.drafts.extend(drafts);
 }
 
@@ -72,6 +75,10 @@ const RELATIONS: &[Relation] = &[
         right: "stores[].lag.warn", why: "a normal lag must not warn" },
     Relation { code: codes::LAG_ORDER, left: "stores[].lag.warn", must: Must::AtMost, times: 1,
         right: "stores[].lag.block", why: "the warning must come before the block" },
+    Relation { code: codes::LAG_ORDER, left: "declared_stores[].lag.typical", must: Must::AtMost, times: 1,
+        right: "declared_stores[].lag.warn", why: "a normal lag must not warn" },
+    Relation { code: codes::LAG_ORDER, left: "declared_stores[].lag.warn", must: Must::AtMost, times: 1,
+        right: "declared_stores[].lag.block", why: "the warning must come before the block" },
     Relation { code: codes::CONFIRM_TIMEOUT, left: "routes[].confirm_timeout", must: Must::Above, times: 1,
         right: "routes[].hold", why: "success must be able to last its hold before confirmation is given up" },
 ];
@@ -131,6 +138,16 @@ const UNIQUE: &[(&str, &str)] = &[
     ("routes[].name", "give each route a name of its own"),
     ("routes[].record", "one record is moved by one route: delete one of the two, or name another record"),
     ("hooks[].name", "give each hook a name of its own"),
+    ("tiers[].name", "give each tier a name of its own"),
+    ("services[].name", "give each service a name of its own"),
+    ("declared_stores[].name", "give each store a name of its own"),
+    ("backups[].name", "give each backup a name of its own"),
+    ("scenarios[].name", "give each scenario a name of its own"),
+    ("drills[].name", "give each drill a name of its own"),
+    ("frameworks[].name", "name each framework once"),
+    ("calendar.holidays[]", "name each day once"),
+    ("calendar.half_days[].on", "name each day once"),
+    ("policy.approvers[]", "name each role once"),
     ("rehearsal.stores[].name", "stand in for each store once"),
     ("rehearsal.routes[].name", "stand in for each route once"),
     (
@@ -310,11 +327,15 @@ fn route_addresses(seen: &Seen, route: &str, drafts: &mut Vec<Draft>) {
 
 fn endpoint(seen: &Seen, path: &str) -> Option<(Endpoint, Span)> {
     let (text, span) = seen.text(path)?;
-    Some(((ENDPOINT.parse)(text).ok()?, span))
+    Some((addresses::endpoint(text).ok()?, span))
 }
 
 fn service(endpoint: &Endpoint) -> String {
-    format!("{} port {}", word(SCHEME_WORDS, &endpoint.scheme), endpoint.port)
+    let scheme = match endpoint.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme} port {}", endpoint.port)
 }
 
 fn verdict(seen: &Seen, route: &str, drafts: &mut Vec<Draft>) {

@@ -46,7 +46,12 @@ impl Plan {
         Self {
             objectives: Objectives {
                 rto: scale.down(self.objectives.rto),
-                rpo: scale.down(self.objectives.rpo),
+                rpo: if self.objectives.rpo == Millis::ZERO {
+                    Millis::ZERO
+                } else {
+                    scale.down(self.objectives.rpo)
+                },
+                ..self.objectives
             },
             tick,
             detection: scale.detection(&self.detection, tick),

@@ -1,19 +1,32 @@
-//! One value from one scalar: each kind of value is a [`Unit`], a row that says what it expects and how it is read.
+//! One value from one scalar: each kind of value is a [`Unit`], a row that says what it expects, how it is read and
+//! how it is written.
 //!
 //! Nothing here knows where a value stands or what stands beside it.
 
+use super::calendar::Day;
 use super::codes;
-use super::model::{Environment, HookPoint, Mode, OnLeaseLoss, Region, Scheme, StoreKind, Strategy};
+use super::model::{Environment, HookPoint, Mode, OnLeaseLoss, Region, StoreKind, Strategy};
 use super::problem::printable;
+use super::promise::{
+    BackupKind, Category, DeclaredKind, DrillKind, Framework, MetBy, Percent, Posture, RecoveredBy,
+    Replication,
+};
+use super::schedule::Schedule;
+use super::schema::Look;
 use super::words::nearest;
 use crate::time::Millis;
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
 
 /// A kind of value.
 pub(super) struct Unit<T> {
     /// Ends the sentence "expected ...".
     pub expected: &'static str,
     pub shape: Shape,
+    pub look: Look,
     pub parse: fn(&str) -> Result<T, Wrong>,
+    /// What `parse` reads back.
+    pub show: fn(&T) -> String,
 }
 
 /// What a scalar must look like before it is read.
@@ -48,119 +61,237 @@ pub(super) fn quote(text: &str) -> String {
     format!("`{}`", printable(text, 60))
 }
 
-pub(super) const DURATION: Unit<Millis> =
-    Unit { expected: "a duration such as `90s`, `15m` or `1h`", shape: Shape::Any, parse: duration };
+pub(super) const DURATION: Unit<Millis> = Unit {
+    expected: "a duration such as `90s`, `15m` or `1h`",
+    shape: Shape::Any,
+    look: Look::Text(DURATION_LOOK),
+    parse: duration,
+    show: Millis::to_string,
+};
 
-pub(super) const DNS_TTL: Unit<Millis> =
-    Unit { expected: "a duration in whole seconds such as `60s`", shape: Shape::Any, parse: dns_ttl };
+const DURATION_LOOK: &str = "^[0-9]+(ms|s|m|h|d)$";
+
+/// Of an objective that allows no loss at all.
+pub(super) const LOSS: Unit<Millis> = Unit {
+    expected: "a duration such as `15m`, or `0s` for no loss",
+    look: Look::Text(DURATION_LOOK),
+    parse: |text| if text == "0s" { Ok(Millis::ZERO) } else { duration(text) },
+    ..DURATION
+};
+
+pub(super) const DNS_TTL: Unit<Millis> = Unit {
+    expected: "a duration in whole seconds such as `60s`",
+    look: Look::Text("^[0-9]+(s|m|h|d)$"),
+    parse: dns_ttl,
+    ..DURATION
+};
+
+/// A text of its own kind, read by `parse` and written as it is.
+pub(super) const fn text(
+    expected: &'static str,
+    look: Look,
+    parse: fn(&str) -> Result<String, Wrong>,
+) -> Unit<String> {
+    Unit { expected, shape: Shape::Text, look, parse, show: String::clone }
+}
 
 pub(super) const PLAN_NAME: Unit<String> =
-    Unit { expected: "a name such as `financial-rag`", shape: Shape::Text, parse: name };
+    text("a name such as `financial-rag`", Look::Text("^[a-z][a-z0-9-]{1,30}$"), name);
 
-pub(super) const REGION: Unit<Region> =
-    Unit { expected: "an AWS Region such as `us-west-2`", shape: Shape::Text, parse: region };
+pub(super) const REGION: Unit<Region> = Unit {
+    expected: "an AWS Region such as `us-west-2`",
+    shape: Shape::Text,
+    look: Look::Text("^[a-z]{2,16}(-[a-z]{2,16}){1,3}-[0-9]{1,2}$"),
+    parse: region,
+    show: |region| region.0.clone(),
+};
 
-pub(super) const TEXT: Unit<String> = Unit { expected: "a text", shape: Shape::Text, parse: line_of_text };
+pub(super) const TEXT: Unit<String> = text("a text", Look::Text("^.{1,200}$"), line_of_text);
 
-pub(super) const REASON: Unit<String> =
-    Unit { expected: "a reason in words", shape: Shape::Text, parse: reason };
+pub(super) const REASON: Unit<String> = text("a reason in words", Look::Text("^.{10,200}$"), reason);
 
-pub(super) const DATE: Unit<String> =
-    Unit { expected: "a date such as `2026-11-01`", shape: Shape::Text, parse: date };
+pub(super) const DATE: Unit<Date> = Unit {
+    expected: "a date such as `2026-11-01`",
+    shape: Shape::Text,
+    look: Look::Formatted("date"),
+    parse: date,
+    show: Date::to_string,
+};
+
+pub(super) const TIME: Unit<Time> = Unit {
+    expected: "a time of day such as `\"09:30\"`",
+    shape: Shape::Text,
+    look: Look::Text("^([01][0-9]|2[0-3]):[0-5][0-9]$"),
+    parse: time,
+    show: |time| time.strftime("%H:%M").to_string(),
+};
+
+pub(super) const INSTANT: Unit<Timestamp> = Unit {
+    expected: "an instant such as `2026-11-28T02:00:00Z`",
+    shape: Shape::Text,
+    look: Look::Formatted("date-time"),
+    parse: instant,
+    show: Timestamp::to_string,
+};
+
+pub(super) const TIME_ZONE: Unit<String> =
+    text("a time zone such as `America/New_York`", Look::Text("^[A-Z][A-Za-z0-9_+/-]*$"), time_zone);
+
+pub(super) const SCHEDULE: Unit<Schedule> = Unit {
+    expected: "a schedule such as `rate(1 day)` or `cron(0 6 15 * ? *)`",
+    shape: Shape::Text,
+    look: Look::Text("^(rate|cron)\\(.+\\)$"),
+    parse: schedule,
+    show: |schedule| schedule.text().to_owned(),
+};
 
 pub(super) const SQL_NAME: Unit<String> =
-    Unit { expected: "a PostgreSQL name such as `rag_app`", shape: Shape::Text, parse: sql_name };
+    text("a PostgreSQL name such as `rag_app`", Look::Text("^[a-z_][a-z0-9_]{0,62}$"), sql_name);
 
-pub(super) const TABLE: Unit<String> =
-    Unit { expected: "a table such as `public.documents`", shape: Shape::Text, parse: table };
+pub(super) const TABLE: Unit<String> = text(
+    "a table such as `public.documents`",
+    Look::Text("^[a-z_][a-z0-9_]{0,62}[.][a-z_][a-z0-9_]{0,62}$"),
+    table,
+);
 
-pub(super) const INSTANCE_ID: Unit<String> = Unit {
-    expected: "a DB instance identifier such as `my-app-replica`",
-    shape: Shape::Text,
-    parse: instance_id,
-};
+pub(super) const INSTANCE_ID: Unit<String> = text(
+    "a DB instance identifier such as `my-app-replica`",
+    Look::Text("^[a-z](-?[a-z0-9])*$"),
+    instance_id,
+);
 
-pub(super) const SECRET_ID: Unit<String> = Unit {
-    expected: "a Secrets Manager id such as `my-app/application`",
-    shape: Shape::Text,
-    parse: secret_id,
-};
+pub(super) const SECRET_ID: Unit<String> = text(
+    "a Secrets Manager id such as `my-app/application`",
+    Look::Text("^[A-Za-z0-9/_+=.@:-]{1,512}$"),
+    secret_id,
+);
 
 pub(super) const ZONE_ID: Unit<String> =
-    Unit { expected: "a hosted zone id such as `Z0123456789EXAMPLE`", shape: Shape::Text, parse: zone_id };
+    text("a hosted zone id such as `Z0123456789EXAMPLE`", Look::Text("^Z[A-Z0-9]{1,31}$"), zone_id);
 
-pub(super) const TRUTH: Unit<bool> = Unit { expected: "`true` or `false`", shape: Shape::Bare, parse: truth };
+pub(super) const TRUTH: Unit<bool> = Unit {
+    expected: "`true` or `false`",
+    shape: Shape::Bare,
+    look: Look::Truth,
+    parse: truth,
+    show: bool::to_string,
+};
 
-pub(super) const FORMAT: Unit<u32> =
-    Unit { expected: "the format version `1`", shape: Shape::Bare, parse: format };
+/// A whole number without quotes.
+const fn number(expected: &'static str, look: Look, parse: fn(&str) -> Result<u32, Wrong>) -> Unit<u32> {
+    Unit { expected, shape: Shape::Bare, look, parse, show: u32::to_string }
+}
+
+pub(super) const FORMAT: Unit<u32> = number("the format version `1`", Look::Whole(1, 1), format);
 
 pub(super) const QUORUM: Unit<u32> =
-    Unit { expected: "a number of votes, `1` to `3`", shape: Shape::Bare, parse: |text| whole(text, 1, 3) };
+    number("a number of votes, `1` to `3`", Look::Whole(1, 3), |text| whole(text, 1, 3));
 
 pub(super) const YEARS: Unit<u32> =
-    Unit { expected: "a number of years such as `7`", shape: Shape::Bare, parse: |text| whole(text, 1, 100) };
+    number("a number of years such as `7`", Look::Whole(1, 100), |text| whole(text, 1, 100));
+
+/// Of people, instances, steps of an order.
+pub(super) const COUNT: Unit<u32> =
+    number("a whole number such as `2`", Look::Whole(1, 10_000), |text| whole(text, 1, 10_000));
+
+pub(super) const APPROVERS: Unit<u32> =
+    number("a number of people, `1` to `5`", Look::Whole(1, 5), |text| whole(text, 1, 5));
 
 pub(super) const SHADOW_DAYS: Unit<u32> =
-    Unit { expected: "a number of days such as `45`", shape: Shape::Bare, parse: shadow_days };
+    number("a number of days such as `45`", Look::Whole(30, 10_000), shadow_days);
 
-pub(super) const PORT: Unit<u16> =
-    Unit { expected: "a port such as `5432`", shape: Shape::Bare, parse: port };
-
-pub(super) const SHARE: Unit<f64> =
-    Unit { expected: "a share from `0` to `1` such as `0.99`", shape: Shape::Any, parse: share };
-
-pub(super) const ON_LOSS: Unit<OnLeaseLoss> =
-    Unit { expected: "`stay` or `fence`", shape: Shape::Text, parse: |text| choice(text, ON_LOSS_WORDS) };
-
-pub(super) const MODE: Unit<Mode> = Unit {
-    expected: "`approval` or `automatic`",
-    shape: Shape::Text,
-    parse: |text| choice(text, MODE_WORDS),
+pub(super) const PORT: Unit<u16> = Unit {
+    expected: "a port such as `5432`",
+    shape: Shape::Bare,
+    look: Look::Whole(1, 65_535),
+    parse: port,
+    show: u16::to_string,
 };
 
-pub(super) const ENVIRONMENT: Unit<Environment> = Unit {
-    expected: "`production` or `rehearsal`",
-    shape: Shape::Text,
-    parse: |text| choice(text, ENVIRONMENT_WORDS),
+pub(super) const SHARE: Unit<f64> = Unit {
+    expected: "a share from `0` to `1` such as `0.99`",
+    shape: Shape::Any,
+    look: Look::Number(0.0, 1.0),
+    parse: share,
+    show: f64::to_string,
 };
 
-pub(super) const STORE_KIND: Unit<StoreKind> =
-    Unit { expected: "`rds-postgres`", shape: Shape::Text, parse: |text| choice(text, STORE_KIND_WORDS) };
-
-pub(super) const STRATEGY: Unit<Strategy> =
-    Unit { expected: "`switch-metric`", shape: Shape::Text, parse: |text| choice(text, STRATEGY_WORDS) };
-
-pub(super) const HOOK_POINT: Unit<HookPoint> = Unit {
-    expected: "`capacity`, `recycle` or `consumers`",
-    shape: Shape::Text,
-    parse: |text| choice(text, HOOK_POINT_WORDS),
+pub(super) const PERCENT: Unit<Percent> = Unit {
+    expected: "a percentage such as `99.95%`",
+    shape: Shape::Any,
+    look: Look::Text("^[0-9]{1,2}([.][0-9]{1,4})?%$"),
+    parse: percent,
+    show: Percent::to_string,
 };
 
-/// The words of a closed choice; written and read by the same rows.
-pub(super) type Words<T> = &'static [(&'static str, T)];
+/// One of the words of a closed choice; written and read by the same rows.
+macro_rules! choices {
+    ($($(#[doc = $doc:literal])* $unit:ident: $type:ident, $expected:literal { $($word:literal = $value:ident),* $(,)? })*) => { $(
+        $(#[doc = $doc])*
+        pub(super) const $unit: Unit<$type> = {
+            const WORDS: Words<$type> = &[$(($word, $type::$value)),*];
+            Unit {
+                expected: $expected,
+                shape: Shape::Text,
+                look: Look::Words(|| WORDS.iter().map(|(word, _)| *word).collect()),
+                parse: |text| choice(text, WORDS),
+                show: |value| word(WORDS, value).to_owned(),
+            }
+        };
+    )* };
+}
 
-pub(super) const ON_LOSS_WORDS: Words<OnLeaseLoss> =
-    &[("stay", OnLeaseLoss::Stay), ("fence", OnLeaseLoss::Fence)];
+choices! {
+    ON_LOSS: OnLeaseLoss, "`stay` or `fence`" { "stay" = Stay, "fence" = Fence }
+    MODE: Mode, "`approval` or `automatic`" { "approval" = Approval, "automatic" = Automatic }
+    ENVIRONMENT: Environment, "`production` or `rehearsal`" { "production" = Production, "rehearsal" = Rehearsal }
+    POSTURE: Posture, "`hot`, `warm` or `cold`" { "hot" = Hot, "warm" = Warm, "cold" = Cold }
+    STORE_KIND: StoreKind, "`rds-postgres`" { "rds-postgres" = RdsPostgres }
+    DECLARED_KIND: DeclaredKind, "a kind of store such as `elasticache`" {
+        "aurora-global" = AuroraGlobal, "postgres" = Postgres, "elasticache" = Elasticache,
+        "s3-replication" = S3Replication, "vector-index" = VectorIndex, "files" = Files, "other" = Other,
+    }
+    REPLICATION: Replication, "`synchronous`, `asynchronous`, `shipped` or `none`" {
+        "synchronous" = Synchronous, "asynchronous" = Asynchronous, "shipped" = Shipped, "none" = None,
+    }
+    STRATEGY: Strategy, "`switch-metric`" { "switch-metric" = SwitchMetric }
+    HOOK_POINT: HookPoint, "`capacity`, `recycle` or `consumers`" {
+        "capacity" = Capacity, "recycle" = Recycle, "consumers" = Consumers,
+    }
+    DAY: Day, "a day such as `mon`" {
+        "mon" = Mon, "tue" = Tue, "wed" = Wed, "thu" = Thu, "fri" = Fri, "sat" = Sat, "sun" = Sun,
+    }
+    MET_BY: MetBy, "`understudy`, `on-site` or `vendor`" {
+        "understudy" = Understudy, "on-site" = OnSite, "vendor" = Vendor,
+    }
+    CATEGORY: Category, "a category such as `outage`" {
+        "outage" = Outage, "component" = Component, "partition" = Partition, "corruption" = Corruption,
+        "security" = Security,
+    }
+    RECOVERED_BY: RecoveredBy, "`failover`, `restore` or `repair`" {
+        "failover" = Failover, "restore" = Restore, "repair" = Repair,
+    }
+    BACKUP_KIND: BackupKind, "`continuous`, `snapshot`, `full` or `incremental`" {
+        "continuous" = Continuous, "snapshot" = Snapshot, "full" = Full, "incremental" = Incremental,
+    }
+    DRILL_KIND: DrillKind, "a kind of drill such as `region-failover`" {
+        "region-failover" = RegionFailover, "application-failover" = ApplicationFailover,
+        "database-promotion" = DatabasePromotion, "restore-test" = RestoreTest, "backup-check" = BackupCheck,
+        "fault-injection" = FaultInjection, "alert-path" = AlertPath, "readiness" = Readiness,
+        "walkthrough" = Walkthrough, "on-site" = OnSite,
+    }
+    FRAMEWORK: Framework, "a framework such as `finra-4370`" {
+        "finra-4370" = Finra4370, "reg-sci" = RegSci, "sec-17a-4" = Sec17a4, "sox" = Sox, "glba" = Glba,
+        "soc-2" = Soc2, "iso-22301" = Iso22301, "iso-27001" = Iso27001, "nist-csf" = NistCsf, "pci-dss" = PciDss,
+        "mifid-ii" = MifidIi, "dora" = Dora, "gdpr" = Gdpr, "ccpa" = Ccpa,
+    }
+}
 
-pub(super) const MODE_WORDS: Words<Mode> = &[("approval", Mode::Approval), ("automatic", Mode::Automatic)];
-
-pub(super) const ENVIRONMENT_WORDS: Words<Environment> =
-    &[("production", Environment::Production), ("rehearsal", Environment::Rehearsal)];
-
-pub(super) const STORE_KIND_WORDS: Words<StoreKind> = &[("rds-postgres", StoreKind::RdsPostgres)];
-
-pub(super) const STRATEGY_WORDS: Words<Strategy> = &[("switch-metric", Strategy::SwitchMetric)];
-
-pub(super) const SCHEME_WORDS: Words<Scheme> = &[("http", Scheme::Http), ("https", Scheme::Https)];
-
-pub(super) const HOOK_POINT_WORDS: Words<HookPoint> = &[
-    ("capacity", HookPoint::Capacity),
-    ("recycle", HookPoint::Recycle),
-    ("consumers", HookPoint::Consumers),
-];
+/// The words of a closed choice.
+type Words<T> = &'static [(&'static str, T)];
 
 /// The word for a value.
-pub(super) fn word<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
+fn word<T: PartialEq>(words: Words<T>, value: &T) -> &'static str {
     words.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word)
 }
 
@@ -332,16 +463,68 @@ fn reason(text: &str) -> Result<String, Wrong> {
     Ok(text)
 }
 
-fn date(text: &str) -> Result<String, Wrong> {
-    match text.parse::<jiff::civil::Date>() {
+fn date(text: &str) -> Result<Date, Wrong> {
+    match text.parse::<Date>() {
         // Other spellings of a date parse too, but a signature has one.
-        Ok(date) if date.to_string() == text => Ok(text.to_owned()),
+        Ok(date) if date.to_string() == text => Ok(date),
         _ => wrong(
             codes::DATE,
             format!("is not a date: {}", quote(text)),
             "write year-month-day, such as `2026-11-01`",
         ),
     }
+}
+
+fn time(text: &str) -> Result<Time, Wrong> {
+    match Time::strptime("%H:%M", text) {
+        Ok(time) if text.len() == 5 => Ok(time),
+        _ => wrong(
+            codes::DATE,
+            format!("is not a time of day: {}", quote(text)),
+            "write hours and minutes of 24, such as `\"09:30\"`",
+        ),
+    }
+}
+
+fn instant(text: &str) -> Result<Timestamp, Wrong> {
+    match text.parse::<Timestamp>() {
+        // Two spellings of one instant would be two plans.
+        Ok(instant) if instant.to_string() == text => Ok(instant),
+        Ok(instant) => wrong(
+            codes::DATE,
+            format!("is not written in UTC: {}", quote(text)),
+            format!("write `{instant}`"),
+        ),
+        Err(_) => wrong(
+            codes::DATE,
+            format!("is not an instant: {}", quote(text)),
+            "write date and time in UTC, such as `2026-11-28T02:00:00Z`",
+        ),
+    }
+}
+
+fn time_zone(text: &str) -> Result<String, Wrong> {
+    let found = jiff::tz::TimeZone::get(text).ok().and_then(|zone| zone.iana_name().map(str::to_owned));
+    match found {
+        Some(name) if name == text => Ok(name),
+        Some(name) => wrong(
+            codes::TIME_ZONE,
+            format!("is not how the zone is written: {}", quote(text)),
+            format!("write `{name}`"),
+        ),
+        None => wrong(
+            codes::TIME_ZONE,
+            format!("is not a time zone: {}", quote(text)),
+            "write a name of the IANA time zone database, such as `America/New_York` or `UTC`; \
+             an offset such as `-05:00` does not know daylight saving",
+        ),
+    }
+}
+
+fn schedule(text: &str) -> Result<Schedule, Wrong> {
+    text.parse::<Schedule>().or_else(|fault| {
+        wrong(codes::SCHEDULE, format!("is not a schedule: {} {}", quote(text), fault.what), fault.help)
+    })
 }
 
 /// Stands in DDL without quotes, so it must need none.
@@ -477,6 +660,25 @@ fn share(text: &str) -> Result<f64, Wrong> {
         None => "write a number from `0` to `1`, such as `0.99`".to_owned(),
     };
     wrong(codes::NUMBER_RANGE, format!("is not a share of 1: {}", quote(text)), help)
+}
+
+/// Written with its sign, so that nobody takes it for a share of 1.
+fn percent(text: &str) -> Result<Percent, Wrong> {
+    let digits = text.strip_suffix('%').filter(|digits| {
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+        let plain = |text: &str, most: usize| {
+            (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+        };
+        plain(whole, 2) && plain(part, 4)
+    });
+    if let Some(percent) = digits.and_then(|digits| digits.parse::<f64>().ok()) {
+        return Ok(Percent(percent));
+    }
+    let help = match text.parse::<f64>() {
+        Ok(bare) if (0.0..100.0).contains(&bare) => format!("write the sign too: `{bare}%`"),
+        _ => "write a number below 100 with its sign, such as `99.95%`".to_owned(),
+    };
+    wrong(codes::NUMBER_RANGE, format!("is not a percentage: {}", quote(text)), help)
 }
 
 fn choice<T: Copy>(text: &str, options: &[(&'static str, T)]) -> Result<T, Wrong> {

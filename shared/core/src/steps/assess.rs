@@ -132,7 +132,9 @@ where
     if verdict == Verdict::Refused || run.epoch.is_none() {
         return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
     }
-    if may_promote_alone(ctx.plan) || (step == Step::LookAgain && still_holds(&before, epoch, loss)) {
+    if may_promote_alone(ctx.plan, ctx.clock.now())
+        || (step == Step::LookAgain && still_holds(&before, epoch, loss))
+    {
         return Ok(Reply::new(Outcome::Ready, "every check passed"));
     }
     ask(ctx, &run, loss).await

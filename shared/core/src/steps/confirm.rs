@@ -92,11 +92,11 @@ async fn transact<C: Cells, K: Clock>(
         DnsAnswer::Values(values) => values,
         DnsAnswer::Failed(why) => return (false, format!("`{}` does not resolve: {why}", route.record)),
     };
-    let scheme = match route.scheme {
+    let scheme = match route.scheme() {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    let base = format!("{scheme}://{}:{}", route.record, route.port);
+    let base = format!("{scheme}://{}:{}", route.record, route.port());
     let health = http.get(&format!("{base}{}", route.health_path), timeout).await;
     if !health.is_good() {
         return (false, format!("`{}` at {}: health {health}", route.record, list(&addresses)));

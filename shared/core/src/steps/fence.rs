@@ -181,9 +181,7 @@ pub async fn accept<C: Cells, K: Clock>(
     let answer = asked
         .as_ref()
         .filter(|asked| asked.question.matter == Matter::Acceptance && asked.question.epoch == epoch);
-    let Some(by) =
-        answer.and_then(|asked| asked.answer.as_ref()).filter(|answer| answer.yes).map(|answer| &answer.by)
-    else {
+    let Some(by) = answer.and_then(Asked::approved_by) else {
         return Err(Fault::bug("`Accept` ran without an acceptance on record"));
     };
     let now = ctx.clock.now();

@@ -1,0 +1,347 @@
+//! Schedules as EventBridge Scheduler writes them, and how far apart they ever fire.
+//!
+//! Gaps are counted on the calendar, in the schedule's own time zone: an hour of daylight saving does not make a drill
+//! late. Nothing here reads a clock.
+
+use super::units::quote;
+use crate::time::Millis;
+use jiff::ToSpan;
+use jiff::civil::{Date, date};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+/// `rate(...)` or `cron(...)`, read and kept as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Schedule {
+    text: String,
+    when: When,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum When {
+    Every(Millis),
+    Cron(Cron),
+}
+
+/// Six fields: minutes, hours, days of the month, months, days of the week, years.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cron {
+    minutes: BTreeSet<u32>,
+    hours: BTreeSet<u32>,
+    months: BTreeSet<u32>,
+    days: Days,
+    years: BTreeSet<u32>,
+}
+
+/// One of the two fields of days; the other one is `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Days {
+    OfMonth(BTreeSet<u32>),
+    /// `L`
+    LastOfMonth,
+    /// `15W`: the weekday nearest to it, in the same month.
+    NearestWeekday(u32),
+    OfWeek(BTreeSet<u32>),
+    /// `7#1`: the first Saturday.
+    NthOfWeek(u32, u32),
+    /// `7L`: the last Saturday.
+    LastOfWeek(u32),
+}
+
+/// Why a text is no schedule. `what` goes on after the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {help}")]
+pub struct NoSchedule {
+    pub what: String,
+    pub help: String,
+}
+
+fn no<T>(what: impl Into<String>, help: impl Into<String>) -> Result<T, NoSchedule> {
+    Err(NoSchedule { what: what.into(), help: help.into() })
+}
+
+/// The years over which a gap is looked for: eight, so that both kinds of February are in it.
+const FROM: Date = date(2026, 1, 1);
+const TO: Date = date(2034, 1, 1);
+const MINUTE: Millis = Millis(60_000);
+
+impl Schedule {
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The longest time between two firings from 2026 to 2034; `None` for one that fires less than twice.
+    #[must_use]
+    pub fn longest_gap(&self) -> Option<Millis> {
+        let cron = match &self.when {
+            When::Every(span) => return Some(*span),
+            When::Cron(cron) => cron,
+        };
+        let (mut last, mut longest) = (None::<u64>, None::<u64>);
+        let mut day = FROM;
+        let mut index: u64 = 0;
+        while day < TO {
+            if cron.fires_on(day) {
+                for (hour, minute) in cron.times() {
+                    let at = index.saturating_mul(1440).saturating_add(u64::from(hour * 60 + minute));
+                    let gap = last.map(|last| at.saturating_sub(last));
+                    longest = longest.max(gap);
+                    last = Some(at);
+                }
+            }
+            day = day.checked_add(1.day()).ok()?;
+            index = index.saturating_add(1);
+        }
+        longest.map(|minutes| MINUTE.times(minutes))
+    }
+}
+
+impl Cron {
+    fn times(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.hours.iter().flat_map(|hour| self.minutes.iter().map(|minute| (*hour, *minute)))
+    }
+
+    fn fires_on(&self, day: Date) -> bool {
+        let (year, month) = (u32::from(day.year().unsigned_abs()), u32::from(day.month().unsigned_abs()));
+        self.years.contains(&year) && self.months.contains(&month) && self.days.hold(day)
+    }
+}
+
+impl Days {
+    fn hold(&self, day: Date) -> bool {
+        let of_month = u32::from(day.day().unsigned_abs());
+        let last = u32::from(day.days_in_month().unsigned_abs());
+        // Sunday is 1, as in the schedules.
+        let of_week = u32::from(day.weekday().to_sunday_one_offset().unsigned_abs());
+        match self {
+            Self::OfMonth(days) => days.contains(&of_month),
+            Self::LastOfMonth => of_month == last,
+            Self::NearestWeekday(wanted) => nearest_weekday(day, *wanted) == Some(of_month),
+            Self::OfWeek(days) => days.contains(&of_week),
+            Self::NthOfWeek(wanted, nth) => of_week == *wanted && of_month.div_ceil(7) == *nth,
+            Self::LastOfWeek(wanted) => of_week == *wanted && of_month + 7 > last,
+        }
+    }
+}
+
+fn nearest_weekday(within: Date, wanted: u32) -> Option<u32> {
+    let last = within.days_in_month();
+    let wanted = i8::try_from(wanted).ok().filter(|wanted| *wanted <= last)?;
+    let day = Date::new(within.year(), within.month(), wanted).ok()?;
+    let nearest = match day.weekday().to_monday_one_offset() {
+        6 if wanted == 1 => wanted + 2,
+        6 => wanted - 1,
+        7 if wanted == last => wanted - 2,
+        7 => wanted + 1,
+        _ => wanted,
+    };
+    u32::try_from(nearest).ok()
+}
+
+impl FromStr for Schedule {
+    type Err = NoSchedule;
+
+    fn from_str(text: &str) -> Result<Self, NoSchedule> {
+        let inner = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+        let when = match (inner("rate"), inner("cron")) {
+            (Some(rate), _) => When::Every(rate_of(rate)?),
+            (_, Some(cron)) => When::Cron(cron_of(cron)?),
+            _ => {
+                return no(
+                    "is neither `rate(...)` nor `cron(...)`",
+                    "write `rate(1 day)` or `cron(0 6 15 * ? *)`",
+                );
+            }
+        };
+        Ok(Self { text: text.to_owned(), when })
+    }
+}
+
+impl TryFrom<String> for Schedule {
+    type Error = NoSchedule;
+
+    fn try_from(text: String) -> Result<Self, NoSchedule> {
+        text.parse()
+    }
+}
+
+impl From<Schedule> for String {
+    fn from(schedule: Schedule) -> Self {
+        schedule.text
+    }
+}
+
+fn rate_of(text: &str) -> Result<Millis, NoSchedule> {
+    let unit = |unit: &str| match unit.strip_suffix('s').unwrap_or(unit) {
+        "minute" => Some(1),
+        "hour" => Some(60),
+        "day" => Some(1440),
+        _ => None,
+    };
+    let read =
+        text.split_once(' ').and_then(|(number, word)| Some((number.parse::<u64>().ok()?, unit(word)?)));
+    match read.filter(|(number, _)| (1..=3660).contains(number)) {
+        Some((number, minutes)) => Ok(MINUTE.times(minutes).times(number)),
+        None => {
+            no("has no such rate", "write a number and `minutes`, `hours` or `days`, such as `rate(1 day)`")
+        }
+    }
+}
+
+const MONTHS: &[&str] = &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const WEEK: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+
+/// What one field may hold.
+struct Range {
+    name: &'static str,
+    least: u32,
+    most: u32,
+    /// Words for the numbers from `least` on.
+    words: &'static [&'static str],
+}
+
+fn cron_of(text: &str) -> Result<Cron, NoSchedule> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let &[minutes, hours, of_month, months, of_week, years] = fields.as_slice() else {
+        return no(
+            format!("has {} fields, not six", fields.len()),
+            "write minutes, hours, days of the month, months, days of the week and years: `cron(0 6 15 * ? *)`",
+        );
+    };
+    Ok(Cron {
+        minutes: set(minutes, &Range { name: "minutes", least: 0, most: 59, words: &[] })?,
+        hours: set(hours, &Range { name: "hours", least: 0, most: 23, words: &[] })?,
+        months: set(months, &Range { name: "months", least: 1, most: 12, words: MONTHS })?,
+        days: days(of_month, of_week)?,
+        years: set(years, &Range { name: "years", least: 1970, most: 2199, words: &[] })?,
+    })
+}
+
+fn days(of_month: &str, of_week: &str) -> Result<Days, NoSchedule> {
+    const MONTH: Range = Range { name: "days of the month", least: 1, most: 31, words: &[] };
+    const OF_WEEK: Range = Range { name: "days of the week", least: 1, most: 7, words: WEEK };
+    let week = |text: &str| number(text, &OF_WEEK);
+    match (of_month, of_week) {
+        ("?", "?") => no("names no day", "write `*` in one of the two fields of days"),
+        ("L", "?") => Ok(Days::LastOfMonth),
+        (days, "?") => match days.strip_suffix('W') {
+            Some(day) => Ok(Days::NearestWeekday(number(day, &MONTH)?)),
+            None => Ok(Days::OfMonth(set(days, &MONTH)?)),
+        },
+        ("?", days) => match (days.split_once('#'), days.strip_suffix('L').filter(|day| !day.is_empty())) {
+            (Some((day, nth)), _) => {
+                let nth = Range { name: "the week of the month", least: 1, most: 5, words: &[] }.read(nth)?;
+                Ok(Days::NthOfWeek(week(day)?, nth))
+            }
+            (None, Some(day)) => Ok(Days::LastOfWeek(week(day)?)),
+            (None, None) => Ok(Days::OfWeek(set(days, &OF_WEEK)?)),
+        },
+        _ => no("names days of the month and days of the week", "write `?` in one of the two"),
+    }
+}
+
+impl Range {
+    fn read(&self, text: &str) -> Result<u32, NoSchedule> {
+        number(text, self)
+    }
+}
+
+fn number(text: &str, range: &Range) -> Result<u32, NoSchedule> {
+    let word =
+        range.words.iter().zip(range.least..).find(|(word, _)| **word == text).map(|(_, number)| number);
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
+    match word.or(digits).filter(|number| (range.least..=range.most).contains(number)) {
+        Some(number) => Ok(number),
+        None => no(
+            format!("has {} in the field for {}", quote(text), range.name),
+            format!(
+                "write {} to {}, `*`, a list `a,b`, a range `a-b` or a step `a/b`",
+                range.least, range.most
+            ),
+        ),
+    }
+}
+
+/// `*`, `5`, `1,3`, `1-5`, `*/15`, `2/6`, and lists of these.
+fn set(text: &str, range: &Range) -> Result<BTreeSet<u32>, NoSchedule> {
+    let mut all = BTreeSet::new();
+    for part in text.split(',') {
+        let (span, step) = match part.split_once('/') {
+            Some((span, step)) => {
+                (span, Some(Range { name: "a step", least: 1, most: range.most, words: &[] }.read(step)?))
+            }
+            None => (part, None),
+        };
+        let (least, most) = match (span, span.split_once('-')) {
+            ("*", _) => (range.least, range.most),
+            (_, Some((least, most))) => (number(least, range)?, number(most, range)?),
+            (one, None) => {
+                let one = number(one, range)?;
+                (one, if step.is_some() { range.most } else { one })
+            }
+        };
+        if least > most {
+            return no(format!("has the range {} backwards", quote(span)), "write the smaller one first");
+        }
+        all.extend((least..=most).step_by(usize::try_from(step.unwrap_or(1)).unwrap_or(1)));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    fn gap(text: &str) -> Option<String> {
+        text.parse::<Schedule>().unwrap().longest_gap().map(|gap| gap.to_string())
+    }
+
+    #[test]
+    fn the_longest_gap_is_the_calendar_s() {
+        for (text, longest) in [
+            ("rate(1 day)", "1d"),
+            ("rate(5 minutes)", "5m"),
+            ("cron(0 14 15 3,6,9,12 ? *)", "92d"),
+            // Called quarterly where it was found; it is not.
+            ("cron(0 6 15 1,5,9 ? *)", "123d"),
+            ("cron(0 2 ? * 7#1 *)", "35d"),
+            ("cron(0 2 ? 3,6,9,12 7L *)", "98d"),
+            ("cron(0 6 L * ? *)", "31d"),
+            ("cron(0 6 1W * ? *)", "33d"),
+            ("cron(0 6 29 2 ? *)", "1461d"),
+            ("cron(0 */6 * * ? *)", "6h"),
+            ("cron(0 9,17 ? * MON-FRI *)", "64h"),
+        ] {
+            assert_eq!(gap(text).as_deref(), Some(longest), "{text}");
+        }
+        assert_eq!(gap("cron(0 6 1 1 ? 2027)"), None);
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_told() {
+        for text in [
+            "",
+            "every day",
+            "rate()",
+            "rate(0 days)",
+            "rate(1 fortnight)",
+            "cron(0 6 15 * *)",
+            "cron(0 6 15 * 1 *)",
+            "cron(60 6 15 * ? *)",
+            "cron(0 6 ? * 8 *)",
+            "cron(0 6 ? * 1#6 *)",
+            "cron(0 6 ? * ? *)",
+            "cron(0 6 5-1 * ? *)",
+            "cron(0 6 15 FOO ? *)",
+            "cron(+1 6 15 * ? *)",
+        ] {
+            let fault = text.parse::<Schedule>().unwrap_err();
+            assert!(!fault.what.is_empty() && !fault.help.is_empty(), "{text}");
+        }
+    }
+}
