@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
+use understudy_core::plan::Plan;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -35,9 +36,23 @@ pub struct Arguments {
     quick: bool,
 }
 
+/// A failover without a store that the application needs would be no recovery.
+fn refuse_what_nobody_does(plan: &Plan) -> Result<(), Failure> {
+    let needed = plan.declared_stores.iter().find(|store| store.required);
+    needed.map_or(Ok(()), |store| {
+        let text = format!(
+            "error: store `{}` is required, and declared only: Understudy neither watches nor promotes it; see LN-51 of \
+             `understudy plan check`",
+            store.name
+        );
+        Err(Failure::new(Code::Refused, text))
+    })
+}
+
 pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     // Read whole before anything is written: a wrong plan is never packaged.
     let given = plan::load_for(&arguments.plan, arguments.rehearsal)?;
+    refuse_what_nobody_does(&given)?;
     let text = if arguments.rehearsal {
         given.to_yaml()
     } else {

@@ -1,31 +1,30 @@
-//! Plans: checked, also against what is deployed, turned into the database's script and into the template's parameters.
+//! Plans: checked, shown, predicted, imported, turned into the database's script and into the template's parameters.
+
+mod check;
+mod predict;
+mod show;
 
 use crate::exit::{Code, Failure};
-use crate::live;
 use clap::{Subcommand, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_core::ddl;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::{Environment, Plan, Problems, read};
+use understudy_core::plan::{Environment, Places, Plan, Problems, import, read, read_placed, schema};
 use understudy_core::ports::Role;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Read plans whole and tell everything that is wrong with them.
-    Check {
-        #[arg(required = true)]
-        plans: Vec<PathBuf>,
-        /// For machines.
-        #[arg(long)]
-        json: bool,
-        /// Then look at what is deployed: records, databases, secret, functions, readiness. Reads only.
-        #[arg(long)]
-        live: bool,
-        /// The profile of the AWS configuration that looks; the environment's credentials without it.
-        #[arg(long, requires = "live")]
-        profile: Option<String>,
-    },
+    /// Read plans whole, and tell everything that is wrong with them and all that physics will not grant them.
+    Check(check::Arguments),
+    /// Explain a plan in words, or as a page with a picture.
+    Show(show::Arguments),
+    /// What a failover is expected to take and to lose, phase by phase.
+    Predict(predict::Arguments),
+    /// Make a plan of a flat JSON configuration, such as scripts have. Written to standard output.
+    Import { configuration: PathBuf },
+    /// The JSON Schema of plan files, for editors. Written to standard output.
+    Schema,
     /// The script that an administrator runs once on the primary's database.
     Sql {
         plan: PathBuf,
@@ -53,8 +52,14 @@ pub enum RoleName {
 
 pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
-        Command::Check { plans, json, live: false, .. } => check(plans, *json),
-        Command::Check { plans, json, profile, .. } => check_live(plans, profile.as_deref(), *json),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Show(arguments) => show::run(arguments),
+        Command::Predict(arguments) => predict::run(arguments),
+        Command::Import { configuration } => taken_over(configuration),
+        Command::Schema => {
+            println!("{}", serde_json::to_string_pretty(&schema()).unwrap_or_default());
+            Ok(Code::Ok)
+        }
         Command::Sql { plan, rehearsal } => {
             let plan = load_for(plan, *rehearsal)?;
             for store in &plan.stores {
@@ -76,54 +81,35 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     }
 }
 
-/// Every plan is read, also after one that is wrong.
-fn check(plans: &[PathBuf], json: bool) -> Result<Code, Failure> {
-    let mut worst = Code::Ok;
-    for path in plans {
-        match try_read(path)? {
-            Ok(plan) if json => println!("{}", json_line(path, &plan.digest(), None)),
-            Ok(plan) => {
-                println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest());
-            }
-            Err(problems) => {
-                worst = Code::BadInput;
-                if json {
-                    println!("{}", json_line(path, "", Some(&problems)));
-                } else {
-                    eprintln!("{problems}");
-                }
-            }
+/// The plan goes to standard output, whatever is still wrong with it to standard error.
+fn taken_over(path: &Path) -> Result<Code, Failure> {
+    let json = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    let made = import(&json)
+        .map_err(|error| Failure::new(Code::BadInput, format!("error: {}: {error}", path.display())))?;
+    print!("{}", made.text);
+    if !made.ignored.is_empty() {
+        eprintln!("not understood, and so not in the plan: {}", made.ignored.join(", "));
+    }
+    eprintln!("examples to replace: {}", made.examples.join(", "));
+    match made.problems("the imported plan") {
+        None => Ok(Code::Ok),
+        Some(problems) => {
+            eprintln!("{problems}");
+            Ok(Code::Refused)
         }
     }
-    Ok(worst)
 }
 
-/// A plan that is not whole has nothing to be held against.
-fn check_live(plans: &[PathBuf], profile: Option<&str>, json: bool) -> Result<Code, Failure> {
-    let mut worst = Code::Ok;
-    for path in plans {
-        worst = worst.max(live::check(&load(path)?, profile, json)?);
-    }
-    Ok(worst)
-}
-
-fn json_line(path: &Path, digest: &str, problems: Option<&Problems>) -> String {
-    serde_json::json!({
-        "plan": path.display().to_string(),
-        "digest": (!digest.is_empty()).then_some(digest),
-        "problems": problems,
-    })
-    .to_string()
-}
-
-fn try_read(path: &Path) -> Result<Result<Plan, Problems>, Failure> {
+fn try_read(path: &Path) -> Result<Result<(Plan, Places), Problems>, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
-    Ok(read(&path.display().to_string(), &text))
+    Ok(read_placed(&path.display().to_string(), &text))
 }
 
 /// A plan that is whole, or the failure that tells what is wrong with it.
 pub fn load(path: &Path) -> Result<Plan, Failure> {
-    try_read(path)?.map_err(|problems| Failure::new(Code::BadInput, problems.to_string()))
+    let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    let read = read(&path.display().to_string(), &text);
+    read.map_err(|problems| Failure::new(Code::BadInput, problems.to_string()))
 }
 
 /// The plan, or that of its rehearsal environment. The rehearsal's own file counts as it stands.

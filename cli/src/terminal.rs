@@ -1,4 +1,8 @@
-//! A report, or findings, as text for a terminal of a hundred columns. Colours are only ever a second sign beside a first.
+//! A report, findings or a plan as text for a terminal of a hundred columns. Colours are only ever a second sign beside a first.
+
+mod plan;
+
+pub use plan::{explained, predicted};
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;

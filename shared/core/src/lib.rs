@@ -5,11 +5,13 @@
 //! very code.
 
 pub mod approval;
+pub mod budget;
 pub mod call;
 pub mod checks;
 pub mod ddl;
 pub mod decide;
 pub mod drill;
+pub mod explain;
 pub mod fault;
 pub mod guard;
 pub mod handler;
@@ -18,6 +20,7 @@ pub mod incident;
 pub mod journal;
 pub mod keepers;
 pub mod lease;
+pub mod lint;
 pub mod live;
 pub mod observed;
 pub mod parameters;

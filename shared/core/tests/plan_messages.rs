@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use understudy_core::plan::{Problems, codes, read, schema};
 
-const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
+const EXAMPLE: &str = include_str!("../../../tests/plans/base.yaml");
 const TEN_MISTAKES: &str = include_str!("../../../tests/plans/ten-mistakes.yaml");
 const BROKEN: &str = include_str!("../../../tests/plans/broken.txt");
 

@@ -500,7 +500,7 @@ fn calendar() -> impl Strategy<Value = Calendar> {
     let zone = prop::sample::select(vec!["America/New_York", "Europe/London", "Asia/Kolkata", "UTC"]);
     let hours =
         (days(), minute(), minute()).prop_map(|(days, open, close)| SessionHours { days, open, close });
-    let half_day = (day(), minute()).prop_map(|(on, close)| HalfDay { on, close });
+    let half_day = (day(), minute()).prop_map(|(day, close)| HalfDay { day, close });
     (zone, vec(hours, 1..3), vec(day(), 0..3), vec(half_day, 0..2)).prop_map(
         |(zone, sessions, holidays, half_days)| Calendar {
             time_zone: zone.to_owned(),
@@ -611,7 +611,7 @@ type Promises = (
 );
 
 fn people() -> impl Strategy<Value = People> {
-    let review = (vec(text(), 1..3), day(), long()).prop_map(|(by, on, every)| Review { by, on, every });
+    let review = (vec(text(), 1..3), day(), long()).prop_map(|(by, last, every)| Review { by, last, every });
     let escalation = (loss(), vec(text(), 1..3), option::of(long()))
         .prop_map(|(after, to, acknowledge_within)| Escalation { after, to, acknowledge_within, when: None });
     let communication =

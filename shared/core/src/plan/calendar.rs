@@ -56,7 +56,7 @@ record! {
         /// Days without a session.
         holidays: Vec<Date> = any(many("a list of dates", DATE), "[2026-11-26, 2026-12-25]");
         /// Days on which every session ends early.
-        half_days: Vec<HalfDay> = any(many("a list of half-days", rec()), "[{on: 2026-11-27, close: \"13:00\"}]");
+        half_days: Vec<HalfDay> = any(many("a list of half-days", rec()), "[{day: 2026-11-27, close: \"13:00\"}]");
     }
 }
 
@@ -72,10 +72,18 @@ record! {
     }
 }
 
+impl SessionHours {
+    /// `mon tue wed 09:30-16:00`
+    pub(crate) fn words(&self) -> String {
+        let days: Vec<String> = self.days.iter().map(|day| (DAY.show)(day)).collect();
+        format!("{} {}-{}", days.join(" "), clock(self.open), clock(self.close))
+    }
+}
+
 record! {
     /// A day that ends early.
     HalfDay, "the fields of a half-day" {
-        on: Date = need(DATE, "2026-11-27");
+        day: Date = need(DATE, "2026-11-27");
         close: Time = need(TIME, "\"13:00\"");
     }
 }
@@ -119,7 +127,7 @@ impl Calendar {
         if self.holidays.contains(&day) {
             return Vec::new();
         }
-        let early = self.half_days.iter().find(|half| half.on == day).map(|half| half.close);
+        let early = self.half_days.iter().find(|half| half.day == day).map(|half| half.close);
         let hours = self.sessions.iter().filter(|hours| hours.days.contains(&Day::of(day)));
         hours
             .filter_map(|hours| {

@@ -34,7 +34,7 @@ record! {
         /// Who answers for the plan: a role, not a person.
         owner: String = need(TEXT, "sre");
         /// Who reviews the plan, and how often. Declared only.
-        review: Option<Review> = may(rec(), "{by: [cto], on: 2026-11-01, every: 365d}");
+        review: Option<Review> = may(rec(), "{by: [cto], last: 2026-11-01, every: 365d}");
         /// Where the application serves, where it goes, and who watches.
         regions: Regions = need(rec(), "{primary: us-east-1, standby: us-west-2, witness: us-east-2}");
         /// What the standby costs in normal times and how fast it can be: hot, warm or cold. Declared only.

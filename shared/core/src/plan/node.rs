@@ -59,6 +59,11 @@ impl Seen {
         here.max_by_key(|(_, sighting)| sighting.span.start).map(|(path, _)| path.clone()).unwrap_or_default()
     }
 
+    /// Where every value of the file stands.
+    pub(super) fn into_places(self) -> BTreeMap<String, Span> {
+        self.0.into_iter().map(|(path, sighting)| (path, sighting.span)).collect()
+    }
+
     /// How many entries the list at `path` has.
     pub(super) fn count(&self, path: &str) -> usize {
         (0..self.0.len()).take_while(|index| self.has(&format!("{path}[{index}]"))).count()

@@ -5,6 +5,7 @@
 
 use annotate_snippets::{Annotation, AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Bytes of the file, from `start` up to but without `end`; never longer than one line.
@@ -105,6 +106,61 @@ impl Draft {
         });
         let Self { code, path, message, help, .. } = self;
         Problem { code, path, line, column, span, message, help, related }
+    }
+}
+
+/// Where every value of a plan that was read stands in its file.
+#[derive(Clone, Debug)]
+pub struct Places {
+    file: String,
+    masked: String,
+    spans: BTreeMap<String, Span>,
+}
+
+impl Places {
+    pub(super) fn new(file: &str, masked: String, spans: BTreeMap<String, Span>) -> Self {
+        Self { file: printable(file, 200), masked, spans }
+    }
+
+    /// Line and column from 1 of `path`, or of the record that it would stand in; the file's head for what has no
+    /// place. `stores[].lag` is the first store's.
+    #[must_use]
+    pub fn at(&self, path: &str) -> (usize, usize) {
+        let (line, column, _) = Lines::of(&self.masked).place(self.span(path));
+        (line, column)
+    }
+
+    fn span(&self, path: &str) -> Span {
+        let mut path = path.replace("[]", "[0]");
+        loop {
+            if let Some(span) = self.spans.get(&path) {
+                return *span;
+            }
+            match path.rfind(['.', '[']) {
+                Some(at) => path.truncate(at),
+                None => return Span::default(),
+            }
+        }
+    }
+
+    /// A finding shown at its place, as a problem is: `level[id]: message`, the line, its `notes` and the `help`.
+    #[must_use]
+    pub fn show(&self, finding: &crate::lint::Finding) -> String {
+        let lines = Lines::of(&self.masked);
+        let (line, _, span) = lines.place(self.span(finding.fields.first().map_or("", String::as_str)));
+        let level = match finding.level {
+            crate::lint::Level::Error => Level::ERROR,
+            crate::lint::Level::Warning => Level::WARNING,
+            crate::lint::Level::Note => Level::NOTE,
+        };
+        let title = level.primary_title(&finding.message).id(finding.id);
+        let mark = Mark { kind: AnnotationKind::Primary, span, label: None };
+        let notes = finding.sum.join("\n");
+        let mut group = title.element(snippet(&lines, &self.file, line, line, &[mark]));
+        if !notes.is_empty() {
+            group = group.element(Level::NOTE.message(&notes));
+        }
+        Renderer::plain().render(&[group.element(Level::HELP.message(wrapped(&finding.help)))])
     }
 }
 

@@ -34,7 +34,7 @@ record! {
         /// Roles.
         by: Vec<String> = need(many("a list of roles", TEXT), "[cto]");
         /// When it was last reviewed.
-        on: Date = need(DATE, "2026-11-01");
+        last: Date = need(DATE, "2026-11-01");
         every: Millis = need(DURATION, "365d");
     }
 }
@@ -260,6 +260,13 @@ pub enum DrillKind {
     Walkthrough,
     /// High availability within one Region or building.
     OnSite,
+}
+
+impl DrillKind {
+    /// As the plan writes it.
+    pub(crate) fn words(self) -> String {
+        (DRILL_KIND.show)(&self)
+    }
 }
 
 record! {

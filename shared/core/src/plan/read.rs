@@ -6,7 +6,7 @@
 use super::codes;
 use super::model::Plan;
 use super::node::{Reader, Value};
-use super::problem::{Draft, Problems, Span};
+use super::problem::{Draft, Places, Problems, Span};
 use super::record::Fields;
 use super::tree::{self, Kind, NoTree, Node};
 use super::{rules, secrets};
@@ -19,6 +19,14 @@ const BYTES_MAX: usize = 256 * 1024;
 /// # Errors
 /// Every problem that the file has, in the order of its lines.
 pub fn read(name: &str, text: &str) -> Result<Plan, Problems> {
+    read_placed(name, text).map(|(plan, _)| plan)
+}
+
+/// The same, with the place of every value, for whoever has more to say about them.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_placed(name: &str, text: &str) -> Result<(Plan, Places), Problems> {
     if text.len() > BYTES_MAX {
         return Err(Problems::new(name, String::new(), vec![too_large(text.len())]));
     }
@@ -31,9 +39,10 @@ pub fn read(name: &str, text: &str) -> Result<Plan, Problems> {
     }
     let mut reader =
         Reader { drafts: secrets.iter().map(secrets::Hit::draft).collect(), ..Reader::default() };
-    let plan = masked_plan(&mut reader, &masked);
-    match plan {
-        Some(plan) if reader.drafts.is_empty() => Ok(plan),
+    match masked_plan(&mut reader, &masked) {
+        Some(plan) if reader.drafts.is_empty() => {
+            Ok((plan, Places::new(name, masked, reader.seen.into_places())))
+        }
         _ => Err(problems(name, &masked, reader)),
     }
 }

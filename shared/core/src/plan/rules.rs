@@ -146,7 +146,7 @@ const UNIQUE: &[(&str, &str)] = &[
     ("drills[].name", "give each drill a name of its own"),
     ("frameworks[].name", "name each framework once"),
     ("calendar.holidays[]", "name each day once"),
-    ("calendar.half_days[].on", "name each day once"),
+    ("calendar.half_days[].day", "name each day once"),
     ("policy.approvers[]", "name each role once"),
     ("rehearsal.stores[].name", "stand in for each store once"),
     ("rehearsal.routes[].name", "stand in for each route once"),

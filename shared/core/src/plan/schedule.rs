@@ -9,10 +9,11 @@ use jiff::ToSpan;
 use jiff::civil::{Date, date};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 /// `rate(...)` or `cron(...)`, read and kept as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Schedule {
     text: String,
@@ -157,6 +158,13 @@ impl FromStr for Schedule {
             }
         };
         Ok(Self { text: text.to_owned(), when })
+    }
+}
+
+/// As it was written: what it was read to is sets of every year.
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 

@@ -1,0 +1,92 @@
+//! `plan check`: problems of the file, findings of the linter, and with `--live` what is deployed.
+
+use super::{load, try_read};
+use crate::exit::{Code, Failure};
+use crate::live;
+use clap::Args;
+use std::path::{Path, PathBuf};
+use understudy_core::lint::{Finding, Level, lint};
+use understudy_core::plan::{Places, Plan, Problems};
+use understudy_core::words::count;
+
+#[derive(Args)]
+pub struct Arguments {
+    #[arg(required = true)]
+    plans: Vec<PathBuf>,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+    /// Object to warnings too, not to errors alone.
+    #[arg(long)]
+    strict: bool,
+    /// Then look at what is deployed: records, databases, secret, functions, readiness. Reads only.
+    #[arg(long)]
+    live: bool,
+    /// The profile of the AWS configuration that looks; the environment's credentials without it.
+    #[arg(long, requires = "live")]
+    profile: Option<String>,
+}
+
+/// Every plan is read, also after one that is wrong.
+pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
+    let mut worst = Code::Ok;
+    for path in &arguments.plans {
+        let code = match (try_read(path)?, arguments.live) {
+            (Ok(_), true) => live::check(&load(path)?, arguments.profile.as_deref(), arguments.json)?,
+            (Ok((plan, places)), false) => told(arguments, path, &plan, &places),
+            (Err(problems), _) => wrong(arguments, path, &problems),
+        };
+        worst = worst.max(code);
+    }
+    Ok(worst)
+}
+
+fn told(arguments: &Arguments, path: &Path, plan: &Plan, places: &Places) -> Code {
+    let findings = lint(plan);
+    if arguments.json {
+        println!("{}", json(path, Some(plan), &findings, places));
+    } else {
+        println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest());
+        for finding in &findings {
+            println!("{}\n", places.show(finding));
+        }
+        println!("{}", tally(&findings));
+    }
+    let objects = if arguments.strict { Level::Warning } else { Level::Error };
+    if findings.iter().any(|finding| finding.level >= objects) { Code::Refused } else { Code::Ok }
+}
+
+fn wrong(arguments: &Arguments, path: &Path, problems: &Problems) -> Code {
+    if arguments.json {
+        let line =
+            serde_json::json!({"plan": path.display().to_string(), "digest": null, "problems": problems});
+        println!("{line}");
+    } else {
+        eprintln!("{problems}");
+    }
+    Code::BadInput
+}
+
+fn json(path: &Path, plan: Option<&Plan>, findings: &[Finding], places: &Places) -> serde_json::Value {
+    let placed = |finding: &Finding| {
+        let (line, column) = places.at(finding.fields.first().map_or("", String::as_str));
+        let mut value = serde_json::to_value(finding).unwrap_or_default();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("line".to_owned(), line.into());
+            object.insert("column".to_owned(), column.into());
+        }
+        value
+    };
+    serde_json::json!({
+        "plan": path.display().to_string(),
+        "digest": plan.map(Plan::digest),
+        "problems": null,
+        "findings": findings.iter().map(placed).collect::<Vec<_>>(),
+    })
+}
+
+fn tally(findings: &[Finding]) -> String {
+    let of = |level: Level| findings.iter().filter(|finding| finding.level == level).count();
+    let parts = [Level::Error, Level::Warning, Level::Note].map(|level| count(of(level), level.word()));
+    parts.join(", ")
+}
