@@ -316,7 +316,13 @@ fn attestation(out: &mut Out, report: &Report) {
     out.beside("", 2, meaning);
     out.beside("  head", 14, &format!("{head}, of {records} records"));
     out.beside("  record", 14, &record_key(&report.plan, &report.execution, records));
+    for (name, value) in words::signature(&report.attestation) {
+        out.beside(&format!("  {}", name.to_lowercase()), 14, &value);
+    }
     out.beside("  check", 14, "understudy journal check FOLDER");
+    if let Some(openssl) = words::openssl(report) {
+        out.beside("  or", 14, &openssl);
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! very code.
 
 pub mod approval;
+pub mod attest;
 pub mod call;
 pub mod checks;
 pub mod ddl;
@@ -20,6 +21,7 @@ pub mod keepers;
 pub mod lease;
 pub mod live;
 pub mod observed;
+pub mod paging;
 pub mod parameters;
 pub mod plan;
 pub mod ports;

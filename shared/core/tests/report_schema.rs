@@ -102,6 +102,8 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
             "minimum" if value.is_i64() && value.as_i64() < rule.as_i64() => {
                 found.push(format!("{at}: {value} is less than {rule}"));
             }
+            // Already so for every object: a field that the schema does not name is a fault.
+            "additionalProperties" if *rule == Value::Bool(false) => {}
             "$schema" | "$id" | "$defs" | "title" | "description" | "format" | "const" | "enum"
             | "minimum" => {}
             "oneOf" | "anyOf" => {
