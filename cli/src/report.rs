@@ -31,7 +31,8 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     Ok(Code::Ok)
 }
 
-fn read(path: &Path) -> Result<Report, Failure> {
+/// A report of the schema that this understudy reads.
+pub fn read(path: &Path) -> Result<Report, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     let wrong = |why: String| Failure::new(Code::BadInput, format!("error: {}: {why}", path.display()));
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;

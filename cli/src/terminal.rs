@@ -100,7 +100,7 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 /// Text from a report: what could steer a terminal is spelled out instead.
-fn tame(text: &str) -> String {
+pub fn tame(text: &str) -> String {
     let spelled = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(spelled).collect()
 }
