@@ -40,8 +40,8 @@ fn check_folder(folder: &Path, public_key: Option<&Path>) -> Result<Code, Failur
 
 /// Prints what a whole chain tells; a broken one is told as what it is.
 fn tell(chain: &[Stored]) -> Result<Vec<Record>, Failure> {
-    let records = verify_chain(chain)
-        .map_err(|error| Failure::new(Code::Disagreement, format!("error: {error}")))?;
+    let records =
+        verify_chain(chain).map_err(|error| Failure::new(Code::Disagreement, format!("error: {error}")))?;
     for record in &records {
         let line = line(record);
         println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);

@@ -41,9 +41,7 @@ impl SigningKey {
                 let der = found.public_key.ok_or_else(|| Fault::bug(format!("{what}: none came")))?;
                 Ok(Some(der.into_inner()))
             }
-            Err(error)
-                if error.as_service_error().is_some_and(GetPublicKeyError::is_not_found_exception) =>
-            {
+            Err(error) if error.as_service_error().is_some_and(GetPublicKeyError::is_not_found_exception) => {
                 Ok(None)
             }
             Err(error) => Err(fault(&what, &error)),

@@ -29,7 +29,9 @@ impl Kept {
             return Ok(self.attestation);
         }
         let (kept, head) = (self.head_sha256, &last.sha256);
-        Err(Fault::bug(format!("the attestation on record is of the head {kept}, and the journal's is {head}")))
+        Err(Fault::bug(format!(
+            "the attestation on record is of the head {kept}, and the journal's is {head}"
+        )))
     }
 }
 

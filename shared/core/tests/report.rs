@@ -219,7 +219,8 @@ fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
 #[test]
 fn objectives_are_missed_only_when_even_the_best_case_is() {
     let mut plan = plan();
-    let judged = |plan: &Plan| build(plan, &chain(recovered()), Attestation::SelfAttested).expect("a report").rto.met;
+    let judged =
+        |plan: &Plan| build(plan, &chain(recovered()), Attestation::SelfAttested).expect("a report").rto.met;
     for (objective, met) in
         [(660_000, Met::Met), (659_999, Met::NotShown), (530_000, Met::NotShown), (529_999, Met::Missed)]
     {

@@ -14,9 +14,7 @@ use understudy_core::handler::OpenRuns;
 use understudy_core::incident::{Attempt, Incident};
 use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
 use understudy_core::plan::{Plan, read};
-use understudy_core::ports::{
-    Cell, Cells, Clock, Evidence, Key, Page, Pager, Signature, Signer, Written,
-};
+use understudy_core::ports::{Cell, Cells, Clock, Evidence, Key, Page, Pager, Signature, Signer, Written};
 use understudy_core::report::{Attestation, Report};
 use understudy_core::run::{Confirmation, End, Kind, Run};
 use understudy_core::state::keys;
@@ -97,7 +95,8 @@ impl World {
 
     fn is_open(&self) -> bool {
         let cell = self.cells.borrow().get(&keys::open_runs()).map(|cell| cell.body.clone());
-        let open: OpenRuns = cell.map(|body| serde_json::from_value(body).expect("a list")).unwrap_or_default();
+        let open: OpenRuns =
+            cell.map(|body| serde_json::from_value(body).expect("a list")).unwrap_or_default();
         !open.executions.is_empty()
     }
 }
@@ -157,7 +156,10 @@ impl Signer for World {
         }
         self.signed.set(self.signed.get() + 1);
         let bytes = [digest.as_slice(), &self.signed.get().to_be_bytes()].concat();
-        Self::reply(lost, Signature { key: "arn:key".to_owned(), algorithm: "ECDSA_SHA_256".to_owned(), bytes })
+        Self::reply(
+            lost,
+            Signature { key: "arn:key".to_owned(), algorithm: "ECDSA_SHA_256".to_owned(), bytes },
+        )
     }
 }
 
@@ -233,7 +235,11 @@ fn begun(plan: &Plan) -> World {
     world
 }
 
-fn writer<'a>(world: &'a World, plan: &'a Plan, signs: bool) -> Writer<'a, World, World, World, World, World> {
+fn writer<'a>(
+    world: &'a World,
+    plan: &'a Plan,
+    signs: bool,
+) -> Writer<'a, World, World, World, World, World> {
     Writer {
         plan,
         plan_digest: "d1",
@@ -273,7 +279,8 @@ fn tick(world: &World, plan: &Plan) -> Result<Reply, Fault> {
 fn assert_whole(world: &World, plan: &Plan) {
     let report = world.report(plan).expect("a report");
     let objects = world.objects.borrow();
-    let last = objects.get(&record_key(&plan.name, EXECUTION, report.journal.records)).expect("a last record");
+    let last =
+        objects.get(&record_key(&plan.name, EXECUTION, report.journal.records)).expect("a last record");
     assert_eq!(sha256_hex(last), report.journal.head_sha256);
     assert!(matches!(report.attestation, Attestation::Signed { .. }), "{:?}", report.attestation);
     let page = objects.get(&page_key(&plan.name, EXECUTION)).expect("a page");
@@ -321,7 +328,10 @@ fn a_key_out_of_reach_makes_the_report_late_and_nothing_else() {
     assert!(told.contains("sealing is late"), "{told}");
     assert_eq!(world.pages.borrow().len(), 1, "people are told without it");
     assert!(world.report(&plan).is_none() && world.is_open());
-    assert!(world.objects.borrow().contains_key(&record_key(&plan.name, EXECUTION, 2)), "records do not wait");
+    assert!(
+        world.objects.borrow().contains_key(&record_key(&plan.name, EXECUTION, 2)),
+        "records do not wait"
+    );
     assert!(tick(&world, &plan).is_err(), "it is still away");
     world.key_is_away.set(false);
     tick(&world, &plan).expect("it is back");

@@ -233,9 +233,8 @@ pub fn signature(attestation: &Attestation) -> Vec<(&'static str, String)> {
 /// How somebody checks the signature who has nothing of ours, in the folder of an exported journal.
 pub fn openssl(report: &Report) -> Option<String> {
     let last = file_name(&record_key(&report.plan, &report.execution, report.journal.records)).to_owned();
-    matches!(report.attestation, Attestation::Signed { .. }).then(|| {
-        format!("openssl dgst -sha256 -verify {PUBLIC_KEY} -signature {HEAD_SIGNATURE} {last}")
-    })
+    matches!(report.attestation, Attestation::Signed { .. })
+        .then(|| format!("openssl dgst -sha256 -verify {PUBLIC_KEY} -signature {HEAD_SIGNATURE} {last}"))
 }
 
 fn file_name(key: &str) -> &str {

@@ -90,7 +90,8 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             ctx.journal().append(Entry::Closed { end, cause }).await?;
         }
         let chain = ctx.journal().all_stored().await?;
-        let closing = Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
+        let closing =
+            Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
         let sealed = self.finish(&ctx, &run, &chain, &closing).await?;
         let detail = match sealed {
             Ok(()) => format!("{}; sealed", closing.end),

@@ -4,7 +4,9 @@ use super::{Place, World};
 use crate::trace::What;
 use serde_json::Value;
 use understudy_core::fault::Fault;
-use understudy_core::ports::{Evidence, Executions, Page, Pager, Secrets, Signature, Signer, Started, Tokens, Written};
+use understudy_core::ports::{
+    Evidence, Executions, Page, Pager, Secrets, Signature, Signer, Started, Tokens, Written,
+};
 use understudy_core::sql::Secret;
 
 /// Pager and secrets of the standby Region.
