@@ -337,6 +337,8 @@ mod tests {
     const ACCEPTED: &str = include_str!("../../tests/reports/accepted.json");
     const NEEDS_OPERATOR: &str = include_str!("../../tests/reports/needs-operator.json");
 
+    const SIGNED: &str = include_str!("../../tests/reports/signed.json");
+
     fn plain(report: &Report) -> String {
         anstream::adapter::strip_str(&text(report)).to_string()
     }
@@ -371,10 +373,18 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_as_text() {
+        let text = plain(&sample(SIGNED));
+        let (_, attestation) = text.split_once("\nAttestation").unwrap();
+        insta::assert_snapshot!("text_signed_attestation", attestation);
+    }
+
+    #[test]
     fn a_hundred_columns_are_enough() {
         let mut long = sample(RECOVERED);
         long.cause = "x".repeat(1000);
-        for report in [long, sample(RECOVERED), sample(REFUSED), sample(ACCEPTED), sample(NEEDS_OPERATOR)] {
+        let samples = [RECOVERED, REFUSED, ACCEPTED, NEEDS_OPERATOR, SIGNED].map(sample);
+        for report in std::iter::once(long).chain(samples) {
             for line in plain(&report).lines() {
                 assert!(line.chars().count() <= WIDTH, "{line}");
             }

@@ -54,7 +54,7 @@ pub fn check(
     };
     if came_along && !path.exists() {
         println!("THE SIGNATURE WAS NOT CHECKED: no public key is at hand; name one with `--public-key`.");
-        println!("  its owner has it: {}", signature.ask_kms("| openssl pkey -pubin -inform DER"));
+        println!("  its owner has it: {}", signature.ask_kms("| openssl pkey -pubin -inform DER > key.pem"));
         return Ok(Code::Refused);
     }
     let key = PublicKey::read(&path)?;

@@ -413,7 +413,7 @@ fn attestation(report: &Report) -> Markup {
 fn footer(report: &Report) -> Markup {
     html! {
         footer {
-            p { "Rendered from the journal alone: this page computes nothing that the journal does not hold. Schema " (report.schema) "." }
+            p { "Rendered from the journal and its attestation alone: this page computes nothing that they do not hold. Schema " (report.schema) "." }
         }
     }
 }
