@@ -392,9 +392,11 @@ fn every_call_may_fail() {
     }
 }
 
+type Delivery<'a> = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + 'a>>;
+
 /// Lets all of them go on in turns that `draw` says.
 fn together(
-    mut under_way: Vec<Pin<Box<dyn Future<Output = Result<Reply, Fault>> + '_>>>,
+    mut under_way: Vec<Delivery<'_>>,
     mut draw: impl FnMut(usize) -> usize,
 ) -> Vec<Result<Reply, Fault>> {
     let mut answers = Vec::new();
