@@ -1,56 +1,67 @@
-//! Journals: copied from the evidence bucket, and checked byte by byte.
+//! Journals: copied from the evidence bucket, checked byte by byte, and held against report and signature.
 
 mod export;
+mod signature;
 
 use crate::exit::{Code, Failure};
 use clap::Subcommand;
 use std::fs;
 use std::path::{Path, PathBuf};
-use understudy_core::journal::{Stored, sha256_hex, verify_chain};
+use understudy_core::journal::{Record, Stored, sha256_hex, verify_chain};
 use understudy_core::report::line;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Copy the sealed records of an execution to a folder, and check them.
+    /// Copy the sealed records of an execution to a folder with its report and signature, and check them.
     Export(export::Arguments),
-    /// Check that a journal is whole and print what it tells.
+    /// Check that a journal is whole, as its report says, and signed; print what it tells.
     Check {
-        /// A folder of sealed records, `<seq>.json`, as they lie in the evidence bucket.
+        /// A folder of sealed records, `<seq>.json`, as they lie in the evidence bucket or were exported.
         folder: PathBuf,
+        /// The public key of whoever signed, in PEM; else the one in the folder.
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
     },
 }
 
 pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
         Command::Export(arguments) => export::run(arguments),
-        Command::Check { folder } => check(&sealed(folder)?),
+        Command::Check { folder, public_key } => check_folder(folder, public_key.as_deref()),
     }
 }
 
+/// Records, report and signature of a folder.
+fn check_folder(folder: &Path, public_key: Option<&Path>) -> Result<Code, Failure> {
+    let chain = sealed(folder)?;
+    let records = tell(&chain)?;
+    signature::check(folder, &chain, &records, public_key)
+}
+
 /// Prints what a whole chain tells; a broken one is told as what it is.
-fn check(chain: &[Stored]) -> Result<Code, Failure> {
-    match verify_chain(chain) {
-        Ok(records) => {
-            for record in &records {
-                let line = line(record);
-                println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
-            }
-            let head = chain.last().map_or("", |stored| stored.sha256.as_str());
-            println!("{} records, the chain is whole, head {head}", records.len());
-            Ok(Code::Ok)
-        }
-        Err(error) => Err(Failure::new(Code::Disagreement, format!("error: {error}"))),
+fn tell(chain: &[Stored]) -> Result<Vec<Record>, Failure> {
+    let records =
+        verify_chain(chain).map_err(|error| Failure::new(Code::Disagreement, format!("error: {error}")))?;
+    for record in &records {
+        let line = line(record);
+        println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
     }
+    let head = chain.last().map_or("", |stored| stored.sha256.as_str());
+    println!("{} records, the chain is whole, head {head}", records.len());
+    Ok(records)
+}
+
+/// Whether a file's name is that of a record: six digits.
+fn is_record(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".json"));
+    name.is_some_and(|name| name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The records of a folder in the order of their names, each hashed as it lies there.
 fn sealed(folder: &Path) -> Result<Vec<Stored>, Failure> {
     let entries = fs::read_dir(folder).map_err(|error| Failure::file(folder, &error))?;
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .collect();
+    let mut paths: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_record(path)).collect();
     paths.sort();
     if paths.is_empty() {
         return Err(Failure::new(Code::NotAvailable, format!("error: {}: no records", folder.display())));

@@ -31,6 +31,7 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     Ok(Code::Ok)
 }
 
+/// A report of the schema that this understudy reads.
 pub fn read(path: &Path) -> Result<Report, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     let wrong = |why: String| Failure::new(Code::BadInput, format!("error: {}: {why}", path.display()));

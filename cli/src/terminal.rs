@@ -104,7 +104,7 @@ fn pad(text: &str, width: usize) -> String {
 }
 
 /// Text from a report: what could steer a terminal is spelled out instead.
-fn tame(text: &str) -> String {
+pub fn tame(text: &str) -> String {
     let spelled = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(spelled).collect()
 }
@@ -320,7 +320,13 @@ fn attestation(out: &mut Out, report: &Report) {
     out.beside("", 2, meaning);
     out.beside("  head", 14, &format!("{head}, of {records} records"));
     out.beside("  record", 14, &record_key(&report.plan, &report.execution, records));
+    for (name, value) in words::signature(&report.attestation) {
+        out.beside(&format!("  {}", name.to_lowercase()), 14, &value);
+    }
     out.beside("  check", 14, "understudy journal check FOLDER");
+    if let Some(openssl) = words::openssl(report) {
+        out.beside("  or", 14, &openssl);
+    }
 }
 
 #[cfg(test)]
@@ -334,6 +340,8 @@ mod tests {
     const SWITCHOVER: &str = include_str!("../../tests/reports/switchover.json");
     const ACCEPTED: &str = include_str!("../../tests/reports/accepted.json");
     const NEEDS_OPERATOR: &str = include_str!("../../tests/reports/needs-operator.json");
+
+    const SIGNED: &str = include_str!("../../tests/reports/signed.json");
 
     fn plain(report: &Report) -> String {
         anstream::adapter::strip_str(&text(report)).to_string()
@@ -369,10 +377,18 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_as_text() {
+        let text = plain(&sample(SIGNED));
+        let (_, attestation) = text.split_once("\nAttestation").unwrap();
+        insta::assert_snapshot!("text_signed_attestation", attestation);
+    }
+
+    #[test]
     fn a_hundred_columns_are_enough() {
         let mut long = sample(RECOVERED);
         long.cause = "x".repeat(1000);
-        for report in [long, sample(RECOVERED), sample(REFUSED), sample(ACCEPTED), sample(NEEDS_OPERATOR)] {
+        let samples = [RECOVERED, REFUSED, ACCEPTED, NEEDS_OPERATOR, SIGNED].map(sample);
+        for report in std::iter::once(long).chain(samples) {
             for line in plain(&report).lines() {
                 assert!(line.chars().count() <= WIDTH, "{line}");
             }

@@ -1,20 +1,27 @@
-//! The sealed records of one execution, from the evidence bucket to a folder that `journal check` reads.
+//! The sealed records of one execution with its report, from the evidence bucket to a folder that `journal check` reads;
+//! of a signed one also the signature as bytes, and the public key as KMS tells it.
 //!
 //! A sealed record has one version and no delete marker: the bucket takes conditional puts only, and those succeed
 //! again over a marker. So versions are listed, not objects. The bytes are written as they lie there.
 
-use super::check;
+use super::check_folder;
+use super::signature::{REPORT, decoded, pem};
 use crate::exit::{Code, Failure};
 use crate::operate::{Deployed, Target, prefix, unavailable, wait};
+use crate::terminal::tame;
+use aws_config::SdkConfig;
 use clap::Args;
 use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_aws::function::Function;
+use understudy_aws::kms::SigningKey;
 use understudy_aws::s3::{Bucket, Version};
 use understudy_aws::scaffold::{WallClock, operator_config};
 use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
 use understudy_core::plan::Plan;
-use understudy_core::steps::close::record_key;
+use understudy_core::report::Attestation;
+use understudy_core::report::words::{HEAD_SIGNATURE, PUBLIC_KEY};
+use understudy_core::steps::close::{record_key, report_key};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -43,9 +50,10 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
         let bucket = Bucket::from_config(&config, name);
         let sealed = copy(&bucket, &deployed.plan, arguments).await?;
         println!("{} records in {}", sealed.len(), arguments.out.display());
-        let checked = check(&sealed)?;
+        let reported = copy_report(&bucket, &config, &deployed.plan, arguments).await?;
+        let checked = check_folder(&arguments.out, None)?;
         let unsealed = compare(&deployed, &arguments.execution, &sealed).await?;
-        Ok(checked.max(unsealed))
+        Ok(checked.max(unsealed).max(reported.of(&sealed)))
     })
 }
 
@@ -86,6 +94,62 @@ async fn copy(bucket: &Bucket, plan: &Plan, arguments: &Arguments) -> Result<Vec
     Ok(sealed)
 }
 
+/// Whether the report was there to be copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reported {
+    Copied,
+    NotYet,
+}
+
+impl Reported {
+    /// A journal that is closed has a report, or will have.
+    fn of(self, sealed: &[Stored]) -> Code {
+        if self == Self::Copied || !is_closed(sealed) {
+            return Code::Ok;
+        }
+        println!("the report is not sealed yet; report-writer does that on its tick");
+        Code::Refused
+    }
+}
+
+async fn copy_report(
+    bucket: &Bucket,
+    config: &SdkConfig,
+    plan: &Plan,
+    arguments: &Arguments,
+) -> Result<Reported, Failure> {
+    let key = report_key(&plan.name, &arguments.execution);
+    let found = bucket.versions(&key).await.map_err(|fault| unavailable(&fault))?;
+    if found.is_empty() {
+        return Ok(Reported::NotYet);
+    }
+    one_version_each(&found)?;
+    let bytes = bucket.read(&key).await.map_err(|fault| unavailable(&fault))?;
+    let path = arguments.out.join(REPORT);
+    write_once(&path, &bytes)?;
+    let attestation = crate::report::read(&path)?.attestation;
+    if let Attestation::Signed { key, .. } = &attestation {
+        write_once(&arguments.out.join(HEAD_SIGNATURE), &decoded(&attestation)?)?;
+        copy_public_key(config, key, &arguments.out.join(PUBLIC_KEY)).await?;
+    }
+    Ok(Reported::Copied)
+}
+
+/// A key that cannot be had does not keep the records from whoever wants them: the check says what it lacks.
+async fn copy_public_key(config: &SdkConfig, arn: &str, path: &Path) -> Result<(), Failure> {
+    match SigningKey::from_config(config, arn.to_owned()).public().await {
+        Ok(Some(der)) => write_once(path, pem(&der).as_bytes()),
+        Ok(None) => {
+            println!("KMS knows no key `{}`", tame(arn));
+            Ok(())
+        }
+        Err(fault) => {
+            println!("the public key could not be had: {fault}");
+            Ok(())
+        }
+    }
+}
+
 fn one_version_each(found: &[Version]) -> Result<(), Failure> {
     let disagree = |key: &str, what: &str| {
         Err(Failure::new(
@@ -105,7 +169,7 @@ fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     match fs::read(path) {
         Ok(there) if there == bytes => Ok(()),
         Ok(_) => {
-            let text = format!("error: {}: another record is there; choose an empty folder", path.display());
+            let text = format!("error: {}: something else is there; choose an empty folder", path.display());
             Err(Failure::new(Code::Disagreement, text))
         }
         Err(_) => fs::write(path, bytes).map_err(|error| Failure::file(path, &error)),
@@ -147,9 +211,13 @@ async fn compare(deployed: &Deployed, execution: &str, sealed: &[Stored]) -> Res
     }
 }
 
-fn ended(sealed: &[Stored]) -> Code {
+fn is_closed(sealed: &[Stored]) -> bool {
     let last = sealed.last().and_then(|stored| stored.record().ok());
-    if last.is_some_and(|record| matches!(record.entry, Entry::Closed { .. })) {
+    last.is_some_and(|record| matches!(record.entry, Entry::Closed { .. }))
+}
+
+fn ended(sealed: &[Stored]) -> Code {
+    if is_closed(sealed) {
         println!("the state table holds the same records; the journal is closed");
         Code::Ok
     } else {

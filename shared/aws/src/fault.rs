@@ -7,9 +7,12 @@ use understudy_core::fault::Fault;
 
 /// Codes that say: the same call may succeed later.
 const TRANSIENT: &[&str] = &[
+    "DependencyTimeoutException",
     "InternalServerError",
     "InternalFailure",
     "InternalError",
+    "KMSInternalException",
+    "KeyUnavailableException",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",

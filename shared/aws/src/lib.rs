@@ -15,6 +15,8 @@ mod fault;
 pub mod function;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "kms")]
+pub mod kms;
 #[cfg(feature = "lambda")]
 pub mod primary_guard;
 #[cfg(feature = "rds")]

@@ -268,7 +268,8 @@ fn replica_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
                     &store.name,
                     Grade::Block,
                     "it answers, but it is not in recovery: it takes writes of its own",
-                    "it was promoted before; rebuild it as a replica of the primary",
+                    "if it was promoted, it may be the one that serves: build a replica of it, and a plan the other \
+                     way round. Rebuild it as a replica only once it is known to serve nobody",
                 )
             }
         })
@@ -432,7 +433,8 @@ fn instance_promotable(plan: &Plan, s: &Situation) -> Vec<Finding> {
             &store.name,
             Grade::Block,
             format!("`{}` is no replica (status `{}`)", value.id, value.status),
-            "name the replica in the plan, or rebuild it",
+            "name the replica in the plan. If this one was promoted, it may be the one that serves: build a replica \
+             of it, and a plan the other way round; rebuild it only once it is known to serve nobody",
         ),
         Observed::Known { value, .. } if value.status != "available" => finding(
             id,

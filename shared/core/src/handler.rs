@@ -10,12 +10,12 @@ use crate::incident::{Attempt, Incident, close_incident, open_attempt};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, keepers};
 use crate::lease::{KeeperView, standing};
+use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::run::{Confirmation, Run};
 use crate::state::{Change, keys, load, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
-use crate::time::{Millis, elapsed};
 use crate::votes::Votes;
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -240,7 +240,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         incident: Option<&Incident>,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        if !self.claim_page(dedup, now).await? {
+        let again = self.plan.tick.times(REPAGE_TICKS);
+        if paging::claim(self.cells, dedup, now, self.plan.tick, Some(again)).await? != Turn::Mine {
             return Ok(());
         }
         let page = Page {
@@ -251,34 +252,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             dedup: dedup.to_owned(),
         };
         self.pager.page(&page).await?;
-        note(self.cells, &keys::paged(dedup), &Paged { at: now, out: true }).await
+        paging::told(self.cells, dedup, now).await
     }
-
-    /// Takes the matter for oneself: of many that come at once, one pages. A claim that did not become a page
-    /// runs out before the next tick, which then tries again.
-    async fn claim_page(&self, dedup: &str, now: Timestamp) -> Result<bool, Fault> {
-        let mut mine = false;
-        update::<Paged, _>(self.cells, &keys::paged(dedup), |paged| {
-            let ours = Paged { at: now, out: false };
-            let silent = if paged.is_some_and(|paged| paged.out) {
-                self.plan.tick.times(REPAGE_TICKS)
-            } else {
-                Millis(self.plan.tick.0 / 2)
-            };
-            mine = paged.is_none_or(|paged| *paged == ours || elapsed(paged.at, now) >= silent);
-            Ok(if mine { Change::Write(ours) } else { Change::Keep })
-        })
-        .await?;
-        Ok(mine)
-    }
-}
-
-/// When a matter was last paged, or taken by somebody who is about to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Paged {
-    at: Timestamp,
-    /// The page went out.
-    out: bool,
 }
 
 /// The executions that have no sealed end yet, oldest first.

@@ -5,6 +5,7 @@
 //! very code.
 
 pub mod approval;
+pub mod attest;
 pub mod budget;
 pub mod call;
 pub mod checks;
@@ -23,6 +24,7 @@ pub mod lease;
 pub mod lint;
 pub mod live;
 pub mod observed;
+pub mod paging;
 pub mod parameters;
 pub mod plan;
 pub mod ports;

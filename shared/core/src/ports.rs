@@ -128,6 +128,24 @@ pub trait Evidence {
     async fn put_once(&self, key: &str, bytes: &[u8], content_type: &str) -> Result<Written, Fault>;
 }
 
+/// What a signing key made of a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The key's full name, so that a reader can ask for its public half.
+    pub key: String,
+    /// The algorithm, in the service's words.
+    pub algorithm: String,
+    /// As the algorithm's own standard encodes it: DER for ECDSA.
+    pub bytes: Vec<u8>,
+}
+
+/// A key that signs and cannot be taken away.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Signer {
+    /// Signs a SHA-256 digest. Two signatures of one digest differ: who needs the same one twice keeps the first.
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Signature, Fault>;
+}
+
 /// Publishes levels as metrics.
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Metrics {

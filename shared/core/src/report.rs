@@ -159,6 +159,17 @@ pub struct Line {
 pub enum Attestation {
     /// No key was configured: the product vouches for itself.
     SelfAttested,
+    /// A key of KMS signed the bytes of the last record, whose SHA-256 is the head.
+    Signed {
+        /// The key's ARN.
+        key: String,
+        /// KMS's name for it.
+        algorithm: String,
+        /// DER, in base64.
+        signature: String,
+        /// When the signature was had: after the last record was written.
+        signed_at: Timestamp,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -167,8 +178,9 @@ pub struct JournalSummary {
     pub head_sha256: String,
 }
 
-/// Renders a whole, closed chain. A chain that does not verify is not rendered.
-pub fn build(plan: &Plan, chain: &[Stored]) -> Result<Report, Fault> {
+/// Renders a whole, closed chain. A chain that does not verify is not rendered. `attestation` is the one thing that
+/// the journal cannot hold: it is made of the journal's last bytes.
+pub fn build(plan: &Plan, chain: &[Stored], attestation: Attestation) -> Result<Report, Fault> {
     let records = verify_chain(chain).map_err(Fault::bug)?;
     let told = Told::of(&records).ok_or_else(|| Fault::bug("the journal has no first or no last record"))?;
     let clock = told.clock();
@@ -195,7 +207,7 @@ pub fn build(plan: &Plan, chain: &[Stored]) -> Result<Report, Fault> {
         positions: told.positions.clone(),
         shadow_waived: shadow_waived(plan),
         timeline: records.iter().map(line).collect(),
-        attestation: Attestation::SelfAttested,
+        attestation,
         journal: JournalSummary {
             records: records.last().map_or(0, |record| record.seq),
             head_sha256: chain.last().map(|stored| stored.sha256.clone()).unwrap_or_default(),

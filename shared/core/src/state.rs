@@ -133,6 +133,11 @@ pub mod keys {
         Key::new("decision", source)
     }
 
+    /// Who vouches for the journal of an execution, as first said.
+    pub fn attestation(execution: &str) -> Key {
+        Key::new("attestation", execution)
+    }
+
     /// When a matter was last paged.
     pub fn paged(dedup: &str) -> Key {
         Key::new("paged", dedup)

@@ -14,6 +14,7 @@ const NEEDS_OPERATOR: &str = include_str!("../../../tests/reports/needs-operator
 const ACCEPTED: &str = include_str!("../../../tests/reports/accepted.json");
 const SWITCHOVER: &str = include_str!("../../../tests/reports/switchover.json");
 const DRILL: &str = include_str!("../../../tests/reports/drill.json");
+const SIGNED: &str = include_str!("../../../tests/reports/signed.json");
 const STYLE: &str = include_str!("../src/report/page.css");
 
 fn sample(text: &str) -> Report {
@@ -53,6 +54,13 @@ fn a_drill_says_that_it_was_one() {
     }
     assert!(!page.contains("Recovered"));
     assert!(page.contains("writers told to stop") || page.contains("found no writer"));
+}
+
+#[test]
+fn a_signed_journal_shows_key_and_signature_and_how_to_check_them() {
+    let page = golden(SIGNED);
+    let attestation = page.split("<section aria-labelledby=\"attestation\">").nth(1).unwrap();
+    insta::assert_snapshot!("page_signed_attestation", attestation);
 }
 
 #[test]

@@ -9,12 +9,13 @@ use std::path::Path;
 use understudy_core::report::{Report, SCHEMA};
 
 const PUBLISHED: &str = "report.schema.json";
-const SAMPLES: [&str; 5] = [
+const SAMPLES: [&str; 6] = [
     include_str!("../../../tests/reports/recovered.json"),
     include_str!("../../../tests/reports/refused.json"),
     include_str!("../../../tests/reports/accepted.json"),
     include_str!("../../../tests/reports/drill.json"),
     include_str!("../../../tests/reports/needs-operator.json"),
+    include_str!("../../../tests/reports/signed.json"),
 ];
 
 /// What a report says, not what a reader would put up with: a figure that is null is there, as null.
@@ -70,6 +71,9 @@ fn a_report_that_breaks_the_schema_is_seen() {
         *broken.pointer_mut(at).unwrap() = wrong;
         assert!(!faults(&schema, &schema, &broken, "report").is_empty(), "{at}");
     }
+    let mut forgotten: Value = serde_json::from_str(SAMPLES[5]).unwrap();
+    forgotten.pointer_mut("/attestation/signed").unwrap().as_object_mut().unwrap().remove("key");
+    assert!(!faults(&schema, &schema, &forgotten, "report").is_empty(), "a signature of nobody's");
     let mut less = sample.clone();
     less.as_object_mut().unwrap().remove("not_measured");
     assert!(!faults(&schema, &schema, &less, "report").is_empty(), "a field that is missing");
@@ -102,6 +106,8 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
             "minimum" if value.is_i64() && value.as_i64() < rule.as_i64() => {
                 found.push(format!("{at}: {value} is less than {rule}"));
             }
+            // Already so for every object: a field that the schema does not name is a fault.
+            "additionalProperties" if *rule == Value::Bool(false) => {}
             "$schema" | "$id" | "$defs" | "title" | "description" | "format" | "const" | "enum"
             | "minimum" => {}
             "oneOf" | "anyOf" => {

@@ -1,7 +1,7 @@
 //! The functions as they are deployed: which code runs where, with which ports. Wiring only.
 
 use crate::poll;
-use crate::world::{Bucket, Desk, Net, Place, Rds, SqlAgent, Starter, Table, World};
+use crate::world::{Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, World};
 use serde::Serialize;
 use serde_json::{Value, json};
 use understudy_core::fault::Fault;
@@ -223,6 +223,7 @@ fn report_writer(world: &World, event: &Value) -> Invoked {
         clock: &world.clock(from),
         evidence: &Bucket(world),
         pager: &Desk(world),
+        signer: Some(&Notary(world)),
     };
     finish(poll::once(close::answer(&writer, event)))
 }

@@ -349,11 +349,18 @@ def proves_least_privilege(world: World, stack: dict[str, str]) -> None:
 
 
 def proves_signing(world: World, stack: dict[str, str]) -> None:
-    answer = world.refusal(
-        stack["Worker"], "kms", "sign", KeyId=stack["Key"], Message="head", SigningAlgorithm="ECDSA_SHA_256"
-    )
-    must(answer is None, "KMS signs for the role", answer)
-    ok("KMS signs with the P-256 key")
+    def sign(algorithm: str) -> str | None:
+        # 32 characters: as long as a digest has to be.
+        request = {"KeyId": stack["Key"], "Message": "d" * 32, "MessageType": "DIGEST"}
+        return world.refusal(stack["Worker"], "kms", "sign", **request, SigningAlgorithm=algorithm)
+
+    answers = sign("ECDSA_SHA_256"), sign("ECDSA_SHA_384")
+    must(answers[0] is None and "AccessDenied" in str(answers[1]), "kms:SigningAlgorithm", answers)
+    answer = world.refusal(stack["Worker"], "kms", "get_public_key", KeyId=stack["Key"])
+    must("AccessDenied" in str(answer), "a key policy that leaves it to IAM permits nothing by itself", answer)
+    alias = world.client("kms").describe_key(KeyId="alias/sample")["KeyMetadata"]["KeyId"]
+    must(alias == stack["Key"], "the alias leads to the key", alias)
+    ok("KMS signs with the P-256 key, in the algorithm that the role may use")
 
 
 def proves_schedule(world: World, stack: dict[str, str]) -> None:

@@ -53,6 +53,7 @@ def install(log_file: Path) -> None:
     _fill_s3_keys()
     _fill_dynamodb_keys()
     _fill_cloudwatch_keys()
+    _fill_kms_keys()
     _stand_in_for_tls()
 
 
@@ -201,6 +202,30 @@ def _fill_cloudwatch_keys() -> None:
         return request_tag_context
 
     _iam_actions.replace("request_tag_context", wrap)
+
+
+def _fill_kms_keys() -> None:
+    """`kms:SigningAlgorithm` of Sign."""
+
+    def wrap(original: Any) -> Any:
+        def request_tag_context(service: str, iam_action: str, body: bytes, params: dict) -> dict:
+            context = original(service, iam_action, body, params)
+            algorithm = signing_algorithm(body) if iam_action == "kms:Sign" else None
+            if algorithm:
+                context["kms:SigningAlgorithm"] = algorithm
+            return context
+
+        return request_tag_context
+
+    _iam_actions.replace("request_tag_context", wrap)
+
+
+def signing_algorithm(body: bytes) -> str | None:
+    """The algorithm that a request asks for."""
+    try:
+        return json.loads(body).get("SigningAlgorithm")
+    except ValueError:  # malformed: the service itself will say so
+        return None
 
 
 def metric_namespace(body: bytes, params: dict) -> str | None:

@@ -5,6 +5,7 @@ use crate::breaks::{self, Break, BreakError};
 use crate::compare::{self, Line, clock, seconds};
 use crate::config::Place;
 use crate::deliveries::{Deliveries, DeliveriesError, Order};
+use crate::examine;
 use crate::ledger::{Account, Clients, LedgerError};
 use crate::logs;
 use crate::progress::paint;
@@ -21,12 +22,12 @@ use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
 use understudy_core::handler::{self, Decided};
 use understudy_core::incident::Incident;
-use understudy_core::journal::{Entry, Journal, Record, Stored, sha256_hex, verify_chain};
+use understudy_core::journal::{Entry, Journal, Record};
 use understudy_core::lease::Lease;
 use understudy_core::report::{Figure, Report, line};
 use understudy_core::run::End;
 use understudy_core::state::{keys, load};
-use understudy_core::steps::close::{record_key, report_key};
+use understudy_core::steps::close::report_key;
 
 /// The client is watched well before anything breaks.
 const WARM_UP: Duration = Duration::from_secs(4);
@@ -124,7 +125,7 @@ struct Scene<'a> {
 
 /// The attempt must recover, and its figures must agree with the client's.
 async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Result<Vec<Line>, DemoError> {
-    let up = scene.up;
+    let Scene { options, up, .. } = *scene;
     let execution = watch(scene, attempt).await?;
     // The client's lasting success is a claim about the time after, so there must be some.
     tokio::time::sleep(AFTERWARDS.max(up.plan.tick.as_std())).await;
@@ -134,34 +135,8 @@ async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Res
     let unexplained = logs::unexplained_errors(&up.cloud, scene.broken_at);
     tell(up, &report, &account);
     let mut lines = compare::compare(&up.plan, &report, &account, &unexplained);
-    lines.push(sealed_journal(up, &report).await?);
+    lines.push(examine::sealed_journal(options, up, &report).await?);
     Ok(lines)
-}
-
-/// The records as they lie in the bucket, copied beside the report and checked byte by byte.
-async fn sealed_journal(up: &Up, report: &Report) -> Result<Line, DemoError> {
-    let aws = Aws::at(&up.cloud, Place::Standby).await;
-    let bucket = aws.evidence_bucket(&up.plan.name);
-    let folder = up.cloud.state_dir.join("journal");
-    let failed = |source| DemoError::File { path: folder.clone(), source };
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let mut chain = Vec::new();
-    for seq in 1..=report.journal.records {
-        let bytes = aws.object(&bucket, &record_key(&up.plan.name, &report.execution, seq)).await?;
-        std::fs::write(folder.join(format!("{seq:06}.json")), &bytes).map_err(failed)?;
-        let bytes = String::from_utf8_lossy(&bytes).into_owned();
-        chain.push(Stored { sha256: sha256_hex(bytes.as_bytes()), bytes });
-    }
-    let head = chain.last().map(|stored| stored.sha256.clone()).unwrap_or_default();
-    let what = "the sealed journal is whole, and its head is the one that the report names";
-    Ok(match verify_chain(&chain) {
-        Ok(records) => compare::line(
-            head == report.journal.head_sha256,
-            what,
-            format!("{} records, {head}", records.len()),
-        ),
-        Err(error) => compare::line(false, what, error.to_string()),
-    })
 }
 
 /// Silence is a no: the attempt ends refused, and nothing was fenced.

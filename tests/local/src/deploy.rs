@@ -84,6 +84,9 @@ async fn deploy_role(
     let sam_folder = keep_sam_quiet(options, place)?;
     let mut given = parameters(plan, role);
     given.insert("DatabaseTls", "off".to_owned());
+    if role == Role::Standby {
+        given.insert("SigningKey", "create".to_owned());
+    }
     if role == Role::Standby && plan.environment == Environment::Rehearsal {
         // In quotes, for `sam` ends a value at a blank.
         given.insert("DrillSchedule", format!("\"{EACH_QUARTER}\""));

@@ -27,6 +27,7 @@ pub mod deliveries;
 pub mod demo;
 pub mod deploy;
 pub mod dns;
+pub mod examine;
 pub mod gateway;
 pub mod ledger;
 pub mod links;

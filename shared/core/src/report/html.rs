@@ -394,10 +394,18 @@ fn attestation(report: &Report) -> Markup {
                 dt { "Records" } dd { (report.journal.records) }
                 dt { "Head, SHA-256" } dd { code { (report.journal.head_sha256) } }
                 dt { "Head record" } dd { code { (head) } }
+                @for (name, value) in words::signature(&report.attestation) {
+                    dt { (name) } dd { code { (value) } }
+                }
             }
-            p.aside { "To check it, copy the folder of the head record from the evidence bucket and run:" }
+            p.aside { "To check it, copy the journal from the evidence bucket and run:" }
             pre { code { "understudy journal check FOLDER" } }
             p { small { "It reads every record, follows the chain and prints the hash of the head: it must be the one above." } }
+            @if let Some(openssl) = words::openssl(report) {
+                p.aside { "It checks the signature as well. So does this, in the same folder, with nothing of ours:" }
+                pre { code { (openssl) } }
+                p { small { "The public key that lies there came with the journal: ask KMS for its own, or the owner of the key." } }
+            }
         }
     }
 }
@@ -405,7 +413,7 @@ fn attestation(report: &Report) -> Markup {
 fn footer(report: &Report) -> Markup {
     html! {
         footer {
-            p { "Rendered from the journal alone: this page computes nothing that the journal does not hold. Schema " (report.schema) "." }
+            p { "Rendered from the journal and its attestation alone: this page computes nothing that they do not hold. Schema " (report.schema) "." }
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::{Attestation, Clock, Figure, Line, Met, Report, Rto};
 use crate::checks::{CHECKS, Finding, Grade};
 use crate::run::{End, Kind, Receipt};
+use crate::steps::close::record_key;
 pub use crate::words::{at_least, at_most, duration};
 use jiff::Timestamp;
 
@@ -196,6 +197,10 @@ pub fn receipt(receipt: &Receipt) -> (Sign, &'static str) {
     }
 }
 
+/// The files that an exported journal has beside its records.
+pub const PUBLIC_KEY: &str = "public-key.pem";
+pub const HEAD_SIGNATURE: &str = "head.sig";
+
 pub fn attestation(attestation: &Attestation) -> (&'static str, &'static str) {
     match attestation {
         Attestation::SelfAttested => (
@@ -203,7 +208,37 @@ pub fn attestation(attestation: &Attestation) -> (&'static str, &'static str) {
             "No signing key was configured, so the product vouches for itself. A journal that ends in the head \
              below has had no record changed, removed or inserted since; that does not show who wrote it.",
         ),
+        Attestation::Signed { .. } => (
+            "signed",
+            "The key below signed the last record, whose hash is the head. Whoever cannot use that key can make no \
+             other journal that passes. It does not show that the records say the truth, nor when they were written, \
+             and it covers the journal, not this rendering of it.",
+        ),
     }
+}
+
+/// The parts of a signature, each with its name; none without one.
+pub fn signature(attestation: &Attestation) -> Vec<(&'static str, String)> {
+    match attestation {
+        Attestation::SelfAttested => Vec::new(),
+        Attestation::Signed { key, algorithm, signature, signed_at } => vec![
+            ("Key", key.clone()),
+            ("Algorithm", algorithm.clone()),
+            ("Signature", signature.clone()),
+            ("Signed", format!("{} {} UTC", date(*signed_at), time(*signed_at))),
+        ],
+    }
+}
+
+/// How somebody checks the signature who has nothing of ours, in the folder of an exported journal.
+pub fn openssl(report: &Report) -> Option<String> {
+    let last = file_name(&record_key(&report.plan, &report.execution, report.journal.records)).to_owned();
+    matches!(report.attestation, Attestation::Signed { .. })
+        .then(|| format!("openssl dgst -sha256 -verify {PUBLIC_KEY} -signature {HEAD_SIGNATURE} {last}"))
+}
+
+fn file_name(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
 /// The question that a finding answers, where this version knows its check.

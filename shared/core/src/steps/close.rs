@@ -1,34 +1,38 @@
 //! The end of an execution: close the journal, seal it, render the report, tell people.
 //!
 //! Only this module closes a journal. Sealing to the bucket may be late, never wrong: an object that is there
-//! with other bytes is a conflict that stops it.
+//! with other bytes is a conflict that stops it. A key that cannot be reached makes the report late in the same way.
 
 use super::{Context, Outcome, Reply, Step, not_mine};
+use crate::attest::attest;
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::handler::OpenRuns;
 use crate::incident::{Ended, Incident, end_attempt};
-use crate::journal::{Entry, Record, Stored};
+use crate::journal::{Entry, Record, Stored, verify_chain};
+use crate::paging::{self, Turn};
 use crate::plan::Plan;
-use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Written};
-use crate::report::{self, Report};
+use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Written};
+use crate::report;
 use crate::run::{End, Run};
 use crate::state::{Change, keys, load, update};
 use crate::words::count;
 use serde_json::Value;
 
 /// What the report writer works with.
-pub struct Writer<'a, C, K, E, P> {
+pub struct Writer<'a, C, K, E, P, S> {
     pub plan: &'a Plan,
     pub plan_digest: &'a str,
     pub cells: &'a C,
     pub clock: &'a K,
     pub evidence: &'a E,
     pub pager: &'a P,
+    /// `None` where the stack has no signing key.
+    pub signer: Option<&'a S>,
 }
 
-pub async fn answer<C: Cells, K: Clock, E: Evidence, P: Pager>(
-    writer: &Writer<'_, C, K, E, P>,
+pub async fn answer<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer>(
+    writer: &Writer<'_, C, K, E, P, S>,
     event: &Value,
 ) -> Result<Reply, Fault> {
     match call::read(event)? {
@@ -37,17 +41,32 @@ pub async fn answer<C: Cells, K: Clock, E: Evidence, P: Pager>(
             let end = task
                 .end
                 .ok_or_else(|| Fault::invalid("end: `Report` must be told how the execution ended"))?;
-            close(&writer.context(&task.execution), end, writer.evidence, writer.pager).await
+            writer.close(&task.execution, end).await
         }
         Call::Task(task) => Err(not_mine(task.step, "report-writer")),
         // Whatever ended outside the workflow ends here, explained (L6).
-        Call::Ended { execution, .. } => {
-            close(&writer.context(&execution), End::Unfinished, writer.evidence, writer.pager).await
-        }
+        Call::Ended { execution, .. } => writer.close(&execution, End::Unfinished).await,
     }
 }
 
-impl<C: Cells, K: Clock, E: Evidence, P: Pager> Writer<'_, C, K, E, P> {
+/// How a closed journal says that it ended.
+struct Closing {
+    end: End,
+    cause: String,
+}
+
+impl Closing {
+    /// `None` while the journal is open.
+    fn of(chain: &[Stored]) -> Result<Option<Self>, Fault> {
+        let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
+        Ok(records.into_iter().find_map(|record| match record.entry {
+            Entry::Closed { end, cause } => Some(Self { end, cause }),
+            _ => None,
+        }))
+    }
+}
+
+impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P, S> {
     fn context<'b>(&'b self, execution: &'b str) -> Context<'b, C, K> {
         Context {
             plan: self.plan,
@@ -59,67 +78,117 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager> Writer<'_, C, K, E, P> {
         }
     }
 
+    /// Closes `execution` with `end`, unless it was closed before; then says so to everybody.
+    async fn close(&self, execution: &str, end: End) -> Result<Reply, Fault> {
+        let ctx = self.context(execution);
+        let run = Run::read(self.cells, execution).await?;
+        let records = ctx.journal().records().await?;
+        if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+            // The workflow is the same wherever it runs; what its success is called is not.
+            let end = if end == End::Recovered { run.kind.success() } else { end };
+            let cause = report::cause(&records, end);
+            ctx.journal().append(Entry::Closed { end, cause }).await?;
+        }
+        let chain = ctx.journal().all_stored().await?;
+        let closing =
+            Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
+        let sealed = self.finish(&ctx, &run, &chain, &closing).await?;
+        let detail = match sealed {
+            Ok(()) => format!("{}; sealed", closing.end),
+            Err(fault) => format!("{}; sealing is late: {fault}", closing.end),
+        };
+        Ok(Reply::new(Outcome::Done, detail))
+    }
+
     /// Seals what has been recorded of every open run.
     async fn tick(&self) -> Result<Reply, Fault> {
         let open = open_runs(self.cells).await?;
         let mut failed = None;
         // One run that cannot be sealed must not keep the others from it.
         for execution in &open {
-            let sealed = tick(&self.context(execution), self.evidence, self.pager).await;
-            failed = failed.or(sealed.err());
+            failed = failed.or(self.tick_one(execution).await.err());
         }
         if let Some(fault) = failed {
             return Err(fault);
         }
         Ok(Reply::new(Outcome::Done, count(open.len(), "open run")))
     }
-}
 
-/// Closes `ctx.execution` with `end`, unless it was closed before; then says so to everybody.
-pub async fn close<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    end: End,
-    evidence: &impl Evidence,
-    pager: &impl Pager,
-) -> Result<Reply, Fault> {
-    let run = Run::read(ctx.cells, ctx.execution).await?;
-    let records = ctx.journal().records().await?;
-    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
-        // The workflow is the same wherever it runs; what its success is called is not.
-        let end = if end == End::Recovered { run.kind.success() } else { end };
-        let cause = report::cause(&records, end);
-        ctx.journal().append(Entry::Closed { end, cause }).await?;
+    /// The tick for one open run: seal what has been recorded; finish what was closed but not finished.
+    async fn tick_one(&self, execution: &str) -> Result<(), Fault> {
+        let ctx = self.context(execution);
+        let chain = ctx.journal().all_stored().await?;
+        let Some(closing) = Closing::of(&chain)? else { return self.seal_records(&ctx, &chain).await };
+        let run = Run::read(self.cells, execution).await?;
+        self.finish(&ctx, &run, &chain, &closing).await?
     }
-    let (end, sealed) = finish(ctx, &run, evidence, pager).await?;
-    let detail = match sealed {
-        Ok(()) => format!("{end}; sealed"),
-        Err(fault) => format!("{end}; sealing is late: {fault}"),
-    };
-    Ok(Reply::new(Outcome::Done, detail))
-}
 
-/// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
-/// seal, tell people, take the run off the list. Evidence out of reach is late, not lost: the run stays on the
-/// list, and the tick comes back to it.
-async fn finish<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    run: &Run,
-    evidence: &impl Evidence,
-    pager: &impl Pager,
-) -> Result<(End, Result<(), Fault>), Fault> {
-    let chain = ctx.journal().all_stored().await?;
-    let report = report::build(ctx.plan, &chain)?;
-    end_attempt_of(ctx, run, report.end).await?;
-    let sealed = seal(ctx, &chain, &report, evidence).await;
-    // The run's end is noted once people were told: who was killed in between tells them again (L5, L6).
-    if run.end.is_none() {
-        pager.page(&summary(ctx, run, &report)).await?;
-        Run::change(ctx.cells, ctx.execution, |run| run.end = Some(report.end)).await?;
+    /// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
+    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of reach is late, not lost: the run stays
+    /// on the list, and the tick comes back to it; as it does while nobody is known to have told people.
+    async fn finish(
+        &self,
+        ctx: &Context<'_, C, K>,
+        run: &Run,
+        chain: &[Stored],
+        closing: &Closing,
+    ) -> Result<Result<(), Fault>, Fault> {
+        verify_chain(chain).map_err(Fault::bug)?;
+        end_attempt_of(ctx, run, closing.end).await?;
+        let sealed = self.seal(ctx, chain).await;
+        let told = self.tell(ctx, run, closing).await?;
+        if told && sealed.is_ok() {
+            forget_open_run(self.cells, ctx.execution).await?;
+        }
+        Ok(sealed)
     }
-    if sealed.is_ok() {
-        forget_open_run(ctx.cells, ctx.execution).await?;
+
+    /// Tells people how it ended; true once they were told. A closing and a tick that meet tell them once, for the
+    /// page is claimed first. Who was killed behind its claim is made up for a tick later, and who was killed behind
+    /// the page tells it again: an end is told at least once, and repetitions have one `dedup` (L5, L6).
+    async fn tell(&self, ctx: &Context<'_, C, K>, run: &Run, closing: &Closing) -> Result<bool, Fault> {
+        if run.end.is_some() {
+            return Ok(true);
+        }
+        let page = summary(ctx, run, closing);
+        let now = self.clock.now();
+        match paging::claim(self.cells, &page.dedup, now, self.plan.tick, None).await? {
+            Turn::Others => return Ok(false),
+            Turn::Mine => {
+                self.pager.page(&page).await?;
+                paging::told(self.cells, &page.dedup, now).await?;
+            }
+            Turn::Told => {}
+        }
+        Run::change(self.cells, ctx.execution, |run| run.end = Some(closing.end)).await?;
+        Ok(true)
     }
-    Ok((report.end, sealed))
+
+    async fn seal(&self, ctx: &Context<'_, C, K>, chain: &[Stored]) -> Result<(), Fault> {
+        self.seal_records(ctx, chain).await?;
+        let last = chain.last().ok_or_else(|| Fault::bug("an empty journal was closed"))?;
+        let attestation = attest(self.cells, self.clock, ctx.execution, last, self.signer).await?;
+        let report = report::build(ctx.plan, chain, attestation)?;
+        let bytes = serde_json::to_vec_pretty(&report).map_err(Fault::bug)?;
+        self.put(&report_key(&ctx.plan.name, ctx.execution), &bytes, JSON).await?;
+        let page = report::html::page(&report);
+        self.put(&page_key(&ctx.plan.name, ctx.execution), page.as_bytes(), HTML).await
+    }
+
+    async fn seal_records(&self, ctx: &Context<'_, C, K>, chain: &[Stored]) -> Result<(), Fault> {
+        for (seq, stored) in (1_u64..).zip(chain) {
+            let key = record_key(&ctx.plan.name, ctx.execution, seq);
+            self.put(&key, stored.bytes.as_bytes(), JSON).await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&self, key: &str, bytes: &[u8], content_type: &str) -> Result<(), Fault> {
+        match self.evidence.put_once(key, bytes, content_type).await? {
+            Written::Done => Ok(()),
+            Written::Conflict => Err(Fault::bug(format!("`{key}` is already there with other bytes"))),
+        }
+    }
 }
 
 async fn end_attempt_of<C: Cells, K: Clock>(
@@ -135,8 +204,9 @@ async fn end_attempt_of<C: Cells, K: Clock>(
     .map(|_| ())
 }
 
-fn summary<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run, report: &Report) -> Page {
-    let severity = match report.end {
+fn summary<C, K>(ctx: &Context<'_, C, K>, run: &Run, closing: &Closing) -> Page {
+    let Closing { end, cause } = closing;
+    let severity = match end {
         End::Recovered | End::Rehearsed => Severity::Info,
         End::Refused | End::RolledBack => Severity::Warning,
         End::NeedsOperator | End::Unfinished => Severity::Critical,
@@ -145,7 +215,7 @@ fn summary<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run, report: &Repo
         severity,
         plan: ctx.plan.name.clone(),
         incident: Some(run.incident.clone()),
-        text: format!("{}: {} {}. {}", ctx.plan.title, ctx.execution, report.end, report.cause),
+        text: format!("{}: {} {end}. {cause}", ctx.plan.title, ctx.execution),
         dedup: format!("{}-end", ctx.execution),
     }
 }
@@ -166,53 +236,6 @@ pub fn page_key(plan: &str, execution: &str) -> String {
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
-
-async fn seal<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    chain: &[Stored],
-    report: &Report,
-    evidence: &impl Evidence,
-) -> Result<(), Fault> {
-    seal_records(ctx, chain, evidence).await?;
-    let bytes = serde_json::to_vec_pretty(report).map_err(Fault::bug)?;
-    put(evidence, &report_key(&ctx.plan.name, ctx.execution), &bytes, JSON).await?;
-    let page = report::html::page(report);
-    put(evidence, &page_key(&ctx.plan.name, ctx.execution), page.as_bytes(), HTML).await
-}
-
-async fn seal_records<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    chain: &[Stored],
-    evidence: &impl Evidence,
-) -> Result<(), Fault> {
-    for (seq, stored) in (1_u64..).zip(chain) {
-        let key = record_key(&ctx.plan.name, ctx.execution, seq);
-        put(evidence, &key, stored.bytes.as_bytes(), JSON).await?;
-    }
-    Ok(())
-}
-
-async fn put(evidence: &impl Evidence, key: &str, bytes: &[u8], content_type: &str) -> Result<(), Fault> {
-    match evidence.put_once(key, bytes, content_type).await? {
-        Written::Done => Ok(()),
-        Written::Conflict => Err(Fault::bug(format!("`{key}` is already there with other bytes"))),
-    }
-}
-
-/// The tick for one open run: seal what has been recorded; finish what was closed but not finished.
-async fn tick<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    evidence: &impl Evidence,
-    pager: &impl Pager,
-) -> Result<(), Fault> {
-    let chain = ctx.journal().all_stored().await?;
-    let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
-    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
-        return seal_records(ctx, &chain, evidence).await;
-    }
-    let run = Run::read(ctx.cells, ctx.execution).await?;
-    finish(ctx, &run, evidence, pager).await?.1
-}
 
 async fn open_runs(cells: &impl Cells) -> Result<Vec<String>, Fault> {
     Ok(load::<OpenRuns>(cells, &keys::open_runs()).await?.unwrap_or_default().executions)

@@ -9,7 +9,7 @@ mod stores;
 mod tables;
 mod web;
 
-pub use desk::{Bucket, Desk, Starter};
+pub use desk::{Bucket, Desk, Notary, Starter};
 pub use faults::{Aim, Delivery, Trouble};
 pub use stores::{Rds, SqlAgent};
 pub use tables::Table;
@@ -94,6 +94,7 @@ struct Inner {
     tables: BTreeMap<(Place, Key), Cell>,
     stores: BTreeMap<String, Store>,
     objects: BTreeMap<String, Vec<u8>>,
+    signatures: u64,
     started: BTreeMap<String, String>,
     to_start: Vec<String>,
     awaited: BTreeSet<String>,
@@ -127,6 +128,7 @@ impl World {
                 tables: BTreeMap::new(),
                 stores,
                 objects: BTreeMap::new(),
+                signatures: 0,
                 started: BTreeMap::new(),
                 to_start: Vec::new(),
                 awaited: BTreeSet::new(),

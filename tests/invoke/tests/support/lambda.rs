@@ -122,6 +122,7 @@ pub fn environment(command: &mut Command, name: &str, package: &Path, port: u16)
             "arn:aws:states:us-west-2:123456789012:stateMachine:understudy-financial-rag-failover",
         )
         .env("PAGES_TOPIC", "arn:aws:sns:us-west-2:123456789012:understudy-financial-rag-pages")
+        .env("SIGNING_KEY", "")
         .env("EVIDENCE_BUCKET", "understudy-financial-rag-evidence")
         .env("DATABASE_TLS", "off");
 }
