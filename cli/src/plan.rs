@@ -74,7 +74,9 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
                 RoleName::Witness => Role::Witness,
             };
             for (name, value) in parameters(&load_for(plan, *rehearsal)?, role) {
-                println!("{name}={value}");
+                // `sam` ends a value at a blank unless it stands in quotes.
+                let quote = if value.contains(' ') { "\"" } else { "" };
+                println!("{name}={quote}{value}{quote}");
             }
             Ok(Code::Ok)
         }
