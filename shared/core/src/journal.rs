@@ -161,8 +161,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
             entry: entry.clone(),
         };
         let stored = Stored::of(&record)?;
-        let body = serde_json::to_value(&stored).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
-        if self.cells.write(&keys::journal(self.execution, seq), None, &body).await? == Written::Conflict {
+        if self.cells.store(&keys::journal(self.execution, seq), None, &stored).await? == Written::Conflict {
             return Ok(None);
         }
         self.advance_head(seq).await;

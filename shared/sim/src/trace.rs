@@ -1,6 +1,7 @@
 //! What happened, in order: the only thing that the checkers are shown besides journals and reports.
 
 use jiff::Timestamp;
+use crate::world::Break;
 use understudy_core::journal::Record;
 use understudy_core::ports::Page;
 use understudy_core::switch::Side;
@@ -14,7 +15,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// Something broke or healed.
-    Broke(String),
+    Broke(Break),
     /// A client was told that its write is committed.
     Acknowledged {
         side: Side,

@@ -14,7 +14,7 @@ impl Pager for Desk<'_> {
     async fn page(&self, page: &Page) -> Result<(), Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         self.0.note(What::Paged(page.clone()));
-        passed.reply(()).await
+        self.0.reply(passed, ()).await
     }
 }
 
@@ -26,7 +26,7 @@ impl Secrets for Desk<'_> {
             return Err(Fault::invalid(format!("secret `{secret_id}`: not found")));
         };
         let username = store.application.role.clone();
-        passed.reply(Secret { username, password: "correct".to_owned() }).await
+        self.0.reply(passed, Secret { username, password: "correct".to_owned() }).await
     }
 }
 
@@ -38,6 +38,9 @@ impl Evidence for Bucket<'_> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         let written = {
             let mut inner = self.0.inner();
+            if inner.bucket_away {
+                return Err(Fault::transient("the evidence bucket does not answer"));
+            }
             match inner.objects.get(key) {
                 Some(there) if there.as_slice() == bytes => Written::Done,
                 Some(_) => Written::Conflict,
@@ -47,7 +50,7 @@ impl Evidence for Bucket<'_> {
                 }
             }
         };
-        passed.reply(written).await
+        self.0.reply(passed, written).await
     }
 }
 
@@ -65,7 +68,7 @@ impl Executions for Starter<'_> {
     async fn start(&self, name: &str, incident: &str) -> Result<Started, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         let started = self.0.start_execution(name, incident);
-        passed.reply(started).await
+        self.0.reply(passed, started).await
     }
 }
 
@@ -79,7 +82,7 @@ impl Tokens for Starter<'_> {
             }
             inner.sent.push((token.to_owned(), output.clone()));
         }
-        passed.reply(()).await
+        self.0.reply(passed, ()).await
     }
 }
 
