@@ -10,6 +10,7 @@ pub mod example;
 pub mod functions;
 pub mod matching;
 pub mod mermaid;
+pub mod night;
 mod people;
 pub mod queue;
 pub mod seed;

@@ -25,7 +25,7 @@ impl Simulation<'_> {
         for execution in asked {
             for (after, yes, by) in self.people.answers() {
                 let happening = Happening::Person { execution: Rc::clone(&execution), yes, by };
-                self.world.plan_for(self.world.moment() + after, Due::Happen(happening));
+                self.world.plan_for(self.world.moment() + after, Due::Happen(Box::new(happening)));
             }
         }
     }

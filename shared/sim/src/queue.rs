@@ -12,7 +12,7 @@ pub type Moment = i64;
 pub(crate) enum Due {
     /// A waiting invocation goes on.
     Poll(TaskId),
-    Happen(Happening),
+    Happen(Box<Happening>),
 }
 
 #[derive(Debug)]

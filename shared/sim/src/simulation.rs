@@ -46,7 +46,7 @@ pub(crate) enum Happening {
     LongTransaction,
     LongCommit,
     Break(Break),
-    Deliver(Box<Deliver>),
+    Deliver(Deliver),
     Late(Effect),
     /// A person looks at the open question.
     Person { execution: Rc<str>, yes: bool, by: &'static str },
@@ -98,7 +98,7 @@ impl<'m> Simulation<'m> {
         let mut chance = Chance::new(settings.seed ^ 0x5EED);
         for function in Function::TICKING {
             let phase = i64::try_from(chance.below(tick)).unwrap_or(0);
-            world.plan_for(world.moment() + phase, Due::Happen(Happening::Tick(function)));
+            world.plan_for(world.moment() + phase, Due::Happen(Box::new(Happening::Tick(function))));
         }
         let simulation = Self {
             world,
@@ -126,7 +126,7 @@ impl<'m> Simulation<'m> {
     }
 
     fn plan_in(&self, wait: i64, happening: Happening) {
-        self.world.plan_for(self.world.moment() + wait, Due::Happen(happening));
+        self.world.plan_for(self.world.moment() + wait, Due::Happen(Box::new(happening)));
     }
 
     /// Breaks something `span` from now.
@@ -141,7 +141,7 @@ impl<'m> Simulation<'m> {
     /// Delivers an event to a function `wait` from now; nobody waits for the answer.
     pub fn deliver_in(&mut self, wait: Millis, function: Function, event: Value) {
         let deliver = Deliver { function, event, deliveries: 1 };
-        self.plan_in(span(wait), Happening::Deliver(Box::new(deliver)));
+        self.plan_in(span(wait), Happening::Deliver(deliver));
     }
 
     /// Delivers an event to a function now and lets time pass until it is answered.
@@ -183,7 +183,7 @@ impl<'m> Simulation<'m> {
         self.world.advance(at);
         match due {
             Due::Poll(id) => self.poll(id),
-            Due::Happen(happening) => self.happen(happening),
+            Due::Happen(happening) => self.happen(*happening),
         }
         self.take_started();
         self.take_sent();
@@ -270,7 +270,7 @@ impl<'m> Simulation<'m> {
                 self.plan_in((7 * self.write_every).min(last), Happening::LongTransaction);
             }
             Happening::LongCommit => self.world.long_transaction_commits(),
-            Happening::Deliver(deliver) => self.redeliver(*deliver),
+            Happening::Deliver(deliver) => self.redeliver(deliver),
             Happening::Late(effect) => self.world.arrive(effect),
             Happening::Person { execution, yes, by } => drop(self.says(&execution, yes, by)),
         }
@@ -328,7 +328,7 @@ impl<'m> Simulation<'m> {
             Purpose::Event { function, event, deliveries } => {
                 if !matches!(invoked, Invoked::Answered(_)) && deliveries > 1 {
                     let deliver = Deliver { function, event, deliveries: deliveries - 1 };
-                    self.plan_in(REDELIVER_AFTER, Happening::Deliver(Box::new(deliver)));
+                    self.plan_in(REDELIVER_AFTER, Happening::Deliver(deliver));
                 }
             }
             Purpose::State { execution, turn } => self.answers(&execution, turn, invoked),
@@ -399,7 +399,7 @@ impl<'m> Simulation<'m> {
             self.invoke(function, event, again, 5);
         } else if deliveries > 1 {
             let deliver = Deliver { function, event, deliveries: deliveries - 1 };
-            self.plan_in(REDELIVER_AFTER, Happening::Deliver(Box::new(deliver)));
+            self.plan_in(REDELIVER_AFTER, Happening::Deliver(deliver));
         }
     }
 
@@ -448,7 +448,7 @@ impl<'m> Simulation<'m> {
                 "detail": {"name": execution, "status": status.word()},
             });
             let deliver = Deliver { function: Function::ReportWriter, event, deliveries: DELIVERIES };
-            self.plan_in(1_000, Happening::Deliver(Box::new(deliver)));
+            self.plan_in(1_000, Happening::Deliver(deliver));
         }
         if self.executions.is_empty() {
             self.world.in_state("-".into());
@@ -497,7 +497,7 @@ impl<'m> Simulation<'m> {
             }
             Delivery::AgainLater => {
                 let deliver = Deliver { function, event: input.clone(), deliveries: 1 };
-                self.plan_in(MUCH_LATER, Happening::Deliver(Box::new(deliver)));
+                self.plan_in(MUCH_LATER, Happening::Deliver(deliver));
                 self.invoke(function, input, heard, wait);
             }
         }

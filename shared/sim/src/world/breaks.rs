@@ -82,27 +82,30 @@ impl World {
 
     /// Whether anything runs in `place` at all.
     pub fn alive(&self, place: Place) -> bool {
-        !self.inner.borrow().dead.contains(&place)
+        !self.inner.borrow().dead.contains(place)
     }
 
     /// Whether functions in `place` are invoked.
     pub(crate) fn invokes(&self, place: Place) -> bool {
         let inner = self.inner.borrow();
-        !inner.dead.contains(&place) && !inner.still.contains(&place)
+        !inner.dead.contains(place) && !inner.still.contains(place)
     }
 }
 
 impl Inner {
     fn apply(&mut self, broken: Break) {
         match broken {
-            Break::Kill(place) => drop(self.dead.insert(place)),
-            Break::Isolate(place) => drop(self.isolated.insert(place)),
-            Break::Cut(a, b) => self.cut.extend([(a, b), (b, a)]),
-            Break::OneWay(a, b) => drop(self.cut.insert((a, b))),
-            Break::Still(place) => drop(self.still.insert(place)),
-            Break::Slow(place) => drop(self.slow.insert(place)),
+            Break::Kill(place) => self.dead.insert(place),
+            Break::Isolate(place) => self.isolated.insert(place),
+            Break::Cut(a, b) => {
+                self.cut.insert(a, b);
+                self.cut.insert(b, a);
+            }
+            Break::OneWay(a, b) => self.cut.insert(a, b),
+            Break::Still(place) => self.still.insert(place),
+            Break::Slow(place) => self.slow.insert(place),
             Break::Throttle(permille) => self.throttled = permille,
-            Break::ApplicationDown(place) => drop(self.application_down.insert(place)),
+            Break::ApplicationDown(place) => self.application_down.insert(place),
             Break::Flapping => self.flapping = true,
             Break::PauseReplay => self.stores.iter_mut().for_each(Store::pause_replay),
             Break::ResumeReplay => self.stores.iter_mut().for_each(Store::resume_replay),

@@ -18,7 +18,7 @@ pub(crate) enum Effect {
 
 impl World {
     pub(crate) fn happens_late(&self, at: Moment, effect: Effect) {
-        self.plan_for(at, Due::Happen(Happening::Late(effect)));
+        self.plan_for(at, Due::Happen(Box::new(Happening::Late(effect))));
     }
 
     /// It arrives, if there is still somebody to arrive at; nobody hears the answer.

@@ -9,6 +9,7 @@ mod desk;
 mod faults;
 mod late;
 mod log;
+mod places;
 mod stores;
 mod tables;
 mod web;
@@ -33,6 +34,7 @@ use serde_json::Value;
 use std::cell::{self, Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use places::{Places, Roads};
 use stores::Store;
 use tables::Tables;
 use understudy_core::plan::Plan;
@@ -95,6 +97,9 @@ impl From<Plan> for Deployed {
     }
 }
 
+/// What nobody looks at goes on in steps of so many milliseconds.
+const UNWATCHED: i64 = 250;
+
 /// A fault and the states of the workflow that it met, with how often.
 pub type Coverage = BTreeMap<&'static str, BTreeMap<Rc<str>, u64>>;
 
@@ -110,22 +115,24 @@ pub struct World {
 
 struct Inner {
     now: Moment,
+    caught_up: Moment,
     clocks: clocks::Clocks,
     /// How long things take.
     chance: Chance,
-    /// What goes wrong.
+    /// What goes wrong with calls, and with invocations: apart, so that one can be left out alone.
     trouble: Chance,
+    lambda: Chance,
     trace: Vec<Event>,
-    dead: BTreeSet<Place>,
-    isolated: BTreeSet<Place>,
-    cut: BTreeSet<(Place, Place)>,
+    dead: Places,
+    isolated: Places,
+    cut: Roads,
     /// Functions there are not invoked any more; all else runs.
-    still: BTreeSet<Place>,
+    still: Places,
     /// One call in five to there takes seconds.
-    slow: BTreeSet<Place>,
+    slow: Places,
     /// How many of a thousand calls are throttled just now, on top of the settings.
     throttled: u64,
-    application_down: BTreeSet<Place>,
+    application_down: Places,
     flapping: bool,
     bucket_away: bool,
     tables: Tables,
@@ -162,17 +169,19 @@ impl World {
         let clocks = clocks::Clocks::new(&plan, settings, &mut chance);
         let inner = Inner {
             now,
+            caught_up: now,
             clocks,
             trouble: Chance::new(settings.seed ^ 0x0BAD_CA11),
+            lambda: Chance::new(settings.seed ^ 0x1A3B_DA00),
             chance,
             trace: Vec::with_capacity(1024),
-            dead: BTreeSet::new(),
-            isolated: BTreeSet::new(),
-            cut: BTreeSet::new(),
-            still: BTreeSet::new(),
-            slow: BTreeSet::new(),
+            dead: Places::default(),
+            isolated: Places::default(),
+            cut: Roads::default(),
+            still: Places::default(),
+            slow: Places::default(),
             throttled: 0,
-            application_down: BTreeSet::new(),
+            application_down: Places::default(),
             flapping: false,
             bucket_away: false,
             tables: Tables::default(),
@@ -231,7 +240,10 @@ impl World {
             self.now.set(to);
             let mut inner = self.inner();
             inner.now = to;
-            inner.catch_up();
+            // What runs by itself is looked at when somebody looks, and at the latest after a while.
+            if to >= inner.caught_up + UNWATCHED {
+                inner.catch_up();
+            }
         }
     }
 
@@ -244,7 +256,7 @@ impl World {
     pub(crate) fn spoils(&self) -> Option<u64> {
         let mut inner = self.inner();
         let permille = self.settings.lambda_permille;
-        (inner.only.is_none() && inner.trouble.happens(permille)).then(|| inner.trouble.below(4))
+        inner.lambda.happens(permille).then(|| inner.lambda.below(4))
     }
 
     /// Lets an invocation run on.
@@ -288,6 +300,11 @@ impl World {
         self.inner().cover(fault);
     }
 
+    /// How many calls were made so far.
+    pub fn count(&self) -> u64 {
+        self.inner.borrow().count
+    }
+
     /// Every trouble that was drawn, by the number of its call.
     pub fn troubles(&self) -> Vec<(u64, Trouble)> {
         self.inner.borrow().troubles.clone()
@@ -312,14 +329,15 @@ impl Inner {
 
     /// Whether a packet from `from` reaches `to`.
     fn open(&self, from: Place, to: Place) -> bool {
-        if self.dead.contains(&from) || self.dead.contains(&to) {
+        if self.dead.contains(from) || self.dead.contains(to) {
             return false;
         }
-        let isolated = self.isolated.contains(&from) || self.isolated.contains(&to);
-        from == to || !(isolated || self.cut.contains(&(from, to)))
+        let isolated = self.isolated.contains(from) || self.isolated.contains(to);
+        from == to || !(isolated || self.cut.contains(from, to))
     }
 
     fn catch_up(&mut self) {
+        self.caught_up = self.now;
         let streams = self.open(Place::Standby, Place::Primary);
         let now = self.now;
         let mut alone = None;

@@ -283,6 +283,7 @@ fn side_of(at: Place) -> Side {
 impl Inner {
     /// One row in every store, as the application in `at` writes it; acknowledged only if all took it.
     pub(super) fn write_as_application(&mut self, at: Place, client: &'static str) -> Result<(), Refused> {
+        self.catch_up();
         let (now, clock) = (self.now, self.clock(at));
         let mut position = 0;
         for store in &mut self.stores {
@@ -442,9 +443,10 @@ pub struct Rds<'a>(pub &'a World);
 impl Databases for Rds<'_> {
     async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        let drawn = i64::try_from(self.0.draw() % 8).unwrap_or(0);
+        let drawn = self.0.draw() % 8;
         let status = {
-            let inner = self.0.inner.borrow();
+            let mut inner = self.0.inner();
+            inner.catch_up();
             let store = inner.stores.iter().find(|store| store.instance == instance);
             // What is read may be old, but a promotion that was taken shows at once as what it is: nothing.
             store.map(|store| store.described(inner.now, if drawn == 0 { store.stale } else { 0 }))

@@ -103,7 +103,7 @@ impl Inner {
     /// Whether the application in `at` answers somebody in `from`.
     pub(super) fn application_answers(&self, from: Place, at: Place) -> bool {
         self.open(from, at)
-            && !self.application_down.contains(&at)
+            && !self.application_down.contains(at)
             && !(self.flapping && at == Place::Primary && self.now.rem_euclid(2 * FLAP) < FLAP)
             && self.stores.iter().all(|store| store.answers(at, self.now))
     }
@@ -214,7 +214,7 @@ impl Net<'_> {
     async fn call(&self, url: &str, write: bool, timeout: Millis) -> HttpAnswer {
         // The Region in which somebody answers decides how slow it is.
         let to = match self.target(url) {
-            Target::Application(at) if self.world.inner.borrow().slow.contains(&at) => at,
+            Target::Application(at) if self.world.inner.borrow().slow.contains(at) => at,
             _ => self.from,
         };
         let passed = self.world.pass_within(self.from, to, span(timeout)).await;
