@@ -4,6 +4,8 @@
 //! never a re-serialisation. Records go to the state table first and are sealed to the evidence bucket later,
 //! so that a bucket out of reach never stops a failover. Only the report writer closes a journal.
 
+pub mod rules;
+
 use crate::approval::{Matter, Question};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;

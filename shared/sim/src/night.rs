@@ -7,6 +7,7 @@ use crate::seed::Chance;
 use crate::simulation::{DAWN, People, Simulation};
 use crate::world::{Break, Deployed, Place, Settings, Trouble};
 use serde_json::{Value, json};
+use understudy_core::handler::OpenRuns;
 use understudy_core::plan::{Mode, OnLeaseLoss, Problems};
 use understudy_core::state::{Flag, keys};
 use understudy_core::time::Millis;
@@ -88,7 +89,7 @@ const ASIDE: [Break; 22] = [
     Break::OneWay(Place::Primary, Place::Standby),
     Break::OneWay(Place::Standby, Place::Primary),
     Break::OneWay(Place::Standby, Place::Witness),
-    Break::OneWay(Place::Outside, Place::Primary),
+    Break::OneWay(Place::Witness, Place::Primary),
     Break::Still(Place::Primary),
     Break::Still(Place::Witness),
     Break::Slow(Place::Standby),
@@ -112,7 +113,9 @@ const LONGEST: Millis = Millis::from_secs(3 * 3600);
 /// Nothing started by then: nothing will.
 const QUIET: Millis = Millis::from_secs(600);
 /// Once all is over the world heals, and the old primary comes back for this long.
-const AFTERMATH: Millis = Millis::from_secs(90);
+const AFTERMATH: Millis = Millis::from_secs(75);
+/// And what was not told by then is told by the ticks and deliveries of so long a time.
+const LATEST: Millis = Millis::from_secs(300);
 
 impl Night {
     /// The night of a seed.
@@ -127,7 +130,7 @@ impl Night {
         };
         let settings = Settings {
             seed,
-            trouble_permille: pick(&mut chance, &[0, 2, 8, 8, 20, 40]),
+            trouble_permille: pick(&mut chance, &[0, 1, 3, 3, 8, 15]),
             slow_permille: pick(&mut chance, &[0, 3, 10, 30]),
             lambda_permille: pick(&mut chance, &[0, 10, 30, 60]),
             primary_ahead: Millis(chance.below(200)),
@@ -222,13 +225,19 @@ impl Night {
             now = now.saturating_add(LOOK);
         }
         simulation.break_now(Break::Heal);
+        simulation.world.calm();
         simulation.run_for(AFTERMATH);
-        if simulation.busy() {
-            simulation.run_until(LONGEST, |simulation| !simulation.busy());
-            simulation.run_for(AFTERMATH);
-        }
+        simulation.run_until(LONGEST, |simulation| !simulation.busy());
+        simulation.run_until(LATEST, |simulation| told(simulation));
         simulation
     }
+}
+
+/// Whether every execution that began has its sealed end.
+fn told(simulation: &Simulation<'_>) -> bool {
+    let open = simulation.world.peek(Place::Standby, &keys::open_runs());
+    let open = open.and_then(|open| serde_json::from_value::<OpenRuns>(open).ok());
+    open.is_none_or(|open| open.executions.is_empty())
 }
 
 /// Whether anything is still to come of this night.

@@ -14,12 +14,16 @@ impl Simulation<'_> {
             return;
         }
         let trace = self.world.trace();
-        let asked: Vec<Rc<str>> = trace.iter().skip(self.seen).filter_map(|event| match &event.what {
-            What::Journaled(record) if matches!(record.entry, Entry::Asked { .. }) => {
-                Some(record.execution.as_str().into())
-            }
-            _ => None,
-        }).collect();
+        let asked: Vec<Rc<str>> = trace
+            .iter()
+            .skip(self.seen)
+            .filter_map(|event| match &event.what {
+                What::Journaled(record) if matches!(record.entry, Entry::Asked { .. }) => {
+                    Some(record.execution.as_str().into())
+                }
+                _ => None,
+            })
+            .collect();
         self.seen = trace.len();
         drop(trace);
         for execution in asked {

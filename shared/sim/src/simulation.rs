@@ -36,11 +36,21 @@ const BY_HAND: Millis = Millis::from_secs(200);
 #[derive(Debug)]
 pub(crate) enum Happening {
     Tick(Function),
-    Resume { execution: Rc<str>, turn: u64 },
+    Resume {
+        execution: Rc<str>,
+        turn: u64,
+    },
     /// The task of that turn fails, whoever still works on it.
-    TimesOut { execution: Rc<str>, turn: u64 },
+    TimesOut {
+        execution: Rc<str>,
+        turn: u64,
+    },
     /// Lambda answers for a function that it did not run, or not to the end.
-    Spoilt { execution: Rc<str>, turn: u64, error: &'static str },
+    Spoilt {
+        execution: Rc<str>,
+        turn: u64,
+        error: &'static str,
+    },
     LocalWrite,
     OutsideWrite,
     LongTransaction,
@@ -49,7 +59,11 @@ pub(crate) enum Happening {
     Deliver(Deliver),
     Late(Effect),
     /// A person looks at the open question.
-    Person { execution: Rc<str>, yes: bool, by: &'static str },
+    Person {
+        execution: Rc<str>,
+        yes: bool,
+        by: &'static str,
+    },
 }
 
 #[derive(Debug)]
@@ -206,7 +220,12 @@ impl<'m> Simulation<'m> {
             .map(|name| (name.clone(), self.world.journal(&name)))
             .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
-        Case { trace: self.world.trace().to_vec(), journals, reports }
+        Case {
+            trace: self.world.trace().to_vec(),
+            journals,
+            reports,
+            plan: Some(Rc::clone(&self.world.plan)),
+        }
     }
 
     /// The sealed report of an execution.
@@ -298,9 +317,10 @@ impl<'m> Simulation<'m> {
     fn poll(&mut self, id: TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
         let now = self.world.moment();
-        let over = task.invocation.as_ref().is_none_or(|invocation| {
-            now >= invocation.dies_at || !self.world.alive(invocation.place)
-        });
+        let over = task
+            .invocation
+            .as_ref()
+            .is_none_or(|invocation| now >= invocation.dies_at || !self.world.alive(invocation.place));
         if over {
             return self.over(id, Invoked::Killed);
         }
@@ -339,11 +359,9 @@ impl<'m> Simulation<'m> {
     fn answers(&mut self, execution: &Rc<str>, turn: u64, invoked: Invoked) {
         let result = match invoked {
             Invoked::Answered(value) => Ok(value),
-            Invoked::Failed(fault) => Err(Failure {
-                error: fault.error_type().to_owned(),
-                cause: fault.to_string(),
-                hung: false,
-            }),
+            Invoked::Failed(fault) => {
+                Err(Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
+            }
             // Half of those that die are seen to die; of the others nothing is heard any more.
             Invoked::Killed if self.chance.draw() & 1 == 0 => Err(Failure {
                 error: "Lambda.Unknown".to_owned(),

@@ -37,7 +37,8 @@ fn seeds(count: u64) -> Vec<u64> {
 /// One world: a few breaks within a quarter of an hour, then the primary is lost, and later all heals.
 fn live(machine: &Machine, seed: u64, trouble_permille: u64) -> Simulation<'_> {
     let mut chance = Chance::new(seed);
-    let settings = Settings { seed, trouble_permille, primary_ahead: Millis(chance.below(800)), ..Settings::default() };
+    let settings =
+        Settings { seed, trouble_permille, primary_ahead: Millis(chance.below(800)), ..Settings::default() };
     let mut simulation = simulation(machine, settings);
     simulation.twice_permille = chance.below(300);
     simulation.run_for(minutes(5));

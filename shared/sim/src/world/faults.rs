@@ -5,6 +5,7 @@
 
 use super::{Inner, Place, World};
 use crate::queue::{Due, Moment};
+use crate::trace::What;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use understudy_core::fault::Fault;
@@ -136,6 +137,9 @@ impl World {
         let (wait, trouble) = {
             let mut inner = self.inner();
             let trouble = inner.next_trouble(self.settings.trouble_permille);
+            if to == Place::Primary && from != to {
+                inner.reaches_for_primary();
+            }
             (inner.latency(from, to, self.settings.slow_permille), trouble)
         };
         if trouble == Some(Trouble::Killed) {
@@ -199,9 +203,17 @@ impl Inner {
             Some(only) => only.iter().find(|(count, _)| *count == self.count).map(|(_, trouble)| *trouble),
             None => self.drawn_trouble(permille),
         }?;
-        self.troubles.push((self.count, trouble));
+        let (call, step) = (self.count, self.current.as_ref().and_then(|invocation| invocation.step));
+        self.troubles.push((call, trouble));
+        self.note(What::Troubled { call, step, trouble });
         self.cover(trouble.name());
         Some(trouble)
+    }
+
+    fn reaches_for_primary(&mut self) {
+        if let Some(step) = self.current.as_ref().and_then(|invocation| invocation.step) {
+            self.note(What::ReachedForPrimary { step });
+        }
     }
 
     fn drawn_trouble(&mut self, permille: u64) -> Option<Trouble> {

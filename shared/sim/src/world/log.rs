@@ -87,5 +87,6 @@ impl Log {
 
 /// The position behind that many entries.
 pub(super) fn position(length: usize) -> Option<Lsn> {
-    (length > 0).then(|| Lsn(ENTRY_BYTES.saturating_mul(u64::try_from(length).unwrap_or(0).saturating_add(1))))
+    (length > 0)
+        .then(|| Lsn(ENTRY_BYTES.saturating_mul(u64::try_from(length).unwrap_or(0).saturating_add(1))))
 }

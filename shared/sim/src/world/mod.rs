@@ -17,8 +17,8 @@ mod web;
 pub use breaks::Break;
 pub use clocks::HostClock;
 pub use desk::{Bucket, Desk, Starter};
-pub use faults::{Aim, Delivery, Trouble};
 pub(crate) use faults::span;
+pub use faults::{Aim, Delivery, Trouble};
 pub(crate) use late::Effect;
 pub use stores::{Rds, SqlAgent};
 pub use tables::Table;
@@ -30,11 +30,11 @@ use crate::seed::Chance;
 use crate::tasks::{Heard, Invocation, TaskId};
 use crate::trace::{Event, What};
 use jiff::Timestamp;
+use places::{Places, Roads};
 use serde_json::Value;
 use std::cell::{self, Ref, RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use places::{Places, Roads};
 use stores::Store;
 use tables::Tables;
 use understudy_core::plan::Plan;
@@ -151,6 +151,7 @@ struct Inner {
     calls: BTreeMap<Step, u32>,
     /// All calls so far.
     count: u64,
+    calm: bool,
     troubles: Vec<(u64, Trouble)>,
     /// These troubles and no others; otherwise they are drawn.
     only: Option<Vec<(u64, Trouble)>>,
@@ -197,6 +198,7 @@ impl World {
             current: None,
             calls: BTreeMap::new(),
             count: 0,
+            calm: false,
             troubles: Vec::new(),
             only: None,
             state: "-".into(),
@@ -256,7 +258,7 @@ impl World {
     pub(crate) fn spoils(&self) -> Option<u64> {
         let mut inner = self.inner();
         let permille = self.settings.lambda_permille;
-        inner.lambda.happens(permille).then(|| inner.lambda.below(4))
+        (!inner.calm && inner.lambda.happens(permille)).then(|| inner.lambda.below(4))
     }
 
     /// Lets an invocation run on.
@@ -298,6 +300,13 @@ impl World {
 
     pub(crate) fn cover(&self, fault: &'static str) {
         self.inner().cover(fault);
+    }
+
+    /// From now on no call goes wrong, and Lambda spoils nothing.
+    pub(crate) fn calm(&self) {
+        let mut inner = self.inner();
+        inner.only = Some(Vec::new());
+        inner.calm = true;
     }
 
     /// How many calls were made so far.

@@ -254,7 +254,8 @@ impl Store {
     }
 
     fn rows(&self, at: Place) -> BTreeMap<String, u64> {
-        let log = if at == Place::Primary { &self.primary } else { self.own.as_ref().unwrap_or(&self.primary) };
+        let log =
+            if at == Place::Primary { &self.primary } else { self.own.as_ref().unwrap_or(&self.primary) };
         let rows = ROWS.saturating_add(log.rows(self.visible(at)));
         self.tables.iter().map(|table| (table.clone(), rows)).collect()
     }
@@ -370,9 +371,9 @@ impl World {
         let answer = match statement {
             Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
             Statement::SetLease { epoch, since, valid_ms, .. } => {
-                let valid = since.zip(*valid_ms).map(|(since, valid)| {
-                    since.as_millisecond() + i64::try_from(valid).unwrap_or(0)
-                });
+                let valid = since
+                    .zip(*valid_ms)
+                    .map(|(since, valid)| since.as_millisecond() + i64::try_from(valid).unwrap_or(0));
                 set_lease(store, place, (now, clock), *epoch, valid)
             }
             Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
@@ -479,5 +480,4 @@ impl World {
         inner.note(What::PromoteTaken { instance: instance.to_owned() });
         Ok(())
     }
-
 }

@@ -12,9 +12,10 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use understudy_core::fault::Fault;
-use understudy_core::journal::{Record, Stored};
+use understudy_core::journal::Stored;
+use understudy_core::lease::Lease;
 use understudy_core::ports::{Cell, Cells, Key, Written};
-use understudy_core::state::keys;
+use understudy_core::state::{Flag, keys};
 
 /// What lies in a cell.
 #[derive(Clone)]
@@ -149,7 +150,7 @@ impl World {
         if there.as_ref().map(|there| there.version) != expected {
             return Written::Conflict;
         }
-        let record = journal_record(key, &body);
+        let shown = shown(at, key, &body, there.as_ref().map(|there| &there.body));
         match there {
             Some(there) => {
                 there.version += 1;
@@ -157,8 +158,8 @@ impl World {
             }
             None => drop(cells.insert(key.clone(), Versioned { version: 1, body })),
         }
-        if let Some(record) = record {
-            inner.note(What::Journaled(Box::new(record)));
+        if let Some(what) = shown {
+            inner.note(what);
         }
         Written::Done
     }
@@ -173,7 +174,12 @@ impl World {
         let mut inner = self.inner();
         let cells = inner.tables.at(at);
         let version = cells.get(key).map_or(1, |there| there.version + 1);
-        cells.insert(key.clone(), Versioned { version, body: Body::Json(body) });
+        let body = Body::Json(body);
+        let shown = shown(at, key, &body, cells.get(key).map(|there| &there.body));
+        cells.insert(key.clone(), Versioned { version, body });
+        if let Some(what) = shown {
+            inner.note(what);
+        }
     }
 
     /// The journal of an execution as it lies in the standby's table.
@@ -187,9 +193,23 @@ impl World {
     }
 }
 
-fn journal_record(key: &Key, body: &Body) -> Option<Record> {
-    if key.kind != "journal" || key.id.ends_with("/head") {
-        return None;
+/// What a write shows to whoever watches: records, epochs and flags.
+fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<What> {
+    match key.kind {
+        "journal" if !key.id.ends_with("/head") => {
+            let record = body.typed::<Stored>(key).ok()?.record().ok()?;
+            Some(What::Journaled(Box::new(record)))
+        }
+        "lease" => {
+            let lease = body.typed::<Lease>(key).ok()?;
+            let same = before.and_then(|before| before.typed::<Lease>(key).ok());
+            let changed = same.is_none_or(|same| (same.epoch, &same.holder) != (lease.epoch, &lease.holder));
+            changed.then_some(What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder })
+        }
+        "flag" => {
+            let flag = body.typed::<Flag>(key).ok()?;
+            Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by })
+        }
+        _ => None,
     }
-    body.typed::<Stored>(key).ok()?.record().ok()
 }
