@@ -94,7 +94,7 @@ const ASIDE: [Break; 22] = [
     Break::Still(Place::Witness),
     Break::Slow(Place::Standby),
     Break::Slow(Place::Witness),
-    Break::Throttle(120),
+    Break::Throttle(200),
     Break::ApplicationDown(Place::Standby),
     Break::Flapping,
     Break::PauseReplay,

@@ -21,7 +21,7 @@ pub enum Break {
     Still(Place),
     /// One call in five to the Region takes seconds.
     Slow(Place),
-    /// This many of a thousand calls are throttled.
+    /// This many of a thousand requests are throttled.
     Throttle(u64),
     /// The application in the Region stops answering; its database does not.
     ApplicationDown(Place),
@@ -104,7 +104,8 @@ impl Inner {
             Break::OneWay(a, b) => self.cut.insert(a, b),
             Break::Still(place) => self.still.insert(place),
             Break::Slow(place) => self.slow.insert(place),
-            Break::Throttle(permille) => self.throttled = permille,
+            // The SDK asks twice before it gives up.
+            Break::Throttle(permille) => self.throttled = permille * permille / 1000,
             Break::ApplicationDown(place) => self.application_down.insert(place),
             Break::Flapping => self.flapping = true,
             Break::PauseReplay => self.stores.iter_mut().for_each(Store::pause_replay),

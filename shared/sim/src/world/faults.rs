@@ -235,7 +235,7 @@ impl Inner {
         let drawn = self.chance.draw();
         let base = if from == to { 3 } else { 35 };
         let usual = base + (drawn & 31);
-        let slow = slow_permille > 0 && (drawn >> 8) % 1000 < slow_permille;
+        let slow = !self.calm && (drawn >> 8) % 1000 < slow_permille;
         let slow = slow || (self.slow.contains(to) && (drawn >> 24).is_multiple_of(5));
         let wait = if slow { 150 + (drawn >> 32) % 6_000 } else { usual };
         i64::try_from(wait).unwrap_or(0)

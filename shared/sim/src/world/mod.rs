@@ -302,7 +302,7 @@ impl World {
         self.inner().cover(fault);
     }
 
-    /// From now on no call goes wrong, and Lambda spoils nothing.
+    /// From now on no call goes wrong or takes seconds, and Lambda spoils nothing.
     pub(crate) fn calm(&self) {
         let mut inner = self.inner();
         inner.only = Some(Vec::new());
