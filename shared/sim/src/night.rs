@@ -4,12 +4,12 @@ use crate::asl::Machine;
 use crate::example;
 use crate::functions::Function;
 use crate::seed::Chance;
-use crate::simulation::{DAWN, People, Simulation};
+use crate::simulation::{People, Simulation};
 use crate::world::{Break, Deployed, Place, Settings, Trouble};
 use serde_json::{Value, json};
 use understudy_core::handler::OpenRuns;
 use understudy_core::plan::{Mode, OnLeaseLoss, Problems};
-use understudy_core::state::{Flag, keys};
+use understudy_core::state::keys;
 use understudy_core::time::Millis;
 
 /// The plan under which a night is lived.
@@ -61,8 +61,16 @@ impl Plans {
 pub enum Deed {
     Asks(&'static str),
     Drills,
-    Holds(bool),
     AlarmComes,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long after dawn.
+    At(Millis),
+    /// So long after the first entry into that state of the workflow.
+    In(&'static str, Millis),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +83,10 @@ pub struct Night {
     pub lost_permille: u64,
     /// How a promotion goes on: unnoticed, modifying, rebooting; milliseconds.
     pub course: (i64, i64, i64),
-    pub breaks: Vec<(Millis, Break)>,
+    pub breaks: Vec<(When, Break)>,
     pub deeds: Vec<(Millis, Deed)>,
+    /// The hold, raised and lifted.
+    pub holds: Vec<(When, bool)>,
     /// These troubles and no others; `None`: as the seed draws them.
     pub only: Option<Vec<(u64, Trouble)>>,
 }
@@ -114,8 +124,9 @@ const LONGEST: Millis = Millis::from_secs(3 * 3600);
 const QUIET: Millis = Millis::from_secs(600);
 /// Once all is over the world heals, and the old primary comes back for this long.
 const AFTERMATH: Millis = Millis::from_secs(75);
-/// And what was not told by then is told by the ticks and deliveries of so long a time.
-const LATEST: Millis = Millis::from_secs(300);
+/// And what was not told by then is told by the ticks and deliveries of so long a time: the workflow's own time-out,
+/// at worst.
+const LATEST: Millis = Millis::from_secs(16_000);
 
 impl Night {
     /// The night of a seed.
@@ -146,6 +157,7 @@ impl Night {
             course: course(&mut chance),
             breaks: Vec::new(),
             deeds: Vec::new(),
+            holds: Vec::new(),
             only: None,
         };
         night.breaks_and_deeds(&mut chance);
@@ -168,31 +180,47 @@ impl Night {
                 8 => Break::ApplicationDown(Place::Primary),
                 _ => Break::Slow(Place::Primary),
             };
-            self.breaks.push((at, lost));
+            self.breaks.push((When::At(at), lost));
         }
         for _ in 0..pick(chance, &[0, 0, 1, 1, 2, 3]) {
             let drawn = usize::try_from(chance.below(ASIDE.len() as u64)).unwrap_or(0);
             let broken = ASIDE.get(drawn).copied().unwrap_or(Break::Heal);
-            self.breaks.push((seconds(40 + chance.below(500)), broken));
+            let when = match chance.below(2) {
+                0 => When::At(seconds(40 + chance.below(500))),
+                _ => in_a_state(chance),
+            };
+            self.breaks.push((when, broken));
         }
         if planned && chance.happens(300) {
-            self.breaks.push((seconds(80 + chance.below(200)), Break::Kill(Place::Primary)));
+            self.breaks.push((When::At(seconds(80 + chance.below(200))), Break::Kill(Place::Primary)));
+        }
+        if chance.happens(40) {
+            // Early enough for a heartbeat to show it: behind the last one nothing could.
+            self.breaks.push((When::At(seconds(1)), Break::GateDropped));
         }
         if chance.happens(20) {
-            self.breaks.push((seconds(200 + chance.below(600)), Break::Kill(Place::Standby)));
+            self.breaks.push((in_a_state(chance), Break::Kill(Place::Standby)));
         }
         match chance.below(20) {
-            0 => self.holds(chance),
-            1 => self.deeds.push((seconds(100 + chance.below(600)), Deed::Asks("failover"))),
-            2..6 => self.deeds.push((seconds(100 + chance.below(400)), Deed::AlarmComes)),
+            0 | 1 => self.holds(chance),
+            2 => self.deeds.push((seconds(100 + chance.below(500)), Deed::Asks("failover"))),
+            3..6 => self.deeds.push((seconds(100 + chance.below(400)), Deed::AlarmComes)),
             _ => {}
         }
     }
 
     fn holds(&mut self, chance: &mut Chance) {
-        let raised = 100 + chance.below(600);
-        self.deeds.push((seconds(raised), Deed::Holds(true)));
-        self.deeds.push((seconds(raised + 20 + chance.below(300)), Deed::Holds(false)));
+        let (raised, lifted) = match chance.below(2) {
+            0 => {
+                let raised = 100 + chance.below(400);
+                (When::At(seconds(raised)), When::At(seconds(raised + 20 + chance.below(300))))
+            }
+            // Just before the door, and while it is crossed.
+            _ => {
+                (When::In("Promote", Millis(chance.below(3_000))), When::In("ReportRolledBack", Millis::ZERO))
+            }
+        };
+        self.holds.extend([(raised, true), (lifted, false)]);
     }
 
     /// Lives the night to its end.
@@ -208,12 +236,20 @@ impl Night {
             simulation.world.only(only.clone());
         }
         for (at, broken) in &self.breaks {
-            simulation.break_in(*at, *broken);
+            match at {
+                When::At(at) => simulation.break_in(*at, *broken),
+                When::In(state, after) => simulation.break_at(state, *after, *broken),
+            }
+        }
+        for (at, raised) in &self.holds {
+            match at {
+                When::At(at) => simulation.hold_in(*at, *raised),
+                When::In(state, after) => simulation.hold_at(state, *after, *raised),
+            }
         }
         let mut deeds = self.deeds.clone();
         deeds.sort_by_key(|(at, _)| *at);
-        let last = self.breaks.iter().map(|(at, _)| *at).chain(deeds.iter().map(|(at, _)| *at)).max();
-        let last = last.unwrap_or_default();
+        let last = deeds.iter().map(|(at, _)| *at).max().unwrap_or_default();
         let mut now = Millis::ZERO;
         for (at, deed) in deeds {
             simulation.run_for(at.saturating_sub(now));
@@ -245,6 +281,36 @@ fn open(simulation: &Simulation<'_>, now: Millis) -> bool {
     simulation.busy() || (simulation.ends().is_empty() && now < QUIET)
 }
 
+/// A moment in the life of an execution.
+fn in_a_state(chance: &mut Chance) -> When {
+    const STATES: [&str; 22] = [
+        "Assess",
+        "RaiseCapacity",
+        "RaiseWhileAsking",
+        "AskApproval",
+        "LookAgain",
+        "Freeze",
+        "CloseLease",
+        "Fence",
+        "AwaitFence",
+        "AskAcceptance",
+        "Accept",
+        "Capture",
+        "Promote",
+        "AwaitPromotion",
+        "Unfence",
+        "Recycle",
+        "VerifyWrite",
+        "MoveTraffic",
+        "RunConsumers",
+        "Confirm",
+        "UndoGrantBack",
+        "UndoThaw",
+    ];
+    let drawn = usize::try_from(chance.below(STATES.len() as u64)).unwrap_or(0);
+    When::In(STATES.get(drawn).copied().unwrap_or("Fence"), Millis(chance.below(4_000)))
+}
+
 fn seconds(seconds: u64) -> Millis {
     Millis::from_secs(seconds)
 }
@@ -261,8 +327,10 @@ fn people(chance: &mut Chance, variant: Variant) -> People {
     let first = Millis(2_000 + chance.below(200_000));
     match chance.below(10) {
         0 => People::Absent,
-        1 => People::Answer { after: seconds(280 + chance.below(40)), yes: true },
+        1 => People::Answer { after: seconds(280 + chance.below(100)), yes: true },
         2 => People::Answer { after: first, yes: false },
+        4 => People::Mistaken { after: first },
+        5 => People::Own { after: first },
         3 => People::Disagree { first, second: Millis(2_000 + chance.below(200_000)) },
         _ => People::Answer { after: first, yes: true },
     }
@@ -286,12 +354,6 @@ impl Deed {
                 simulation.deliver_in(soon, Function::DrillRunner, event);
             }
             Self::AlarmComes => simulation.deliver_in(soon, Function::AlarmHandler, alarm(simulation)),
-            Self::Holds(raised) => {
-                let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
-                let flag = Flag { raised, by, why, at: DAWN };
-                let flag = serde_json::to_value(flag).unwrap_or_default();
-                simulation.world.put(Place::Standby, &keys::hold(), flag);
-            }
         }
     }
 }

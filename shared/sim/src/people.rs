@@ -1,7 +1,7 @@
 //! People: each question that reaches them is answered late, twice, or never.
 
 use crate::queue::Due;
-use crate::simulation::{Happening, People, Simulation};
+use crate::simulation::{Happening, People, Says, Simulation};
 use crate::trace::What;
 use crate::world::span;
 use std::rc::Rc;
@@ -27,8 +27,8 @@ impl Simulation<'_> {
         self.seen = trace.len();
         drop(trace);
         for execution in asked {
-            for (after, yes, by) in self.people.answers() {
-                let happening = Happening::Person { execution: Rc::clone(&execution), yes, by };
+            for (after, says) in self.people.answers() {
+                let happening = Happening::Person { execution: Rc::clone(&execution), says };
                 self.world.plan_for(self.world.moment() + after, Due::Happen(Box::new(happening)));
             }
         }
@@ -36,13 +36,18 @@ impl Simulation<'_> {
 }
 
 impl People {
-    fn answers(self) -> Vec<(i64, bool, &'static str)> {
+    fn answers(self) -> Vec<(i64, Says)> {
+        let one = |after, yes, by| (span(after), Says { yes, by, mistaken: false });
         match self {
             Self::Absent => Vec::new(),
-            Self::Answer { after, yes } => vec![(span(after), yes, "sre-lead")],
+            Self::Answer { after, yes } => vec![one(after, yes, "sre-lead")],
             Self::Disagree { first, second } => {
-                vec![(span(first), true, "sre-lead"), (span(second), false, "sre-deputy")]
+                vec![one(first, true, "sre-lead"), one(second, false, "sre-deputy")]
             }
+            Self::Mistaken { after } => {
+                vec![(span(after), Says { yes: true, by: "sre-lead", mistaken: true })]
+            }
+            Self::Own { after } => vec![one(after, true, "sre-1")],
         }
     }
 }

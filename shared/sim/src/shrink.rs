@@ -30,6 +30,7 @@ pub fn shrink<'m>(
     shrinking.flatten(&mut night);
     shrinking.thin_out(&mut night, |night| &mut night.breaks);
     shrinking.thin_out(&mut night, |night| &mut night.deeds);
+    shrinking.thin_out(&mut night, |night| &mut night.holds);
     shrinking.halve(&mut night);
     let simulation = night.live(machine, plans);
     let broken = all(&simulation.case());

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use understudy_core::report::Report;
-use understudy_core::state::keys;
+use understudy_core::state::{Flag, keys};
 use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
 use understudy_core::time::Millis;
@@ -61,9 +61,10 @@ pub(crate) enum Happening {
     /// A person looks at the open question.
     Person {
         execution: Rc<str>,
-        yes: bool,
-        by: &'static str,
+        says: Says,
     },
+    /// Somebody raises or lifts the hold.
+    Hold(bool),
 }
 
 #[derive(Debug)]
@@ -83,6 +84,19 @@ pub enum People {
     Answer { after: Millis, yes: bool },
     /// Two of them, each after this long, and not of one mind.
     Disagree { first: Millis, second: Millis },
+    /// Each question, with a yes to what another one showed.
+    Mistaken { after: Millis },
+    /// Who asked for the move says yes to it.
+    Own { after: Millis },
+}
+
+/// What one person says to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Says {
+    pub(crate) yes: bool,
+    pub(crate) by: &'static str,
+    /// The answer names the digest of another question.
+    pub(crate) mistaken: bool,
 }
 
 /// A world with its machine and everything that is still to happen.
@@ -93,6 +107,8 @@ pub struct Simulation<'m> {
     executions: BTreeMap<Rc<str>, Execution>,
     ended: BTreeMap<String, String>,
     deliveries: BTreeMap<Step, Delivery>,
+    /// What happens so long after a state is entered first.
+    at_states: Vec<(String, i64, Happening)>,
     /// Each tick is delivered twice in this many of a thousand cases.
     pub twice_permille: u64,
     /// And is lost in this many.
@@ -121,6 +137,7 @@ impl<'m> Simulation<'m> {
             executions: BTreeMap::new(),
             ended: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            at_states: Vec::new(),
             twice_permille: 0,
             lost_permille: 0,
             people: People::default(),
@@ -270,6 +287,7 @@ impl<'m> Simulation<'m> {
             Happening::Resume { execution, turn } => self.resume(&execution, turn),
             Happening::TimesOut { execution, turn } => self.fails(&execution, turn, "States.Timeout"),
             Happening::Spoilt { execution, turn, error } => self.fails(&execution, turn, error),
+            Happening::Break(_) if self.world.is_calm() => {}
             Happening::Break(broken) => self.world.apply(broken),
             Happening::LocalWrite => {
                 self.world.local_write();
@@ -291,7 +309,8 @@ impl<'m> Simulation<'m> {
             Happening::LongCommit => self.world.long_transaction_commits(),
             Happening::Deliver(deliver) => self.redeliver(deliver),
             Happening::Late(effect) => self.world.arrive(effect),
-            Happening::Person { execution, yes, by } => drop(self.says(&execution, yes, by)),
+            Happening::Person { execution, says } => drop(self.says(&execution, says)),
+            Happening::Hold(raised) => self.hold(raised),
         }
     }
 
@@ -422,9 +441,10 @@ impl<'m> Simulation<'m> {
     }
 
     fn resume(&mut self, name: &Rc<str>, turn: u64) {
-        let Some(execution) = self.executions.get(name).filter(|known| known.turn() == turn) else { return };
-        let state = execution.state().to_owned();
+        let execution = self.executions.get(name).filter(|known| known.turn() == turn);
+        let Some(state) = execution.map(|execution| execution.state().to_owned()) else { return };
         self.world.in_state(state.as_str().into());
+        self.entered(&state);
         self.world.note(What::Entered { execution: name.as_ref().to_owned(), state });
         let now = self.world.now();
         self.with(name, |machine, execution| execution.step(machine, now));
@@ -481,10 +501,46 @@ impl<'m> Simulation<'m> {
         Some(self.deliver(Function::Approver, &event))
     }
 
-    fn says(&mut self, execution: &str, yes: bool, by: &str) -> Option<()> {
-        let event = self.answer_to(execution, yes, by)?;
+    fn says(&mut self, execution: &str, says: Says) -> Option<()> {
+        let mut event = self.answer_to(execution, says.yes, says.by)?;
+        if let Some(digest) = event.pointer_mut("/answer/digest").filter(|_| says.mistaken) {
+            *digest = Value::String("0".repeat(64));
+        }
         self.invoke(Function::Approver, event, Purpose::Unheard, 20);
         Some(())
+    }
+
+    fn hold(&self, raised: bool) {
+        let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
+        let flag = Flag { raised, by, why, at: self.world.now() };
+        self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
+    }
+
+    /// Breaks something `after` the first entry into `state`.
+    pub fn break_at(&mut self, state: &str, after: Millis, broken: Break) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Break(broken)));
+    }
+
+    /// Raises or lifts the hold `after` the first entry into `state`.
+    pub fn hold_at(&mut self, state: &str, after: Millis, raised: bool) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Hold(raised)));
+    }
+
+    pub fn hold_in(&mut self, wait: Millis, raised: bool) {
+        self.plan_in(span(wait), Happening::Hold(raised));
+    }
+
+    /// What waits for a state that is entered now.
+    fn entered(&mut self, state: &str) {
+        let mut at = 0;
+        while let Some((wanted, ..)) = self.at_states.get(at) {
+            if wanted == state {
+                let (_, after, happening) = self.at_states.swap_remove(at);
+                self.plan_in(after, happening);
+            } else {
+                at += 1;
+            }
+        }
     }
 
     fn answer_to(&self, execution: &str, yes: bool, by: &str) -> Option<Value> {

@@ -52,6 +52,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule { law: "L2", question: "does every receipt prove what it says?", ask: fencing::proofs },
     Rule { law: "L2", question: "is nothing done once the lease was given back?", ask: fencing::given_back },
+    Rule { law: "L2", question: "has a planned move lost nothing?", ask: fencing::arrived },
     Rule {
         law: "L3",
         question: "is every milestone behind those that come before it?",

@@ -14,8 +14,14 @@ use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Written};
 use crate::report::{self, Report};
 use crate::run::{End, Run};
 use crate::state::{Change, keys, load, update};
+use crate::time::{Millis, elapsed};
 use crate::words::count;
 use serde_json::Value;
+
+/// `TimeoutSeconds` of the workflow: after that no execution runs.
+pub const LONGEST_EXECUTION: Millis = Millis::from_secs(14_400);
+/// An accepted execution is started within this, by whichever tick gets to it.
+const GRACE: Millis = Millis::from_secs(900);
 
 /// What the report writer works with.
 pub struct Writer<'a, C, K, E, P> {
@@ -207,10 +213,14 @@ async fn tick<C: Cells, K: Clock>(
 ) -> Result<(), Fault> {
     let chain = ctx.journal().all_stored().await?;
     let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
+    let run = Run::read(ctx.cells, ctx.execution).await?;
     if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+        // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
+        if elapsed(run.accepted_at, ctx.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
+            return close(ctx, End::Unfinished, evidence, pager).await.map(|_| ());
+        }
         return seal_records(ctx, &chain, evidence).await;
     }
-    let run = Run::read(ctx.cells, ctx.execution).await?;
     finish(ctx, &run, evidence, pager).await?.1
 }
 

@@ -5,5 +5,7 @@ fn main() {
     let plans = night::Plans::read().unwrap();
     let mut s = night::Night::of(seed).live(&machine, &plans);
     println!("{:?}", s.deliver(functions::Function::ReportWriter, &serde_json::json!({"tick": true})));
-    for (n, j) in s.case().journals { println!("{n}: {:?}", understudy_core::journal::verify_chain(&j).map(|r| r.len())); }
+    for (n, j) in s.case().journals {
+        println!("{n}: {:?}", understudy_core::journal::verify_chain(&j).map(|r| r.len()));
+    }
 }

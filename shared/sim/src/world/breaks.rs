@@ -36,6 +36,8 @@ pub enum Break {
     PromotionHangs,
     /// The service refuses promotions, as it does while it backs up.
     BackingUp,
+    /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
+    GateDropped,
     /// The evidence bucket is away.
     BucketAway,
     /// Somebody else publishes that the standby serves.
@@ -64,6 +66,7 @@ impl Break {
             Self::StallStream => "stream stalls",
             Self::PromotionHangs => "promotion hangs",
             Self::BackingUp => "backing up",
+            Self::GateDropped => "gate dropped",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
             Self::Heal => "heals",
@@ -116,6 +119,7 @@ impl Inner {
                 let now = self.now;
                 self.stores.iter_mut().for_each(|store| store.back_up(now));
             }
+            Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
             Break::BucketAway => self.bucket_away = true,
             Break::RogueSwitch => {
                 let now = self.now;

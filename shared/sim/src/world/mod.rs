@@ -302,11 +302,15 @@ impl World {
         self.inner().cover(fault);
     }
 
-    /// From now on no call goes wrong or takes seconds, and Lambda spoils nothing.
+    /// From now on nothing breaks, no call goes wrong or takes seconds, and Lambda spoils nothing.
     pub(crate) fn calm(&self) {
         let mut inner = self.inner();
         inner.only = Some(Vec::new());
         inner.calm = true;
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.inner.borrow().calm
     }
 
     /// How many calls were made so far.

@@ -68,6 +68,7 @@ pub(super) struct Store {
     paused: bool,
     stalled: bool,
     hangs: bool,
+    ungated: bool,
     stream_delay: i64,
     /// A description of the instance may be this old.
     stale: i64,
@@ -92,6 +93,7 @@ impl Store {
             paused: false,
             stalled: false,
             hangs: false,
+            ungated: false,
             stream_delay: 100 + below(2000),
             stale: below(6000),
             course: Course { unnoticed: 15_000, modifying: 135_000, rebooting: 150_000 },
@@ -121,6 +123,10 @@ impl Store {
 
     pub(super) fn hang(&mut self) {
         self.hangs = true;
+    }
+
+    pub(super) fn drop_gate(&mut self) {
+        self.ungated = true;
     }
 
     pub(super) fn back_up(&mut self, now: Moment) {
@@ -239,7 +245,7 @@ impl Store {
             return Err(Refused::by_server(FailureClass::Login, "the role may not log in"));
         }
         match row.and_then(|row| row.valid_until) {
-            Some(until) if until <= clock => {
+            Some(until) if until <= clock && !(self.ungated && at == Place::Primary) => {
                 Err(Refused::by_server(FailureClass::Fenced, "the lease of this database has run out"))
             }
             _ => Ok(()),
@@ -404,7 +410,14 @@ fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
     let rows = store.rows(place);
     let clock = timestamp(instant.1);
     let ungated_writers = Vec::new();
-    Written { before: clock, committed_at: clock, position, rows, gate_armed: true, ungated_writers }
+    Written {
+        before: clock,
+        committed_at: clock,
+        position,
+        rows,
+        gate_armed: !store.ungated,
+        ungated_writers,
+    }
 }
 
 /// Transactions of this world are over at once, so that no session of a writer is ever seen.

@@ -1,11 +1,12 @@
 //! L4, L7, L11: what counts as known, when it was seen, and what a refusal says.
 
 use super::{Breach, Chain, breach};
-use crate::checks::{Finding, Verdict};
+use crate::checks::{Finding, Grade, Verdict};
 use crate::journal::{Entry, Record};
 use crate::lease::KeeperView;
 use crate::plan::Plan;
 use crate::run::{End, Kind};
+use crate::steps::Step;
 use crate::time::elapsed;
 use crate::votes::Vote;
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
             if epoch.is_none() {
                 return Some(breach("L4", record, "called fit without an epoch to claim"));
             }
-            let bad = findings.iter().find(|finding| finding.blocks())?;
+            let bad = findings.iter().find(blocking)?;
             Some(breach(
                 "L4",
                 record,
@@ -31,6 +32,22 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
             ))
         })
         .collect()
+}
+
+/// Said here once more: a rule does not borrow from what it watches.
+fn blocking(finding: &&Finding) -> bool {
+    matches!(finding.grade, Grade::Block | Grade::Unknown)
+}
+
+/// The gate on data stands before the fence: whatever goes on does so on the newest look, and that was good.
+pub(super) fn gated(chain: &Chain<'_>) -> Option<Breach> {
+    let going_on = chain.intends(Step::Freeze)?;
+    let looks = chain.before(going_on).filter_map(|record| match &record.entry {
+        Entry::Assessed { verdict, .. } => Some(*verdict),
+        _ => None,
+    });
+    let refused = looks.last() == Some(Verdict::Refused);
+    refused.then(|| breach("L3", going_on, "went on from a standby that was refused"))
 }
 
 /// An unplanned move needs votes that say down, and a lease that was renewed nowhere.
@@ -121,7 +138,7 @@ pub(super) fn confirmed(chain: &Chain<'_>) -> Vec<Breach> {
 
 pub(super) fn teaches(chain: &Chain<'_>) -> Vec<Breach> {
     let mute =
-        |finding: &&Finding| finding.blocks() && (finding.evidence.is_empty() || finding.fix.is_empty());
+        |finding: &&Finding| blocking(finding) && (finding.evidence.is_empty() || finding.fix.is_empty());
     chain
         .records
         .iter()
@@ -131,7 +148,7 @@ pub(super) fn teaches(chain: &Chain<'_>) -> Vec<Breach> {
                     let what = format!("{} refuses without evidence or fix", finding.id);
                     return Some(breach("L11", record, what));
                 }
-                let blocks = findings.iter().any(Finding::blocks);
+                let blocks = findings.iter().any(|finding| blocking(&finding));
                 (!blocks).then(|| breach("L11", record, "refused, and no finding says why"))
             }
             Entry::Closed { end: End::Refused | End::RolledBack | End::NeedsOperator, cause }

@@ -2,10 +2,11 @@
 
 use super::{Breach, Chain, breach, is_intent};
 use crate::journal::{Entry, Record};
-use crate::lease::lapses_at;
 use crate::plan::OnLeaseLoss;
 use crate::run::{Kind, Receipt};
 use crate::steps::Step;
+use crate::steps::handover::behind;
+use crate::time::after;
 
 fn receipt(record: &Record) -> Option<&Receipt> {
     match &record.entry {
@@ -59,7 +60,11 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
             if lease.is_some_and(|lease| lease.on_loss == OnLeaseLoss::Stay) {
                 return Some("called expired, and the plan arms no dead-man".to_owned());
             }
-            let due = lease.map(|lease| lapses_at(*last_renewal_seen_at, lease));
+            // Said here once more: a rule does not borrow from what it watches.
+            let due = lease.map(|lease| {
+                let span = lease.ttl.saturating_add(lease.drift).saturating_add(lease.commit_margin);
+                after(*last_renewal_seen_at, span)
+            });
             due.filter(|due| lapsed_at < due).map(|due| {
                 format!("called expired from {lapsed_at} on, and a commit is possible until {due}")
             })
@@ -82,6 +87,22 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
             (!yes).then(|| format!("called accepted by `{by}`, who was not heard to say so"))
         }
     }
+}
+
+/// A planned move loses nothing: whatever the primary had written is there before the promotion is asked for.
+pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
+    let Some(promotion) = chain.intends(Step::Promote) else { return Vec::new() };
+    let earlier = || chain.before(promotion);
+    let written = earlier().filter_map(|record| receipt(record)?.last_written()).last();
+    let captured = earlier().filter_map(|record| match &record.entry {
+        Entry::Captured { positions } => Some(positions.as_slice()),
+        _ => None,
+    });
+    let missing = written.and_then(|written| behind(written, captured.last().unwrap_or_default()));
+    let told = missing.map(|last| {
+        breach("L2", promotion, format!("`{}` had not replayed up to {}", last.store, last.position))
+    });
+    told.into_iter().collect()
 }
 
 /// Once the lease went back under a newer epoch, this execution has no right to anything but its end.

@@ -1,5 +1,6 @@
 //! L3, L5: one order; one acceptance; intent before effect.
 
+use super::evidence::gated;
 use super::{Breach, Chain, breach, is_intent, lacks};
 use crate::incident::execution_name;
 use crate::journal::Entry;
@@ -39,6 +40,7 @@ pub(super) fn milestones(chain: &Chain<'_>) -> Vec<Breach> {
         }
         reached = reached.max(rank.saturating_add(1));
     }
+    broken.extend(gated(chain));
     broken
 }
 
