@@ -199,6 +199,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             receipt: None,
             positions: Vec::new(),
             promotion_asked: false,
+            given_back: false,
             promoted: std::collections::BTreeMap::new(),
             confirmation: Confirmation::default(),
             shown: String::new(),

@@ -274,9 +274,7 @@ pub async fn grant_back<C: Cells, K: Clock>(
     keepers: &[Keeper<'_, C>],
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    if run.promotion_asked {
-        return Err(Fault::bug("the lease is not given back once a promotion was asked for"));
-    }
+    Run::give_back(ctx.cells, ctx.execution).await?;
     let Some(epoch) = run.epoch else {
         return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));
     };
