@@ -39,15 +39,16 @@ fn blocking(finding: &&Finding) -> bool {
     matches!(finding.grade, Grade::Block | Grade::Unknown)
 }
 
-/// The gate on data stands before the fence: whatever goes on does so on the newest look, and that was good.
+/// The gate on data stands before the fence: whatever goes on does so on a good look, and after an answer on one that
+/// was taken since. A late delivery may look once more beside it.
 pub(super) fn gated(chain: &Chain<'_>) -> Option<Breach> {
     let going_on = chain.intends(Step::Freeze)?;
-    let looks = chain.before(going_on).filter_map(|record| match &record.entry {
-        Entry::Assessed { verdict, .. } => Some(*verdict),
-        _ => None,
-    });
-    let refused = looks.last() == Some(Verdict::Refused);
-    refused.then(|| breach("L3", going_on, "went on from a standby that was refused"))
+    let answered =
+        chain.before(going_on).filter(|record| matches!(record.entry, Entry::Answered { .. })).last();
+    let since = answered.map_or(0, |record| record.seq);
+    let ready = |record: &Record| matches!(record.entry, Entry::Assessed { verdict: Verdict::Ready, .. });
+    let fit = chain.before(going_on).any(|record| record.seq > since && ready(record));
+    (!fit).then(|| breach("L3", going_on, "went on from a standby that was refused"))
 }
 
 /// An unplanned move needs votes that say down, and a lease that was renewed nowhere.
