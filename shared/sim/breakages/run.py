@@ -63,7 +63,7 @@ def main():
     breakages = [b for b in breakages if not wanted or any(word in b["name"] for word in wanted)]
     SCRATCH.mkdir(parents=True, exist_ok=True)
     copy()
-    code, said = lived(max(b["seeds"] for b in breakages))
+    code, said = lived(5_000)
     if code != 0:
         sys.exit(f"the tree itself does not pass:\n{said[-2000:]}")
     missed = 0
