@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package clean aws-smoke
+.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package simulate clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -87,6 +87,13 @@ sam-invoke: build python
 package:
 	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
 	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
+
+# SEEDS=n: that many nights in the simulated world, each judged by every checker; exit 1 and a story where a law was
+# broken. SEED=s: that night alone.
+SEEDS ?= 100000
+simulate:
+	cargo build --quiet --profile simulate -p understudy-sim --bin simulate
+	target/simulate/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 aws-smoke:
 	@cat infra/runbooks/aws-smoke.md

@@ -16,8 +16,14 @@ use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Writte
 use crate::report;
 use crate::run::{End, Run};
 use crate::state::{Change, keys, load, update};
+use crate::time::{Millis, elapsed};
 use crate::words::count;
 use serde_json::Value;
+
+/// `TimeoutSeconds` of the workflow: after that no execution runs.
+pub const LONGEST_EXECUTION: Millis = Millis::from_secs(14_400);
+/// An accepted execution is started within this, by whichever tick gets to it.
+const GRACE: Millis = Millis::from_secs(900);
 
 /// What the report writer works with.
 pub struct Writer<'a, C, K, E, P, S> {
@@ -118,14 +124,21 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn tick_one(&self, execution: &str) -> Result<(), Fault> {
         let ctx = self.context(execution);
         let chain = ctx.journal().all_stored().await?;
-        let Some(closing) = Closing::of(&chain)? else { return self.seal_records(&ctx, &chain).await };
         let run = Run::read(self.cells, execution).await?;
+        let Some(closing) = Closing::of(&chain)? else {
+            // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
+            if elapsed(run.accepted_at, self.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
+                return self.close(execution, End::Unfinished).await.map(|_| ());
+            }
+            return self.seal_records(&ctx, &chain).await;
+        };
         self.finish(&ctx, &run, &chain, &closing).await?
     }
 
     /// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
-    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of reach is late, not lost: the run stays
-    /// on the list, and the tick comes back to it; as it does while nobody is known to have told people.
+    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of
+    /// reach is late, not lost: the run stays on the list, and the tick comes back to it; as it does while nobody is
+    /// known to have told people.
     async fn finish(
         &self,
         ctx: &Context<'_, C, K>,
