@@ -1,6 +1,7 @@
 //! L2: one writer, as far as records show it.
 
 use super::{Breach, Chain, breach, is_intent};
+use crate::approval::Matter;
 use crate::journal::{Entry, Record};
 use crate::plan::OnLeaseLoss;
 use crate::run::{Kind, Receipt};
@@ -81,9 +82,13 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
             missing.map(|store| format!("called proved without a look at `{}`", store.name))
         }
         Receipt::Accepted { by, .. } => {
-            let yes = chain.before(record).any(|earlier| {
-                matches!(&earlier.entry, Entry::Answered { matter: crate::approval::Matter::Acceptance, yes: true, by: said, .. } if said == by)
+            let yes = chain.before(record).filter_map(|earlier| match &earlier.entry {
+                Entry::Answered { matter: Matter::Acceptance, yes: true, by: said, .. } => {
+                    Some(said.as_str())
+                }
+                _ => None,
             });
+            let yes = yes.collect::<Vec<_>>().join(" and ") == *by;
             (!yes).then(|| format!("called accepted by `{by}`, who was not heard to say so"))
         }
     }

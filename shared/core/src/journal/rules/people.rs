@@ -6,6 +6,7 @@ use crate::journal::{Entry, Record};
 use crate::plan::Mode;
 use crate::steps::Step;
 use crate::time::{Millis, after};
+use std::collections::BTreeSet;
 
 /// An answer is put on record by the function that took it, within its life.
 const ON_RECORD_WITHIN: Millis = Millis::from_secs(30);
@@ -19,7 +20,10 @@ pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
         .collect();
     let Some(going_on) = chain.intends(Step::Freeze) else { return broken };
     let questions = questions(chain, going_on, Matter::Approval);
-    let needed = chain.plan.is_some_and(|plan| plan.policy.failover == Mode::Approval);
+    // By the session at which the standby was looked at last: it may close while people think.
+    let looked =
+        chain.before(going_on).filter(|record| matches!(record.entry, Entry::Assessed { .. })).last();
+    let needed = chain.plan.zip(looked).is_some_and(|(plan, look)| plan.mode_at(look.at) == Mode::Approval);
     match questions.last() {
         None if needed => broken.push(breach("L8", going_on, "the plan asks people, and nobody was asked")),
         Some((_, question)) if !agreed(chain, going_on, question) => {
@@ -40,9 +44,15 @@ fn questions<'a>(chain: &Chain<'a>, before: &Record, wanted: Matter) -> Vec<(&'a
 
 fn agreed(chain: &Chain<'_>, before: &Record, question: &Question) -> bool {
     let wanted = question.digest();
-    chain.before(before).any(|record| {
-        matches!(&record.entry, Entry::Answered { matter: Matter::Approval, yes: true, digest, .. } if *digest == wanted)
-    })
+    let answers = chain.before(before).filter_map(|record| match &record.entry {
+        Entry::Answered { matter: Matter::Approval, yes, by, digest } if *digest == wanted => {
+            Some((*yes, by))
+        }
+        _ => None,
+    });
+    let (yes, no): (Vec<_>, Vec<_>) = answers.partition(|(yes, _)| *yes);
+    let people: BTreeSet<&String> = yes.into_iter().map(|(_, by)| by).collect();
+    no.is_empty() && people.len() >= usize::try_from(question.approvals).unwrap_or(usize::MAX)
 }
 
 /// An answer is bound to a question that was asked, is given in time, and by somebody else than who asked for it.
