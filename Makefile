@@ -77,6 +77,8 @@ python: build
 check-template: python
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+	$(VENV)/bin/python tests/plans/validate.py
+	target/debug/understudy plan check infra/plans/*.yaml > /dev/null
 
 # Every function of the template through `sam local invoke`; skipped aloud where `docker info` does not answer.
 sam-invoke: build python
