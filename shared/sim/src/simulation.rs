@@ -4,7 +4,7 @@
 //! between any two effects.
 
 use crate::asl::{Execution, Failure, Machine, Next};
-use crate::checkers::Case;
+use crate::checkers::{Case, Violation, judge};
 use crate::functions::{Function, Invoked, invoke};
 use crate::queue::{Due, Moment};
 use crate::seed::Chance;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use understudy_core::journal::Stored;
 use understudy_core::report::Report;
 use understudy_core::state::{Flag, keys};
 use understudy_core::steps::Step;
@@ -228,8 +229,20 @@ impl<'m> Simulation<'m> {
         &self.ended
     }
 
+    /// Every law that this run broke.
+    pub fn broken(&self) -> Vec<Violation> {
+        let (journals, reports) = self.written();
+        judge(&self.world.trace(), &journals, &reports, Some(&self.world.plan))
+    }
+
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
+        let (journals, reports) = self.written();
+        let plan = Some(Rc::clone(&self.world.plan));
+        Case { trace: self.world.trace().to_vec(), journals, reports, plan }
+    }
+
+    fn written(&self) -> (Vec<(String, Vec<Stored>)>, Vec<Report>) {
         let journals: Vec<_> = self
             .world
             .executions()
@@ -237,12 +250,7 @@ impl<'m> Simulation<'m> {
             .map(|name| (name.clone(), self.world.journal(&name)))
             .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
-        Case {
-            trace: self.world.trace().to_vec(),
-            journals,
-            reports,
-            plan: Some(Rc::clone(&self.world.plan)),
-        }
+        (journals, reports)
     }
 
     /// The sealed report of an execution.

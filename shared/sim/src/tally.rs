@@ -1,7 +1,7 @@
 //! Many nights, one after the other, and what they add up to.
 
 use crate::asl::{Machine, State};
-use crate::checkers::{Violation, all};
+use crate::checkers::Violation;
 use crate::night::{Night, Plans};
 use crate::world::Coverage;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Tally {
         self.simulated = self.simulated.saturating_add(spent);
         self.calls += night.world.count();
         self.cover(&night.world.coverage());
-        let broken = all(&night.case());
+        let broken = night.broken();
         let lawful = broken.is_empty();
         if !lawful && self.broken.as_ref().is_none_or(|(known, _)| seed < *known) {
             self.broken = Some((seed, broken));

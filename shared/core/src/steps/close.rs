@@ -8,7 +8,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::handler::OpenRuns;
 use crate::incident::{Ended, Incident, end_attempt};
-use crate::journal::{Entry, Record, Stored};
+use crate::journal::{Entry, Stored};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Written};
 use crate::report::{self, Report};
@@ -89,8 +89,9 @@ pub async fn close<C: Cells, K: Clock>(
     pager: &impl Pager,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    let records = ctx.journal().records().await?;
-    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+    let chain = ctx.journal().all_stored().await?;
+    if !chain.iter().any(Stored::is_closing) {
+        let records = chain.iter().map(Stored::record).collect::<Result<Vec<_>, Fault>>()?;
         // The workflow is the same wherever it runs; what its success is called is not.
         let end = if end == End::Recovered { run.kind.success() } else { end };
         let cause = report::cause(&records, end);
@@ -179,19 +180,36 @@ async fn seal<C: Cells, K: Clock>(
     report: &Report,
     evidence: &impl Evidence,
 ) -> Result<(), Fault> {
-    seal_records(ctx, chain, evidence).await?;
+    seal_records(ctx, 0, chain, evidence).await?;
     let bytes = serde_json::to_vec_pretty(report).map_err(Fault::bug)?;
     put(evidence, &report_key(&ctx.plan.name, ctx.execution), &bytes, JSON).await?;
     let page = report::html::page(report);
     put(evidence, &page_key(&ctx.plan.name, ctx.execution), page.as_bytes(), HTML).await
 }
 
+/// Seals what came since the last tick, so that a long execution is not sealed anew every minute.
+async fn seal_fresh<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    sealed: u64,
+    fresh: &[Stored],
+    evidence: &impl Evidence,
+) -> Result<(), Fault> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    seal_records(ctx, sealed, fresh, evidence).await?;
+    let until = sealed.saturating_add(u64::try_from(fresh.len()).unwrap_or(0));
+    Run::change(ctx.cells, ctx.execution, |run| run.sealed = run.sealed.max(until)).await.map(|_| ())
+}
+
+/// Seals records, the first of which is the one behind number `last`.
 async fn seal_records<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    last: u64,
     chain: &[Stored],
     evidence: &impl Evidence,
 ) -> Result<(), Fault> {
-    for (seq, stored) in (1_u64..).zip(chain) {
+    for (seq, stored) in (last.saturating_add(1)..).zip(chain) {
         let key = record_key(&ctx.plan.name, ctx.execution, seq);
         put(evidence, &key, stored.bytes.as_bytes(), JSON).await?;
     }
@@ -211,15 +229,14 @@ async fn tick<C: Cells, K: Clock>(
     evidence: &impl Evidence,
     pager: &impl Pager,
 ) -> Result<(), Fault> {
-    let chain = ctx.journal().all_stored().await?;
-    let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+    let fresh = ctx.journal().stored_behind(run.sealed).await?;
+    if !fresh.iter().any(Stored::is_closing) {
         // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
         if elapsed(run.accepted_at, ctx.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
             return close(ctx, End::Unfinished, evidence, pager).await.map(|_| ());
         }
-        return seal_records(ctx, &chain, evidence).await;
+        return seal_fresh(ctx, run.sealed, &fresh, evidence).await;
     }
     finish(ctx, &run, evidence, pager).await?.1
 }
