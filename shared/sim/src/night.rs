@@ -199,8 +199,8 @@ impl Night {
             self.returns_beside_the_witness(chance);
         }
         if chance.happens(40) {
-            // Early enough for a heartbeat to show it: behind the last one nothing could.
-            self.breaks.push((When::At(seconds(1)), Break::GateDropped));
+            // Before every heartbeat, for behind the last one nothing could show it.
+            self.breaks.push((When::At(Millis::ZERO), Break::GateDropped));
         }
         if chance.happens(20) {
             self.breaks.push((in_a_state(chance), Break::Kill(Place::Standby)));
