@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package simulate clean aws-smoke
+.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -96,6 +96,10 @@ SEEDS ?= 100000
 simulate:
 	cargo build --quiet --profile simulate -p understudy-sim --bin simulate
 	target/simulate/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# Breaks the product on purpose, one way at a time, and shows which checker notices, at which seed. WHAT=words: only those.
+mutants:
+	python3 shared/sim/breakages/run.py $(WHAT)
 
 aws-smoke:
 	@cat infra/runbooks/aws-smoke.md

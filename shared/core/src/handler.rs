@@ -208,6 +208,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             blocking: Vec::new(),
             looks: std::collections::BTreeMap::new(),
             since: std::collections::BTreeMap::new(),
+            sealed: 0,
             end: None,
         }
     }

@@ -104,7 +104,7 @@ impl Stored {
     }
 
     /// Whether it is the last record: as [`Stored::holds`], by the tag that stands before any text.
-    fn is_closing(&self) -> bool {
+    pub fn is_closing(&self) -> bool {
         self.bytes.contains(r#","entry":{"entry":"closed","#)
     }
 
@@ -231,8 +231,13 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
 
     /// Every record as stored, in order.
     pub async fn all_stored(&self) -> Result<Vec<Stored>, Fault> {
+        self.stored_behind(0).await
+    }
+
+    /// The records behind number `last`, as stored, in order.
+    pub async fn stored_behind(&self, last: u64) -> Result<Vec<Stored>, Fault> {
         let mut all = Vec::new();
-        let mut seq = 1;
+        let mut seq = last.saturating_add(1);
         while let Some(stored) = self.stored(seq).await? {
             all.push(stored);
             seq = seq.saturating_add(1);

@@ -189,6 +189,9 @@ pub struct Run {
     pub looks: BTreeMap<Step, u32>,
     /// When each waiting step first looked.
     pub since: BTreeMap<Step, Timestamp>,
+    /// So many records, from the first on, were sealed by a tick.
+    #[serde(default)]
+    pub sealed: u64,
     pub end: Option<End>,
 }
 

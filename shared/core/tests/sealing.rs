@@ -188,6 +188,7 @@ fn run() -> Run {
         blocking: Vec::new(),
         looks: BTreeMap::new(),
         since: BTreeMap::new(),
+        sealed: 0,
         end: None,
     }
 }

@@ -8,6 +8,7 @@ pub mod asl;
 pub mod checkers;
 pub mod example;
 pub mod functions;
+mod lambda;
 pub mod matching;
 pub mod mermaid;
 pub mod night;

@@ -92,7 +92,7 @@ pub struct Night {
 }
 
 /// What may break beside the primary.
-const ASIDE: [Break; 22] = [
+const ASIDE: [Break; 23] = [
     Break::Cut(Place::Primary, Place::Standby),
     Break::Cut(Place::Standby, Place::Witness),
     Break::Cut(Place::Primary, Place::Witness),
@@ -114,6 +114,7 @@ const ASIDE: [Break; 22] = [
     Break::BucketAway,
     Break::RogueSwitch,
     Break::Kill(Place::Witness),
+    Break::Returns(Place::Primary),
     Break::Heal,
 ];
 
@@ -194,9 +195,12 @@ impl Night {
         if planned && chance.happens(300) {
             self.breaks.push((When::At(seconds(80 + chance.below(200))), Break::Kill(Place::Primary)));
         }
+        if chance.happens(60) {
+            self.returns_beside_the_witness(chance);
+        }
         if chance.happens(40) {
-            // Early enough for a heartbeat to show it: behind the last one nothing could.
-            self.breaks.push((When::At(seconds(1)), Break::GateDropped));
+            // Before every heartbeat, for behind the last one nothing could show it.
+            self.breaks.push((When::At(Millis::ZERO), Break::GateDropped));
         }
         if chance.happens(20) {
             self.breaks.push((in_a_state(chance), Break::Kill(Place::Standby)));
@@ -207,6 +211,16 @@ impl Night {
             3..6 => self.deeds.push((seconds(100 + chance.below(400)), Deed::AlarmComes)),
             _ => {}
         }
+    }
+
+    /// While the lease is closed the standby is cut from the others; then the primary is back, and finds the witness.
+    fn returns_beside_the_witness(&mut self, chance: &mut Chance) {
+        let closing = When::In("CloseLease", Millis(chance.below(400)));
+        self.breaks.push((closing, Break::Cut(Place::Primary, Place::Standby)));
+        if chance.happens(700) {
+            self.breaks.push((closing, Break::Cut(Place::Standby, Place::Witness)));
+        }
+        self.breaks.push((When::In("Fence", seconds(chance.below(90))), Break::Returns(Place::Primary)));
     }
 
     fn holds(&mut self, chance: &mut Chance) {

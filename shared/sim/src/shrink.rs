@@ -2,7 +2,7 @@
 //! break the same law.
 
 use crate::asl::Machine;
-use crate::checkers::{Violation, all};
+use crate::checkers::Violation;
 use crate::night::{Night, Plans};
 use crate::simulation::{People, Simulation};
 use understudy_core::time::Millis;
@@ -33,7 +33,7 @@ pub fn shrink<'m>(
     shrinking.thin_out(&mut night, |night| &mut night.holds);
     shrinking.halve(&mut night);
     let simulation = night.live(machine, plans);
-    let broken = all(&simulation.case());
+    let broken = simulation.broken();
     (night, simulation, broken)
 }
 
@@ -43,8 +43,7 @@ impl Shrinking<'_> {
         if self.lived > PATIENCE {
             return false;
         }
-        let case = night.live(self.machine, self.plans).case();
-        all(&case).iter().any(|violation| violation.law == self.law)
+        night.live(self.machine, self.plans).broken().iter().any(|violation| violation.law == self.law)
     }
 
     fn keep(&mut self, night: &mut Night, change: impl FnOnce(&mut Night)) {

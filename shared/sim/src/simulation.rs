@@ -3,21 +3,20 @@
 //! Functions run between the events: each call of theirs takes time, so that whatever runs at once is interleaved
 //! between any two effects.
 
-use crate::asl::{Execution, Failure, Machine, Next};
-use crate::checkers::Case;
-use crate::functions::{Function, Invoked, invoke};
+use crate::asl::{Execution, Machine, Next};
+use crate::checkers::{Case, Violation, judge};
+use crate::functions::{Function, Invoked};
 use crate::queue::{Due, Moment};
 use crate::seed::Chance;
-use crate::tasks::{Heard, Invocation, Purpose, Task, TaskId, Tasks};
+use crate::tasks::{Heard, Purpose, Tasks};
 use crate::trace::{Status, What};
-use crate::world::{Break, Delivery, Deployed, Effect, Place, Settings, World, span};
+use crate::world::{Break, Delivery, Deployed, Effect, Settings, World, span};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use understudy_core::journal::Stored;
 use understudy_core::report::Report;
-use understudy_core::state::{Flag, keys};
 use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
 use understudy_core::time::Millis;
@@ -25,10 +24,7 @@ use understudy_core::time::Millis;
 /// Every story begins here.
 pub const DAWN: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
-/// A delivery that comes once more comes this late.
-const MUCH_LATER: i64 = 1_800_000;
-/// An event that found its function failing is delivered again after this long, as often as Lambda does it.
-const REDELIVER_AFTER: i64 = 60_000;
+/// An event that found its function failing is delivered so often.
 const DELIVERIES: u32 = 3;
 /// An answer that nobody waits for after this long is given up by who delivers by hand.
 const BY_HAND: Millis = Millis::from_secs(200);
@@ -69,9 +65,9 @@ pub(crate) enum Happening {
 
 #[derive(Debug)]
 pub(crate) struct Deliver {
-    function: Function,
-    event: Value,
-    deliveries: u32,
+    pub(crate) function: Function,
+    pub(crate) event: Value,
+    pub(crate) deliveries: u32,
 }
 
 /// How people answer questions.
@@ -103,10 +99,10 @@ pub(crate) struct Says {
 pub struct Simulation<'m> {
     pub world: Rc<World>,
     machine: &'m Machine,
-    tasks: Tasks,
-    executions: BTreeMap<Rc<str>, Execution>,
+    pub(crate) tasks: Tasks,
+    pub(crate) executions: BTreeMap<Rc<str>, Execution>,
     ended: BTreeMap<String, String>,
-    deliveries: BTreeMap<Step, Delivery>,
+    pub(crate) deliveries: BTreeMap<Step, Delivery>,
     /// What happens so long after a state is entered first.
     at_states: Vec<(String, i64, Happening)>,
     /// Each tick is delivered twice in this many of a thousand cases.
@@ -118,7 +114,7 @@ pub struct Simulation<'m> {
     write_every: i64,
     /// What of the trace people have seen.
     pub(crate) seen: usize,
-    chance: Chance,
+    pub(crate) chance: Chance,
 }
 
 impl<'m> Simulation<'m> {
@@ -156,7 +152,7 @@ impl<'m> Simulation<'m> {
         self.write_every = millis;
     }
 
-    fn plan_in(&self, wait: i64, happening: Happening) {
+    pub(crate) fn plan_in(&self, wait: i64, happening: Happening) {
         self.world.plan_for(self.world.moment() + wait, Due::Happen(Box::new(happening)));
     }
 
@@ -228,8 +224,20 @@ impl<'m> Simulation<'m> {
         &self.ended
     }
 
+    /// Every law that this run broke.
+    pub fn broken(&self) -> Vec<Violation> {
+        let (journals, reports) = self.written();
+        judge(&self.world.trace(), &journals, &reports, Some(&self.world.plan))
+    }
+
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
+        let (journals, reports) = self.written();
+        let plan = Some(Rc::clone(&self.world.plan));
+        Case { trace: self.world.trace().to_vec(), journals, reports, plan }
+    }
+
+    fn written(&self) -> (Vec<(String, Vec<Stored>)>, Vec<Report>) {
         let journals: Vec<_> = self
             .world
             .executions()
@@ -237,12 +245,7 @@ impl<'m> Simulation<'m> {
             .map(|name| (name.clone(), self.world.journal(&name)))
             .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
-        Case {
-            trace: self.world.trace().to_vec(),
-            journals,
-            reports,
-            plan: Some(Rc::clone(&self.world.plan)),
-        }
+        (journals, reports)
     }
 
     /// The sealed report of an execution.
@@ -314,98 +317,6 @@ impl<'m> Simulation<'m> {
         }
     }
 
-    /// One invocation, under way from `wait` milliseconds from now on.
-    fn invoke(&mut self, function: Function, event: Value, purpose: Purpose, wait: i64) {
-        let step = event.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
-        let first = step.is_some_and(|step| self.world.is_first(step));
-        let wanted = !matches!(purpose, Purpose::Unheard | Purpose::Event { .. });
-        let begins_at = self.world.moment() + wait;
-        let place = function.place();
-        let host = self.world.draw_host();
-        let world = &self.world;
-        let id = self.tasks.add(|id| {
-            let dies_at = begins_at + function.lasts();
-            let invocation = Invocation { id, place, step, first, calls: 0, dies_at, host, dead: false };
-            world.enter(Some(invocation));
-            let future = invoke(world, function, event, wanted);
-            Task { future, invocation: world.leave(), purpose }
-        });
-        self.world.plan_for(begins_at, Due::Poll(id));
-    }
-
-    fn poll(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get(id) else { return };
-        let now = self.world.moment();
-        let over = task
-            .invocation
-            .as_ref()
-            .is_none_or(|invocation| now >= invocation.dies_at || !self.world.alive(invocation.place));
-        if over {
-            return self.over(id, Invoked::Killed);
-        }
-        self.world.enter(task.invocation.take());
-        let polled = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let invocation = self.world.leave();
-        let dead = invocation.as_ref().is_none_or(|invocation| invocation.dead);
-        match polled {
-            Poll::Ready(invoked) => self.over(id, invoked),
-            Poll::Pending if dead => self.over(id, Invoked::Killed),
-            Poll::Pending => task.invocation = invocation,
-        }
-    }
-
-    /// An invocation is over; whoever waits for it hears how.
-    fn over(&mut self, id: TaskId, invoked: Invoked) {
-        let Some(task) = self.tasks.remove(id) else { return };
-        match task.purpose {
-            Purpose::Unheard => {}
-            Purpose::Held(heard) => *heard.borrow_mut() = Some(invoked),
-            Purpose::Called { parent, heard } => {
-                *heard.borrow_mut() = Some(invoked);
-                self.world.plan_for(self.world.moment(), Due::Poll(parent));
-            }
-            Purpose::Event { function, event, deliveries } => {
-                if !matches!(invoked, Invoked::Answered(_)) && deliveries > 1 {
-                    let deliver = Deliver { function, event, deliveries: deliveries - 1 };
-                    self.plan_in(REDELIVER_AFTER, Happening::Deliver(deliver));
-                }
-            }
-            Purpose::State { execution, turn } => self.answers(&execution, turn, invoked),
-        }
-    }
-
-    /// A function answers the state that invoked it, if that still waits for it.
-    fn answers(&mut self, execution: &Rc<str>, turn: u64, invoked: Invoked) {
-        let result = match invoked {
-            Invoked::Answered(value) => Ok(value),
-            Invoked::Failed(fault) => {
-                Err(Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
-            }
-            // Half of those that die are seen to die; of the others nothing is heard any more.
-            Invoked::Killed if self.chance.draw() & 1 == 0 => Err(Failure {
-                error: "Lambda.Unknown".to_owned(),
-                cause: "the function died".to_owned(),
-                hung: false,
-            }),
-            Invoked::Killed => return,
-        };
-        if self.executions.get(execution).is_some_and(|known| known.turn() == turn) {
-            self.with(execution, |machine, execution| execution.done(machine, result));
-        }
-    }
-
-    fn fails(&mut self, execution: &Rc<str>, turn: u64, error: &'static str) {
-        if self.executions.get(execution).is_none_or(|known| known.turn() != turn) {
-            return;
-        }
-        let cause = "no answer from the function".to_owned();
-        let failure = Failure { error: error.to_owned(), cause, hung: error == "States.Timeout" };
-        if let Some(token) = self.executions.get(execution).and_then(Execution::token) {
-            self.world.forget_token(token);
-        }
-        self.with(execution, |machine, execution| execution.done(machine, Err(failure)));
-    }
-
     fn tick(&mut self, function: Function) {
         self.plan_in(span(self.world.plan.tick), Happening::Tick(function));
         if !self.world.invokes(function.place()) {
@@ -423,23 +334,6 @@ impl<'m> Simulation<'m> {
         }
     }
 
-    /// How long Lambda takes before code runs: seldom a cold start.
-    fn starts(&mut self) -> i64 {
-        let drawn = self.chance.draw();
-        let wait = if drawn.is_multiple_of(32) { 150 + (drawn >> 8) % 700 } else { 8 + (drawn >> 8) % 24 };
-        i64::try_from(wait).unwrap_or(0)
-    }
-
-    fn redeliver(&mut self, Deliver { function, event, deliveries }: Deliver) {
-        if self.world.invokes(function.place()) {
-            let again = Purpose::Event { function, event: event.clone(), deliveries };
-            self.invoke(function, event, again, 5);
-        } else if deliveries > 1 {
-            let deliver = Deliver { function, event, deliveries: deliveries - 1 };
-            self.plan_in(REDELIVER_AFTER, Happening::Deliver(deliver));
-        }
-    }
-
     fn resume(&mut self, name: &Rc<str>, turn: u64) {
         let execution = self.executions.get(name).filter(|known| known.turn() == turn);
         let Some(state) = execution.map(|execution| execution.state().to_owned()) else { return };
@@ -451,7 +345,7 @@ impl<'m> Simulation<'m> {
     }
 
     /// Lets an execution take one step, and goes on with what follows from it.
-    fn with(&mut self, name: &Rc<str>, step: impl FnOnce(&Machine, &mut Execution) -> Next) {
+    pub(crate) fn with(&mut self, name: &Rc<str>, step: impl FnOnce(&Machine, &mut Execution) -> Next) {
         let Some(execution) = self.executions.get_mut(name) else { return };
         let next = step(self.machine, execution);
         let turn = execution.turn();
@@ -495,27 +389,6 @@ impl<'m> Simulation<'m> {
         self.world.note(What::Ended { execution, status, state });
     }
 
-    /// A person answers the open question of an execution, as the command line does.
-    pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
-        let event = self.answer_to(execution, yes, by)?;
-        Some(self.deliver(Function::Approver, &event))
-    }
-
-    fn says(&mut self, execution: &str, says: Says) -> Option<()> {
-        let mut event = self.answer_to(execution, says.yes, says.by)?;
-        if let Some(digest) = event.pointer_mut("/answer/digest").filter(|_| says.mistaken) {
-            *digest = Value::String("0".repeat(64));
-        }
-        self.invoke(Function::Approver, event, Purpose::Unheard, 20);
-        Some(())
-    }
-
-    fn hold(&self, raised: bool) {
-        let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
-        let flag = Flag { raised, by, why, at: self.world.now() };
-        self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
-    }
-
     /// Breaks something `after` the first entry into `state`.
     pub fn break_at(&mut self, state: &str, after: Millis, broken: Break) {
         self.at_states.push((state.to_owned(), span(after), Happening::Break(broken)));
@@ -541,79 +414,5 @@ impl<'m> Simulation<'m> {
                 at += 1;
             }
         }
-    }
-
-    fn answer_to(&self, execution: &str, yes: bool, by: &str) -> Option<Value> {
-        let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
-        let asked: understudy_core::approval::Asked = serde_json::from_value(asked).ok()?;
-        if asked.settled().is_some() {
-            return None;
-        }
-        let digest = asked.question.digest();
-        Some(json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}}))
-    }
-
-    fn task(&mut self, name: &Rc<str>, turn: u64, owner: &str, input: Value) {
-        let Some(function) = Function::named(owner) else {
-            let error = "Lambda.ResourceNotFoundException";
-            return self.plan_in(0, Happening::Spoilt { execution: Rc::clone(name), turn, error });
-        };
-        let heard = Purpose::State { execution: Rc::clone(name), turn };
-        let wait = self.starts();
-        if !self.world.invokes(function.place()) {
-            return;
-        }
-        match self.delivery(&input) {
-            Delivery::Once => self.lambda(function, input, heard, wait),
-            Delivery::Twice => {
-                self.invoke(function, input.clone(), Purpose::Unheard, wait);
-                self.invoke(function, input, heard, wait + 400);
-            }
-            Delivery::AgainLater => {
-                let deliver = Deliver { function, event: input.clone(), deliveries: 1 };
-                self.plan_in(MUCH_LATER, Happening::Deliver(deliver));
-                self.invoke(function, input, heard, wait);
-            }
-        }
-    }
-
-    /// Lambda between a state and its function: it may refuse, lose the answer, or deliver once more.
-    fn lambda(&mut self, function: Function, input: Value, heard: Purpose, wait: i64) {
-        let Purpose::State { execution, turn } = &heard else { return };
-        let spoilt = |error| Happening::Spoilt { execution: Rc::clone(execution), turn: *turn, error };
-        match self.world.spoils() {
-            None => self.invoke(function, input, heard, wait),
-            Some(0) => {
-                self.world.cover("Lambda throttles");
-                self.plan_in(wait, spoilt("Lambda.TooManyRequestsException"));
-            }
-            Some(1) => {
-                // It runs; only the connection to it was lost.
-                self.world.cover("Lambda answer lost");
-                self.plan_in(wait + 200, spoilt("Lambda.SdkClientException"));
-                self.invoke(function, input, Purpose::Unheard, wait);
-            }
-            Some(2) => {
-                self.world.cover("delivered twice");
-                let later = i64::try_from(self.chance.below(4_000)).unwrap_or(0);
-                self.invoke(function, input.clone(), Purpose::Unheard, wait + later);
-                self.invoke(function, input, heard, wait);
-            }
-            Some(_) => {
-                self.world.cover("delivered again later");
-                let later = i64::try_from(self.chance.below(600_000)).unwrap_or(0);
-                self.invoke(function, input.clone(), Purpose::Unheard, wait + later);
-                self.invoke(function, input, heard, wait);
-            }
-        }
-    }
-
-    /// How this run of a step is delivered; what was asked for counts once.
-    fn delivery(&mut self, input: &Value) -> Delivery {
-        if self.deliveries.is_empty() {
-            return Delivery::Once;
-        }
-        let step = input.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
-        step.and_then(|step| self.deliveries.remove(&step)).unwrap_or(Delivery::Once)
     }
 }

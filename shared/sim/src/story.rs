@@ -9,15 +9,15 @@ use understudy_core::time::elapsed;
 pub fn story(trace: &[Event]) -> String {
     let Some(begin) = trace.first().map(|event| event.at) else { return String::new() };
     let mut clients = None;
-    let mut told = String::new();
+    let mut lines = Vec::new();
     for event in trace {
         if let Some(text) = text(&event.what, &mut clients) {
             let millis = elapsed(begin, event.at).0;
             let (minutes, rest) = (millis / 60_000, millis % 60_000);
-            told.push_str(&format!("{minutes:>4}:{:02}.{:03}  {text}\n", rest / 1000, rest % 1000));
+            lines.push(format!("{minutes:>4}:{:02}.{:03}  {text}\n", rest / 1000, rest % 1000));
         }
     }
-    told
+    lines.concat()
 }
 
 /// What clients of the public name last met.

@@ -1,7 +1,7 @@
 //! Many nights, one after the other, and what they add up to.
 
 use crate::asl::{Machine, State};
-use crate::checkers::{Violation, all};
+use crate::checkers::Violation;
 use crate::night::{Night, Plans};
 use crate::world::Coverage;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Tally {
         self.simulated = self.simulated.saturating_add(spent);
         self.calls += night.world.count();
         self.cover(&night.world.coverage());
-        let broken = all(&night.case());
+        let broken = night.broken();
         let lawful = broken.is_empty();
         if !lawful && self.broken.as_ref().is_none_or(|(known, _)| seed < *known) {
             self.broken = Some((seed, broken));
@@ -75,19 +75,20 @@ impl Tally {
     pub fn coverage_table(&self, machine: &Machine) -> String {
         let states: Vec<&str> = columns(machine);
         let legend = states.iter().enumerate().map(|(at, state)| format!("{:>2} {state}", at + 1));
-        let mut table = String::from("fault met state (digit: 1 = once or more, 2 = ten times or more, …)\n");
+        let title = "fault met state (digit: 1 = once or more, 2 = ten times or more, …)\n";
+        let mut table = vec![title.to_owned()];
         for line in legend.collect::<Vec<_>>().chunks(4) {
             let cells: Vec<String> = line.iter().map(|cell| format!("{cell:<26}")).collect();
-            table.push_str(&format!("  {}\n", cells.concat().trim_end()));
+            table.push(format!("  {}\n", cells.concat().trim_end()));
         }
-        let heads = (1..=states.len()).map(|at| format!("{at:>3}")).collect::<String>();
-        table.push_str(&format!("{:<24}{heads}  states\n", ""));
+        let heads: Vec<String> = (1..=states.len()).map(|at| format!("{at:>3}")).collect();
+        table.push(format!("{:<24}{}  states\n", "", heads.concat()));
         for (fault, met) in &self.coverage {
-            let cells: String = states.iter().map(|state| digit(met.get(*state))).collect();
+            let cells: Vec<String> = states.iter().map(|state| digit(met.get(*state))).collect();
             let count = states.iter().filter(|state| met.contains_key(**state)).count();
-            table.push_str(&format!("{fault:<24}{cells}  {count} of {}\n", states.len()));
+            table.push(format!("{fault:<24}{}  {count} of {}\n", cells.concat(), states.len()));
         }
-        table
+        table.concat()
     }
 }
 

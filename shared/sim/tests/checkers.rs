@@ -186,7 +186,7 @@ fn every_rule_over_records_finds_its_breach() {
     assert!(rewritten(drop_first(froze)).contains("`Freeze` was done and never intended"));
     let fenced = |entry: &Entry| matches!(entry, Entry::Fenced { .. });
     assert!(rewritten(drop_first(fenced)).contains("a promotion without a receipt"));
-    let planted: [(&str, fn(&mut Record)); 14] = [
+    let planted: [(&str, PlantRecord); 14] = [
         ("for epoch 7", |record| {
             if let Entry::Fenced { receipt: Receipt::Expired { epoch, .. } } = &mut record.entry {
                 *epoch = 7;
@@ -214,7 +214,9 @@ fn every_rule_over_records_finds_its_breach() {
         }),
         ("called fit, and PF-", |record| {
             if let Entry::Assessed { findings, .. } = &mut record.entry {
-                findings.iter_mut().for_each(|finding| finding.grade = Grade::Unknown);
+                for finding in findings {
+                    finding.grade = Grade::Unknown;
+                }
             }
         }),
         ("1 of 2 votes say down", |record| {
@@ -224,7 +226,9 @@ fn every_rule_over_records_finds_its_breach() {
         }),
         ("is unknown", |record| {
             if let Entry::Accepted { keepers, .. } = &mut record.entry {
-                keepers.iter_mut().for_each(|view| view.sighting = Observed::unknown("planted"));
+                for view in keepers {
+                    view.sighting = Observed::unknown("planted");
+                }
             }
         }),
         ("the primary lives", |record| {
@@ -284,7 +288,7 @@ fn approved() -> Case {
 
 #[test]
 fn every_rule_on_people_finds_its_breach() {
-    let planted: [(&str, fn(&mut Record)); 4] = [
+    let planted: [(&str, PlantRecord); 4] = [
         ("without a yes to the question", |record| {
             if let Entry::Answered { yes, .. } = &mut record.entry {
                 *yes = false;
@@ -364,6 +368,9 @@ fn a_changed_record_and_another_end_are_found() {
     });
     assert!(broken.contains("says `Recovered`, but the workflow ended in `NeedsOperator`"), "{broken}");
 }
+
+/// Changes one record into what it must not be.
+type PlantRecord = fn(&mut Record);
 
 /// Makes one figure of a report better than it is.
 type Plant = fn(&mut Report);

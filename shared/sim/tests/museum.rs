@@ -111,8 +111,8 @@ fn span(text: &str) -> Millis {
             'm' => (seconds, number) = (seconds + 60 * number, 0),
             's' => (seconds, number) = (seconds + number, 0),
             digit => {
-                number =
-                    number * 10 + u64::from(digit.to_digit(10).unwrap_or_else(|| panic!("span `{text}`")))
+                let digit = digit.to_digit(10).unwrap_or_else(|| panic!("span `{text}`"));
+                number = number * 10 + u64::from(digit);
             }
         }
     }
@@ -188,8 +188,9 @@ fn happened(simulation: &Simulation<'_>, never: Never) -> bool {
     let trace = simulation.world.trace();
     let mut standby_wrote = false;
     trace.iter().any(|event| match (never, &event.what) {
-        (Never::Starts, What::Started { .. }) | (Never::Promotes, What::PromoteTaken { .. }) => true,
-        (Never::MovesTraffic, What::Acknowledged { side: Side::Standby, client: "outside", .. }) => true,
+        (Never::Starts, What::Started { .. })
+        | (Never::Promotes, What::PromoteTaken { .. })
+        | (Never::MovesTraffic, What::Acknowledged { side: Side::Standby, client: "outside", .. }) => true,
         (Never::TwoWriters, What::Acknowledged { side: Side::Standby, .. }) => {
             standby_wrote = true;
             false

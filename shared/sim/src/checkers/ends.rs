@@ -2,7 +2,7 @@
 
 use super::Violation;
 use crate::trace::{Event, What};
-use understudy_core::journal::{Entry, Record, Stored, verify_chain};
+use understudy_core::journal::{ChainError, Entry, Record};
 use understudy_core::run::End;
 
 const LAW: &str = "L6 ends explained";
@@ -10,7 +10,10 @@ const LAW: &str = "L6 ends explained";
 /// The workflow's own end where not even the report could be written.
 const UNFINISHED: &str = "Unfinished";
 
-pub fn ends(trace: &[Event], journals: &[(String, Vec<Stored>)]) -> Vec<Violation> {
+/// A journal as far as it is whole.
+pub type Whole = Result<Vec<Record>, ChainError>;
+
+pub fn ends(trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {
     let started = trace.iter().filter_map(|event| match &event.what {
         What::Started { execution } => Some(execution.as_str()),
         _ => None,
@@ -18,7 +21,7 @@ pub fn ends(trace: &[Event], journals: &[(String, Vec<Stored>)]) -> Vec<Violatio
     started.flat_map(|execution| ended(execution, trace, journals)).collect()
 }
 
-fn ended(execution: &str, trace: &[Event], journals: &[(String, Vec<Stored>)]) -> Vec<Violation> {
+fn ended(execution: &str, trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {
     let mut broken = Vec::new();
     let mut say = |what: &str| broken.push(Violation::new(LAW, format!("`{execution}` {what}")));
     let state = trace.iter().find_map(|event| match &event.what {
@@ -29,10 +32,10 @@ fn ended(execution: &str, trace: &[Event], journals: &[(String, Vec<Stored>)]) -
         say("never ended");
         return broken;
     };
-    let chain = journals.iter().find(|(name, _)| name == execution).map_or(&[][..], |(_, chain)| chain);
-    match verify_chain(chain) {
-        Err(error) => say(&format!("has a broken journal: {error}")),
-        Ok(records) => disagrees(&records, state).iter().for_each(|what| say(what)),
+    match journals.iter().find(|(name, _)| *name == execution).map(|(_, chain)| chain) {
+        None => say("has no journal"),
+        Some(Err(error)) => say(&format!("has a broken journal: {error}")),
+        Some(Ok(records)) => disagrees(records, state).iter().for_each(|what| say(what)),
     }
     let told = trace.iter().any(|event| match &event.what {
         What::Paged(page) => page.dedup == format!("{execution}-end"),

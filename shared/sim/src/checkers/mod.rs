@@ -1,4 +1,5 @@
-//! What must hold whatever happens. A checker sees the trace, journals and reports: never the world, and never
+//! What must hold whatever happens. Beside those of this folder every journal is held to the rules over records,
+//! `understudy_core::journal::rules`, which real ones are held to as well. A checker sees the trace, journals and reports: never the world, and never
 //! the code that made them. Those that need journals only are as good over real ones.
 
 mod clear;
@@ -9,7 +10,6 @@ mod held;
 mod left;
 mod once;
 mod one_writer;
-mod records;
 
 pub use clear::clear;
 pub use ends::ends;
@@ -19,12 +19,12 @@ pub use held::held;
 pub use left::left;
 pub use once::once;
 pub use one_writer::one_writer;
-pub use records::records;
 
 use crate::trace::Event;
 use std::fmt;
 use std::rc::Rc;
-use understudy_core::journal::Stored;
+use understudy_core::journal::rules::check;
+use understudy_core::journal::{Stored, verify_chain};
 use understudy_core::plan::Plan;
 use understudy_core::report::Report;
 
@@ -60,19 +60,32 @@ pub struct Case {
 
 /// Asks every checker.
 pub fn all(case: &Case) -> Vec<Violation> {
-    let mut broken = one_writer(&case.trace);
-    broken.extend(epochs(&case.trace));
-    broken.extend(clear(&case.trace));
-    broken.extend(held(&case.trace));
-    broken.extend(once(&case.trace));
-    broken.extend(ends(&case.trace, &case.journals));
-    broken.extend(case.plan.iter().flat_map(|plan| left(&case.trace, plan)));
-    for (execution, chain) in &case.journals {
-        broken.extend(records(execution, chain, case.plan.as_deref()));
+    judge(&case.trace, &case.journals, &case.reports, case.plan.as_deref())
+}
+
+/// As [`all`], on what is not copied.
+pub fn judge(
+    trace: &[Event],
+    journals: &[(String, Vec<Stored>)],
+    reports: &[Report],
+    plan: Option<&Plan>,
+) -> Vec<Violation> {
+    let whole: Vec<_> = journals.iter().map(|(name, chain)| (name.as_str(), verify_chain(chain))).collect();
+    let mut broken = one_writer(trace);
+    broken.extend(epochs(trace));
+    broken.extend(clear(trace));
+    broken.extend(held(trace));
+    broken.extend(once(trace));
+    broken.extend(ends(trace, &whole));
+    broken.extend(plan.iter().flat_map(|plan| left(trace, plan)));
+    for (execution, chain) in &whole {
+        // A chain that is not whole is told by `ends`.
+        let told = chain.iter().flat_map(|known| check(known, plan));
+        broken.extend(told.map(|breach| Violation::new(breach.law, format!("{execution}: {breach}"))));
     }
-    for report in &case.reports {
+    for report in reports {
         broken.extend(figures(report));
-        broken.extend(truth(report, &case.trace));
+        broken.extend(truth(report, trace));
     }
     broken
 }

@@ -13,6 +13,8 @@ pub enum Break {
     Kill(Place),
     /// The Region runs on, but nothing gets in or out.
     Isolate(Place),
+    /// A Region that was dead or isolated is back; links that are cut stay cut.
+    Returns(Place),
     /// Nothing passes between the two, either way.
     Cut(Place, Place),
     /// Nothing passes from the first to the second; the other way is open.
@@ -54,6 +56,7 @@ impl Break {
             Self::Kill(_) => "another Region dies",
             Self::Isolate(Place::Primary) => "primary isolated",
             Self::Isolate(_) => "another isolated",
+            Self::Returns(_) => "a Region returns",
             Self::Cut(..) => "link cut",
             Self::OneWay(..) => "one way cut",
             Self::Still(_) => "functions stand still",
@@ -100,6 +103,10 @@ impl Inner {
         match broken {
             Break::Kill(place) => self.dead.insert(place),
             Break::Isolate(place) => self.isolated.insert(place),
+            Break::Returns(place) => {
+                self.dead.remove(place);
+                self.isolated.remove(place);
+            }
             Break::Cut(a, b) => {
                 self.cut.insert(a, b);
                 self.cut.insert(b, a);

@@ -54,6 +54,9 @@ pub struct Aim {
     pub trouble: Trouble,
 }
 
+/// A delivery that comes once more comes this late, in milliseconds.
+pub(crate) const MUCH_LATER: i64 = 1_800_000;
+
 /// How a task is handed to its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {

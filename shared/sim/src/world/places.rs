@@ -10,6 +10,10 @@ impl Places {
         self.0 |= 1 << place as u8;
     }
 
+    pub(super) fn remove(&mut self, place: Place) {
+        self.0 &= !(1 << place as u8);
+    }
+
     pub(super) fn contains(self, place: Place) -> bool {
         self.0 & (1 << place as u8) != 0
     }

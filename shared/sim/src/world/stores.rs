@@ -3,17 +3,15 @@
 //!
 //! No SQL. What PostgreSQL and RDS really do is held against the real ones by the local cloud, not here.
 
-use super::faults::{Passed, SQL_PATIENCE};
 use super::log::{LeaseRow, Log, Wrote, position};
-use super::{Effect, Inner, Place, World, timestamp};
+use super::{Inner, Place, World, timestamp};
 use crate::queue::Moment;
 use crate::seed::Chance;
 use crate::trace::What;
 use std::collections::BTreeMap;
-use understudy_core::fault::Fault;
 use understudy_core::plan;
-use understudy_core::ports::{Databases, InstanceStatus, Sql};
-use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Replica, Statement, Written};
+use understudy_core::ports::InstanceStatus;
+use understudy_core::sql::{Answer, FailureClass, Lsn, Replica};
 use understudy_core::switch::Side;
 
 /// Rows that each table held before the story begins.
@@ -31,7 +29,7 @@ struct Course {
 }
 
 /// An instant, and what the server's own clock shows then.
-type Instant = (Moment, Moment);
+pub(super) type Instant = (Moment, Moment);
 
 /// Why a write was refused, and whether the server was there to say so.
 pub(super) struct Refused {
@@ -45,19 +43,20 @@ impl Refused {
         Self { answered: false, class: FailureClass::Unreachable, detail: "connection timed out" }
     }
 
-    fn by_server(class: FailureClass, detail: &'static str) -> Self {
+    pub(super) fn by_server(class: FailureClass, detail: &'static str) -> Self {
         Self { answered: true, class, detail }
     }
 
-    fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> Answer {
         Answer::Failed { class: self.class, detail: self.detail.to_owned() }
     }
 }
 
 /// One store: the primary's log, and how much of it the replica has.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be wrong with it")]
 pub(super) struct Store {
-    name: String,
-    instance: String,
+    pub(super) name: String,
+    pub(super) instance: String,
     source: String,
     tables: Vec<String>,
     primary: Log,
@@ -68,14 +67,14 @@ pub(super) struct Store {
     paused: bool,
     stalled: bool,
     hangs: bool,
-    ungated: bool,
+    pub(super) ungated: bool,
     stream_delay: i64,
     /// A description of the instance may be this old.
-    stale: i64,
+    pub(super) stale: i64,
     course: Course,
-    promotion: Option<Moment>,
-    backing_up_until: Moment,
-    attached: bool,
+    pub(super) promotion: Option<Moment>,
+    pub(super) backing_up_until: Moment,
+    pub(super) attached: bool,
 }
 
 impl Store {
@@ -133,7 +132,7 @@ impl Store {
         self.backing_up_until = now + BACKUP;
     }
 
-    fn in_recovery(&self) -> bool {
+    pub(super) fn in_recovery(&self) -> bool {
         self.own.is_none()
     }
 
@@ -192,7 +191,7 @@ impl Store {
     }
 
     /// What the service says, which may be a few seconds old.
-    fn described(&self, now: Moment, age: i64) -> InstanceStatus {
+    pub(super) fn described(&self, now: Moment, age: i64) -> InstanceStatus {
         let then = now - age;
         let Course { unnoticed, modifying, rebooting } = self.course;
         let alone = self.promotion.is_some_and(|since| then >= since + unnoticed + modifying + rebooting);
@@ -222,7 +221,7 @@ impl Store {
         }
     }
 
-    fn lease(&self, at: Place) -> Option<LeaseRow> {
+    pub(super) fn lease(&self, at: Place) -> Option<LeaseRow> {
         if at == Place::Primary {
             return self.primary.lease(self.primary.len());
         }
@@ -236,7 +235,7 @@ impl Store {
     }
 
     /// The statement gate, asked as a statement starts: past the lease nothing writes.
-    fn gate(&self, at: Place, clock: Moment) -> Result<(), Refused> {
+    pub(super) fn gate(&self, at: Place, clock: Moment) -> Result<(), Refused> {
         if at == Place::Standby && self.in_recovery() {
             return Err(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery"));
         }
@@ -252,21 +251,21 @@ impl Store {
         }
     }
 
-    fn commit(&mut self, at: Place, (now, clock): Instant, wrote: Wrote) -> u64 {
+    pub(super) fn commit(&mut self, at: Place, (now, clock): Instant, wrote: Wrote) -> u64 {
         match (&mut self.own, at) {
             (Some(own), Place::Standby) => own.commit(now, clock, wrote),
             _ => self.primary.commit(now, clock, wrote),
         }
     }
 
-    fn rows(&self, at: Place) -> BTreeMap<String, u64> {
+    pub(super) fn rows(&self, at: Place) -> BTreeMap<String, u64> {
         let log =
             if at == Place::Primary { &self.primary } else { self.own.as_ref().unwrap_or(&self.primary) };
         let rows = ROWS.saturating_add(log.rows(self.visible(at)));
         self.tables.iter().map(|table| (table.clone(), rows)).collect()
     }
 
-    fn replica(&self, clock: Moment) -> Replica {
+    pub(super) fn replica(&self, clock: Moment) -> Replica {
         let visible = self.visible(Place::Standby);
         let own = self.own.as_ref();
         let committed_at = own.and_then(|own| own.committed_at(visible));
@@ -283,7 +282,7 @@ impl Store {
     }
 }
 
-fn side_of(at: Place) -> Side {
+pub(super) fn side_of(at: Place) -> Side {
     if at == Place::Primary { Side::Primary } else { Side::Standby }
 }
 
@@ -341,156 +340,5 @@ impl World {
         let position = stores.map(|store| store.commit(Place::Primary, instant, Wrote::Row)).last();
         let position = position.unwrap_or(0);
         inner.note(What::Acknowledged { side: Side::Primary, client: "long", position });
-    }
-}
-
-/// `sql-agent` of one Region.
-pub struct SqlAgent<'a> {
-    pub world: &'a World,
-    pub place: Place,
-}
-
-impl Sql for SqlAgent<'_> {
-    async fn ask(&self, statement: &Statement) -> Result<Answer, Fault> {
-        let passed = self.world.pass_within(self.place, self.place, SQL_PATIENCE).await?;
-        if let Passed::Late(at) = passed {
-            let effect = Effect::Sql { place: self.place, statement: Box::new(statement.clone()) };
-            self.world.happens_late(at, effect);
-            return self.world.gave_up().await;
-        }
-        let answer = self.world.answer(self.place, statement);
-        self.world.reply(passed, answer?).await
-    }
-}
-
-impl World {
-    pub(super) fn answer(&self, place: Place, statement: &Statement) -> Result<Answer, Fault> {
-        let mut inner = self.inner();
-        inner.catch_up();
-        let (now, clock) = (inner.now, inner.clock(place));
-        let Some(store) = inner.stores.iter_mut().find(|store| store.name == statement.store()) else {
-            return Err(Fault::invalid(format!("store `{}`: not in the plan", statement.store())));
-        };
-        if !store.answers(place, now) {
-            return Ok(Refused::unreachable().answer());
-        }
-        let answer = match statement {
-            Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
-            Statement::SetLease { epoch, since, valid_ms, .. } => {
-                let valid = since
-                    .zip(*valid_ms)
-                    .map(|(since, valid)| since.as_millisecond() + i64::try_from(valid).unwrap_or(0));
-                set_lease(store, place, (now, clock), *epoch, valid)
-            }
-            Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
-            Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(clock)),
-            Statement::ApplicationRead { .. } => Answer::ApplicationRead,
-            Statement::ApplicationWrite { .. } => match store.gate(place, clock) {
-                Ok(()) => {
-                    let position = store.commit(place, (now, clock), Wrote::Row);
-                    inner.note(What::Acknowledged { side: side_of(place), client: "verify", position });
-                    Answer::ApplicationWrote
-                }
-                Err(refused) => refused.answer(),
-            },
-        };
-        Ok(answer)
-    }
-}
-
-fn heartbeat(store: &mut Store, place: Place, instant: Instant) -> Answer {
-    if place != Place::Primary && store.in_recovery() {
-        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
-    }
-    Answer::Heartbeat(beat(store, place, instant))
-}
-
-fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
-    let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
-    let rows = store.rows(place);
-    let clock = timestamp(instant.1);
-    let ungated_writers = Vec::new();
-    Written {
-        before: clock,
-        committed_at: clock,
-        position,
-        rows,
-        gate_armed: !store.ungated,
-        ungated_writers,
-    }
-}
-
-/// Transactions of this world are over at once, so that no session of a writer is ever seen.
-fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answer {
-    let row = LeaseRow { epoch, valid_until: Some(instant.1), locked: true };
-    if let Some(refused) = set_row(store, place, instant, row) {
-        return refused;
-    }
-    Answer::Fence(FenceLook { sessions: 0, prepared: 0, written: beat(store, place, instant) })
-}
-
-fn set_lease(
-    store: &mut Store,
-    place: Place,
-    instant: Instant,
-    epoch: u64,
-    valid_until: Option<Moment>,
-) -> Answer {
-    let row = LeaseRow { epoch, valid_until, locked: false };
-    set_row(store, place, instant, row).unwrap_or(Answer::LeaseSet)
-}
-
-fn set_row(store: &mut Store, place: Place, instant: Instant, row: LeaseRow) -> Option<Answer> {
-    if place != Place::Primary && store.in_recovery() {
-        return Some(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer());
-    }
-    if store.lease(place).is_some_and(|there| there.epoch > row.epoch) {
-        return Some(Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer());
-    }
-    store.commit(place, instant, Wrote::Lease(row));
-    None
-}
-
-/// The managed databases of the standby Region.
-pub struct Rds<'a>(pub &'a World);
-
-impl Databases for Rds<'_> {
-    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        let drawn = self.0.draw() % 8;
-        let status = {
-            let mut inner = self.0.inner();
-            inner.catch_up();
-            let store = inner.stores.iter().find(|store| store.instance == instance);
-            // What is read may be old, but a promotion that was taken shows at once as what it is: nothing.
-            store.map(|store| store.described(inner.now, if drawn == 0 { store.stale } else { 0 }))
-        };
-        self.0.reply(passed, status).await
-    }
-
-    async fn promote(&self, instance: &str) -> Result<(), Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        if let Passed::Late(at) = passed {
-            self.0.happens_late(at, Effect::Promote { instance: instance.to_owned() });
-            return self.0.gave_up().await;
-        }
-        self.0.take_promotion(instance)?;
-        self.0.reply(passed, ()).await
-    }
-}
-
-impl World {
-    pub(super) fn take_promotion(&self, instance: &str) -> Result<(), Fault> {
-        let mut inner = self.inner();
-        let now = inner.now;
-        let Some(store) = inner.stores.iter_mut().find(|store| store.instance == instance) else {
-            return Err(Fault::invalid(format!("no instance `{instance}`")));
-        };
-        if store.promotion.is_some() || !store.attached || now < store.backing_up_until {
-            return Err(Fault::transient(format!("`{instance}` is in no state to be promoted now")));
-        }
-        store.promotion = Some(now);
-        inner.note(What::PromoteTaken { instance: instance.to_owned() });
-        Ok(())
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
             if epoch.is_none() {
                 return Some(breach("L4", record, "called fit without an epoch to claim"));
             }
-            let bad = findings.iter().find(blocking)?;
+            let bad = findings.iter().find(|finding| blocking(finding))?;
             Some(breach(
                 "L4",
                 record,
@@ -35,7 +35,7 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
 }
 
 /// Said here once more: a rule does not borrow from what it watches.
-fn blocking(finding: &&Finding) -> bool {
+fn blocking(finding: &Finding) -> bool {
     matches!(finding.grade, Grade::Block | Grade::Unknown)
 }
 
@@ -149,7 +149,7 @@ pub(super) fn teaches(chain: &Chain<'_>) -> Vec<Breach> {
                     let what = format!("{} refuses without evidence or fix", finding.id);
                     return Some(breach("L11", record, what));
                 }
-                let blocks = findings.iter().any(|finding| blocking(&finding));
+                let blocks = findings.iter().any(blocking);
                 (!blocks).then(|| breach("L11", record, "refused, and no finding says why"))
             }
             Entry::Closed { end: End::Refused | End::RolledBack | End::NeedsOperator, cause }
