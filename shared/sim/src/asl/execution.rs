@@ -67,6 +67,16 @@ impl Execution {
         &self.state
     }
 
+    /// What the present state was handed.
+    pub fn data(&self) -> &Value {
+        &self.data
+    }
+
+    /// How often the present state was retried; 0 when it was just entered.
+    pub fn retried(&self) -> u32 {
+        self.retries.iter().sum()
+    }
+
     pub fn turn(&self) -> u64 {
         self.turn
     }
