@@ -258,10 +258,14 @@ fn too_large(size: usize) -> Failure {
     Failure { error: "States.DataLimitExceeded".to_owned(), cause, hung: false }
 }
 
-/// `States.ALL` names everything but what Step Functions keeps to itself.
+/// `States.ALL` names everything but what Step Functions keeps to itself, `States.TaskFailed` not the time-out either.
 fn matches(named: &[String], error: &str) -> bool {
     let catchable = !matches!(error, "States.DataLimitExceeded" | "States.Runtime");
-    named.iter().any(|name| name == error || (name == "States.ALL" && catchable))
+    named.iter().any(|name| match name.as_str() {
+        "States.ALL" => catchable,
+        "States.TaskFailed" => catchable && error != "States.Timeout",
+        name => name == error,
+    })
 }
 
 #[expect(
