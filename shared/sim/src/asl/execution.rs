@@ -167,11 +167,13 @@ impl Execution {
         if size > PAYLOAD_MAX {
             return self.failed(task, &too_large(size));
         }
-        match &task.result_path {
-            Some(path) => self.put(path, value),
-            None => self.data = value,
-        }
-        self.goes_to(&task.next, took)
+        let placed = if let Some(path) = &task.result_path {
+            self.put(path, value)
+        } else {
+            self.data = value;
+            true
+        };
+        if placed { self.goes_to(&task.next, took) } else { self.dies(NO_PLACE) }
     }
 
     fn next_token(&self) -> String {
@@ -216,8 +218,12 @@ impl Execution {
     }
 
     fn caught(&mut self, catch: &Catch, failure: &Failure, took: Millis) -> Next {
-        self.put(&catch.result_path, json!({"Error": failure.error, "Cause": failure.cause}));
-        self.goes_to(&catch.next, took)
+        let error = json!({"Error": failure.error, "Cause": failure.cause});
+        if self.put(&catch.result_path, error) {
+            self.goes_to(&catch.next, took)
+        } else {
+            self.dies(NO_PLACE)
+        }
     }
 
     fn choice(&mut self, choice: &Choice) -> Next {
@@ -241,10 +247,11 @@ impl Execution {
         self.data.pointer(&path(text).ok()?)
     }
 
-    fn put(&mut self, text: &str, value: Value) {
-        if let (Ok(name), Value::Object(fields)) = (field(text), &mut self.data) {
-            fields.insert(name, value);
-        }
+    /// False where there is no object to put it into.
+    fn put(&mut self, text: &str, value: Value) -> bool {
+        let (Ok(name), Value::Object(fields)) = (field(text), &mut self.data) else { return false };
+        fields.insert(name, value);
+        true
     }
 
     /// When the machine's own timeout ends it.
@@ -252,6 +259,8 @@ impl Execution {
         after(self.started_at, Millis::from_secs(machine.timeout_seconds))
     }
 }
+
+const NO_PLACE: &str = "States.ResultPathMatchFailure: the state holds no object to put a result into";
 
 fn too_large(size: usize) -> Failure {
     let cause = format!("a result of {size} bytes is larger than {PAYLOAD_MAX}");
