@@ -129,6 +129,9 @@ impl Execution {
         }
         self.history += 3;
         let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
+        if task.timeout_seconds_path.is_some() && self.timeout(task).is_none() {
+            return self.dies("States.Runtime: its time limit is no positive number of seconds");
+        }
         let input = self.input(task);
         match invoke(&owner, &input) {
             Err(failure) => self.failed(task, &failure),
@@ -182,7 +185,7 @@ impl Execution {
 
     fn timeout(&self, task: &Task) -> Option<Millis> {
         let seconds = match &task.timeout_seconds_path {
-            Some(path) => self.at(path).and_then(Value::as_u64),
+            Some(path) => self.at(path).and_then(Value::as_u64).filter(|seconds| *seconds > 0),
             None => task.timeout_seconds,
         };
         seconds.map(Millis::from_secs)
