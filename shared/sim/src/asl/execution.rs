@@ -229,12 +229,20 @@ impl Execution {
         }
     }
 
+    /// A rule that looks where nothing is ends the execution: its default is for values, not for their absence.
     fn choice(&mut self, choice: &Choice) -> Next {
-        let hit = choice.choices.iter().find(|rule| {
-            self.at(&rule.variable).and_then(Value::as_str) == Some(rule.string_equals.as_str())
-        });
-        match hit.map(|rule| &rule.next).or(choice.default.as_ref()) {
-            Some(next) => self.goes_to(&next.clone(), Millis::ZERO),
+        let mut next = choice.default.as_ref();
+        for rule in &choice.choices {
+            let Some(value) = self.at(&rule.variable) else {
+                return self.dies("States.Runtime: a rule looks where nothing is");
+            };
+            if value.as_str() == Some(rule.string_equals.as_str()) {
+                next = Some(&rule.next);
+                break;
+            }
+        }
+        match next {
+            Some(next) => self.goes_to(next, Millis::ZERO),
             None => self.dies("no choice fits and there is no default"),
         }
     }
