@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
+.PHONY: demo adopt test demos audit parity lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -25,12 +25,13 @@ adopt: build
 	$(LOCAL) adopt --speed $(SPEED) --plan $(PLAN)
 
 # Everything: formatting, lints, unit and property tests, simulation, functions one by one (`sam-invoke` among
-# them), template, the emulator's self check, the real thing end to end, and what each role was permitted against
-# what it did.
+# them), template, the emulator's self check, the workflow's two interpreters, the real thing end to end, and what
+# each role was permitted against what it did.
 test: lint build python check-template
 	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
 	$(VENV)/bin/python tests/local/emulator/audit_check.py
+	$(MAKE) parity
 	$(MAKE) adopt
 	$(MAKE) demos
 	$(MAKE) audit
@@ -54,6 +55,13 @@ endef
 # Least privilege, both ways: recorded calls against the role that made them.
 audit:
 	$(VENV)/bin/python tests/local/emulator/audit.py template.yaml .local/audit/*
+
+# The simulator's interpreter against the emulator's, state by state: INPUTS random ones for each deployed workflow
+# beside the directed ones, from SEED.
+parity: python
+	cargo build --quiet -p understudy-sim --example parity
+	$(VENV)/bin/python tests/parity/parity.py target/debug/examples/parity \
+		$(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
 # Licences, bans and sources; advisories need the network and run where there is one: `make advisories`.
 lint: $(DENY)

@@ -73,6 +73,16 @@ impl Execution {
         &self.state
     }
 
+    /// What the present state was handed.
+    pub fn data(&self) -> &Value {
+        &self.data
+    }
+
+    /// How often the present state was retried; 0 when it was just entered.
+    pub fn retried(&self) -> u32 {
+        self.retries.iter().sum()
+    }
+
     pub fn turn(&self) -> u64 {
         self.turn
     }
@@ -117,6 +127,9 @@ impl Execution {
         self.history += 3;
         let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
         let timeout = self.timeout(task);
+        if task.timeout_seconds_path.is_some() && timeout.is_none() {
+            return self.dies("States.Runtime: its time limit is no positive number of seconds");
+        }
         if task.waits() {
             if timeout.is_none() {
                 return self.dies("how long it waits for its token is no number of seconds");
@@ -171,11 +184,13 @@ impl Execution {
         if size > PAYLOAD_MAX {
             return self.failed(task, &too_large(size));
         }
-        match &task.result_path {
-            Some(path) => self.put(path, value),
-            None => self.data = value,
-        }
-        self.goes_to(&task.next, took)
+        let placed = if let Some(path) = &task.result_path {
+            self.put(path, value)
+        } else {
+            self.data = value;
+            true
+        };
+        if placed { self.goes_to(&task.next, took) } else { self.dies(NO_PLACE) }
     }
 
     fn next_token(&self) -> String {
@@ -184,7 +199,7 @@ impl Execution {
 
     fn timeout(&self, task: &Task) -> Option<Millis> {
         let seconds = match &task.timeout_seconds_path {
-            Some(path) => self.at(path).and_then(Value::as_u64),
+            Some(path) => self.at(path).and_then(Value::as_u64).filter(|seconds| *seconds > 0),
             None => task.timeout_seconds,
         };
         seconds.map(Millis::from_secs)
@@ -220,16 +235,28 @@ impl Execution {
     }
 
     fn caught(&mut self, catch: &Catch, failure: &Failure, took: Millis) -> Next {
-        self.put(&catch.result_path, json!({"Error": failure.error, "Cause": failure.cause}));
-        self.goes_to(&catch.next, took)
+        let error = json!({"Error": failure.error, "Cause": failure.cause});
+        if self.put(&catch.result_path, error) {
+            self.goes_to(&catch.next, took)
+        } else {
+            self.dies(NO_PLACE)
+        }
     }
 
+    /// A rule that looks where nothing is ends the execution: its default is for values, not for their absence.
     fn choice(&mut self, choice: &Choice) -> Next {
-        let hit = choice.choices.iter().find(|rule| {
-            self.at(&rule.variable).and_then(Value::as_str) == Some(rule.string_equals.as_str())
-        });
-        match hit.map(|rule| &rule.next).or(choice.default.as_ref()) {
-            Some(next) => self.goes_to(&next.clone(), Millis::ZERO),
+        let mut next = choice.default.as_ref();
+        for rule in &choice.choices {
+            let Some(value) = self.at(&rule.variable) else {
+                return self.dies("States.Runtime: a rule looks where nothing is");
+            };
+            if value.as_str() == Some(rule.string_equals.as_str()) {
+                next = Some(&rule.next);
+                break;
+            }
+        }
+        match next {
+            Some(next) => self.goes_to(next, Millis::ZERO),
             None => self.dies("no choice fits and there is no default"),
         }
     }
@@ -245,10 +272,11 @@ impl Execution {
         self.data.pointer(&path(text).ok()?)
     }
 
-    fn put(&mut self, text: &str, value: Value) {
-        if let (Ok(name), Value::Object(fields)) = (field(text), &mut self.data) {
-            fields.insert(name, value);
-        }
+    /// False where there is no object to put it into.
+    fn put(&mut self, text: &str, value: Value) -> bool {
+        let (Ok(name), Value::Object(fields)) = (field(text), &mut self.data) else { return false };
+        fields.insert(name, value);
+        true
     }
 
     /// When the machine's own timeout ends it.
@@ -276,15 +304,21 @@ fn size_of(value: &Value) -> usize {
     count.0
 }
 
+const NO_PLACE: &str = "States.ResultPathMatchFailure: the state holds no object to put a result into";
+
 fn too_large(size: usize) -> Failure {
     let cause = format!("a result of {size} bytes is larger than {PAYLOAD_MAX}");
     Failure { error: "States.DataLimitExceeded".to_owned(), cause, hung: false }
 }
 
-/// `States.ALL` names everything but what Step Functions keeps to itself.
+/// `States.ALL` names everything but what Step Functions keeps to itself, `States.TaskFailed` not the time-out either.
 fn matches(named: &[String], error: &str) -> bool {
     let catchable = !matches!(error, "States.DataLimitExceeded" | "States.Runtime");
-    named.iter().any(|name| name == error || (name == "States.ALL" && catchable))
+    named.iter().any(|name| match name.as_str() {
+        "States.ALL" => catchable,
+        "States.TaskFailed" => catchable && error != "States.Timeout",
+        name => name == error,
+    })
 }
 
 #[expect(

@@ -172,6 +172,9 @@ impl Machine {
 fn state(body: Value) -> Result<State, String> {
     let Value::Object(mut fields) = body else { return Err("must be an object".to_owned()) };
     let kind = fields.remove("Type").ok_or("has no `Type`")?;
+    if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_null()) {
+        return Err(format!("`{name}` is null, which is not modelled"));
+    }
     let rest = Value::Object(fields);
     match kind.as_str().unwrap_or_default() {
         "Task" => typed(rest).map(State::Task),
@@ -240,6 +243,9 @@ const WAITS: &str = "arn:aws:states:::lambda:invoke.waitForTaskToken";
 impl Task {
     fn check(&self) -> Result<(), String> {
         self.owner()?;
+        if self.waits() && self.timeout_seconds.is_none() && self.timeout_seconds_path.is_none() {
+            return Err("waits for its token without a time limit, which is not modelled".to_owned());
+        }
         if let Some(result_path) = &self.result_path {
             field(result_path)?;
         }
