@@ -200,11 +200,21 @@ fn happened(simulation: &Simulation<'_>, never: Never) -> bool {
     })
 }
 
+/// `   5:00.500  text` without its milliseconds.
+fn whole_seconds(line: &str) -> String {
+    let (time, text) = line.split_once("  ").map_or(("", line), |(head, rest)| match rest.split_once("  ") {
+        Some((time, text)) if head.is_empty() => (time, text),
+        _ => (head, rest),
+    });
+    let time = time.trim().split('.').next().unwrap_or_default();
+    format!("{time:>7}  {text}\n")
+}
+
 /// Who reads it wants to know what happened, not every look: states that are entered again and again are left out.
 fn timeline(scenario: &Scenario, simulation: &Simulation<'_>) -> String {
     let told = support::story(simulation);
     let lines = told.lines().filter(|line| !line.contains("workflow enters"));
-    let lines = lines.filter(|line| !line.ends_with("switch   says 1")).map(|line| format!("{line}\n"));
+    let lines = lines.filter(|line| !line.ends_with("switch   says 1")).map(whole_seconds);
     format!("{}\n{}\n{}", scenario.title, scenario.story.trim_end(), lines.collect::<String>())
 }
 
