@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit parity lint advisories build check-template sam-invoke python package clean aws-smoke
+.PHONY: demo adopt test demos audit parity lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -85,6 +85,8 @@ python: build
 check-template: python
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-west-2 --template-file template.yaml
 	$(VENV)/bin/cfn-lint template.yaml
+	$(VENV)/bin/python tests/plans/validate.py
+	target/debug/understudy plan check infra/plans/*.yaml > /dev/null
 
 # Every function of the template through `sam local invoke`; skipped aloud where `docker info` does not answer.
 sam-invoke: build python
@@ -95,6 +97,17 @@ sam-invoke: build python
 package:
 	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
 	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
+
+# SEEDS=n: that many nights in the simulated world, each judged by every checker; exit 1 and a story where a law was
+# broken. SEED=s: that night alone.
+SEEDS ?= 100000
+simulate:
+	cargo build --quiet --profile simulate -p understudy-sim --bin simulate
+	target/simulate/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# Breaks the product on purpose, one way at a time, and shows which checker notices, at which seed. WHAT=words: only those.
+mutants:
+	python3 shared/sim/breakages/run.py $(WHAT)
 
 aws-smoke:
 	@cat infra/runbooks/aws-smoke.md

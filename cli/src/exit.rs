@@ -1,6 +1,7 @@
 //! How every command ends: one table of exit codes.
 
 use std::fmt;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,6 +11,11 @@ pub const TABLE: &str = "Exit codes:
   2  bad input: the plan, the arguments
   3  not available: a file, a service, a permission
   4  disagreement: evidence does not fit together";
+
+/// Writes to standard output. Who stops listening (`| head`) is no error.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {

@@ -4,13 +4,14 @@ mod check;
 mod predict;
 mod show;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use clap::{Subcommand, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_core::ddl;
+use understudy_core::lint::RULES;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::{Environment, Places, Plan, Problems, import, read, read_placed, schema};
+use understudy_core::plan::{Environment, Places, Plan, Problems, codes, import, read, read_placed, schema};
 use understudy_core::ports::Role;
 
 #[derive(Subcommand)]
@@ -25,6 +26,8 @@ pub enum Command {
     Import { configuration: PathBuf },
     /// The JSON Schema of plan files, for editors. Written to standard output.
     Schema,
+    /// What every plan is asked: the linter's rules, and the codes of what a plan file may not be.
+    Rules,
     /// The script that an administrator runs once on the primary's database.
     Sql {
         plan: PathBuf,
@@ -57,13 +60,19 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
         Command::Predict(arguments) => predict::run(arguments),
         Command::Import { configuration } => taken_over(configuration),
         Command::Schema => {
-            println!("{}", serde_json::to_string_pretty(&schema()).unwrap_or_default());
+            print(&format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap_or_default()));
+            Ok(Code::Ok)
+        }
+        Command::Rules => {
+            let rules = RULES.iter().map(|rule| (rule.id, rule.asks));
+            let lines = rules.chain(codes::CODES.iter().copied()).map(|(id, text)| format!("{id}  {text}\n"));
+            print(&lines.collect::<String>());
             Ok(Code::Ok)
         }
         Command::Sql { plan, rehearsal } => {
             let plan = load_for(plan, *rehearsal)?;
             for store in &plan.stores {
-                print!("{}", ddl::script(&plan, store));
+                print(&ddl::script(&plan, store));
             }
             Ok(Code::Ok)
         }
@@ -74,7 +83,9 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
                 RoleName::Witness => Role::Witness,
             };
             for (name, value) in parameters(&load_for(plan, *rehearsal)?, role) {
-                println!("{name}={value}");
+                // `sam` ends a value at a blank unless it stands in quotes.
+                let quote = if value.contains(' ') { "\"" } else { "" };
+                println!("{name}={quote}{value}{quote}");
             }
             Ok(Code::Ok)
         }
@@ -86,7 +97,7 @@ fn taken_over(path: &Path) -> Result<Code, Failure> {
     let json = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     let made = import(&json)
         .map_err(|error| Failure::new(Code::BadInput, format!("error: {}: {error}", path.display())))?;
-    print!("{}", made.text);
+    print(&made.text);
     if !made.ignored.is_empty() {
         eprintln!("not understood, and so not in the plan: {}", made.ignored.join(", "));
     }

@@ -186,6 +186,14 @@ fn clock(out: &mut Out, report: &Report) {
         let note = format!("within {}", words::at_most(elapsed(after, settled).0));
         row(out, "back", &bar(from, to, after, settled, '░'), &note);
     }
+    let expected = report
+        .predicted
+        .iter()
+        .filter_map(|one| words::predicted(report, &one.name).map(|span| format!("{} {span}", one.name)));
+    let expected: Vec<String> = expected.collect();
+    if !expected.is_empty() {
+        out.beside("  predicted", 14, &expected.join(", "));
+    }
     for (name, at) in instants(report) {
         let line = format!("{}  {}", time(at), words::since_outage(clock, at));
         out.line(&paint(DIM, &format!("  {name:<22} {line}")));

@@ -1,7 +1,7 @@
 //! `plan check`: problems of the file, findings of the linter, and with `--live` what is deployed.
 
 use super::{load, try_read};
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::live;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -46,11 +46,9 @@ fn told(arguments: &Arguments, path: &Path, plan: &Plan, places: &Places) -> Cod
     if arguments.json {
         println!("{}", json(path, Some(plan), &findings, places));
     } else {
-        println!("{}: plan `{}` is whole, digest {}", path.display(), plan.name, plan.digest());
-        for finding in &findings {
-            println!("{}\n", places.show(finding));
-        }
-        println!("{}", tally(&findings));
+        let head = format!("{}: plan `{}` is whole, digest {}\n", path.display(), plan.name, plan.digest());
+        let shown = findings.iter().map(|finding| format!("{}\n\n", places.show(finding)));
+        print(&format!("{head}{}{}\n", shown.collect::<String>(), tally(&findings)));
     }
     let objects = if arguments.strict { Level::Warning } else { Level::Error };
     if findings.iter().any(|finding| finding.level >= objects) { Code::Refused } else { Code::Ok }

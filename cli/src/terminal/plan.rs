@@ -38,7 +38,9 @@ pub fn predicted(plan: &Plan, budget: &Budget, given: usize) -> String {
         out.beside(
             "not used",
             BESIDE,
-            &format!("{what}: of another plan, or of a run that did not come to its success"),
+            &format!(
+                "{what}: of another plan or another promise, or of a run that did not come to its success"
+            ),
         );
     }
     out.text
@@ -61,4 +63,53 @@ fn expected(out: &mut Out, budget: &Budget) {
         &format!("from the first bad moment; then {} of success before it is believed", span(budget.hold)),
     );
     out.beside("", 36, &budget.loss());
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use super::*;
+    use understudy_core::budget::budget;
+    use understudy_core::explain::explain;
+    use understudy_core::plan::read;
+    use understudy_core::report::Report;
+
+    fn plan(text: &str) -> Plan {
+        read("plan.yaml", text).unwrap()
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn the_plans_explained() {
+        let plans = [
+            include_str!("../../../infra/plans/financial-rag.yaml"),
+            include_str!("../../../infra/plans/ml-ta.yaml"),
+            include_str!("../../../infra/plans/financial-planning.yaml"),
+            include_str!("../../../infra/plans/rtx-trading.yaml"),
+            include_str!("../../../infra/plans/hft.yaml"),
+        ];
+        for plan in plans.map(plan) {
+            let text = plain(&explained(&plan, &explain(&plan), &budget(&plan, &[])));
+            assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            insta::assert_snapshot!(format!("explained_{}", plan.name), text);
+        }
+    }
+
+    /// A run of the same plan replaces what is assumed of AWS; one of another plan does not.
+    #[test]
+    fn what_was_measured_replaces_what_is_assumed() {
+        let plan = plan(include_str!("../../../infra/plans/financial-rag.yaml"));
+        let mut report: Report =
+            serde_json::from_str(include_str!("../../../tests/reports/recovered.json")).unwrap();
+        assert_eq!(budget(&plan, std::slice::from_ref(&report)).runs, 0, "a run in fast motion");
+        report.rto.objective_ms = plan.objectives.rto.0;
+        let stranger = Report { plan: "another".to_owned(), ..report.clone() };
+        let budget = budget(&plan, &[report, stranger]);
+        assert_eq!(budget.runs, 1);
+        insta::assert_snapshot!("predicted", plain(&predicted(&plan, &budget, 2)));
+    }
 }

@@ -248,7 +248,10 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         let matter = asked.question.matter;
         let entry =
             Entry::Answered { matter, yes: answer.yes, by: by.clone(), digest: answer.digest.clone() };
-        self.context(&answer.execution).journal().append_once(entry).await?;
+        let context = self.context(&answer.execution);
+        // Who asked may have died before it was on record; an answer never stands there without its question.
+        context.journal().append_once(Entry::Asked { question: asked.question.clone() }).await?;
+        context.journal().append_once(entry).await?;
         let reply = match (asked.settled(), asked.approved_by()) {
             (Some(_), Some(all)) => Reply::new(Outcome::Approved, format!("yes by {all}")),
             (Some(_), None) => Reply::new(Outcome::Refused, format!("no by {by}")),

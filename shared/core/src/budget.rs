@@ -114,10 +114,12 @@ pub fn budget(plan: &Plan, past: &[Report]) -> Budget {
     Budget { phases, rto, rpo_bound, rpo_because, hold, runs: past.len() }
 }
 
-/// A run that came to its success, of this plan or of its rehearsal.
+/// A run that came to its success, of this plan or of its rehearsal, under the same promise: a run in fast motion has
+/// another, and would flatter (L7).
 fn counts(plan: &Plan, report: &Report) -> bool {
     let ours = report.plan == plan.name || report.plan == crate::plan::rehearsal_name(&plan.name);
-    ours && matches!(report.end, End::Recovered | End::Rehearsed)
+    let alike = Millis(report.rto.objective_ms) == plan.objectives.rto;
+    ours && alike && matches!(report.end, End::Recovered | End::Rehearsed)
 }
 
 /// From the last good probe to the accepted signal. At least: the first bad probe begins the window, and the lease
@@ -135,7 +137,10 @@ fn detect(plan: &Plan) -> Phase {
         source: Source::Plan,
         because: format!(
             "votes bad for {} and the lease of {} stale; at most a tick of {} and a probe of {} before, a tick after",
-            detection.window, ttl, tick, detection.probe_timeout
+            span(detection.window),
+            span(ttl),
+            span(tick),
+            span(detection.probe_timeout)
         ),
         fields: fields(&["detection.window", "lease.ttl", "tick", "detection.probe_timeout"]),
     }
@@ -150,9 +155,12 @@ fn decide(plan: &Plan) -> Phase {
     let timeout = plan.policy.approval_timeout;
     let (most, because) = if asks(plan) {
         let most = ASSESS.times(2).saturating_add(timeout);
-        (most, format!("a look of at most {ASSESS}, people within {timeout}, and a second look"))
+        (
+            most,
+            format!("a look of at most {}, people within {}, and a second look", span(ASSESS), span(timeout)),
+        )
     } else {
-        (ASSESS, format!("a look of at most {ASSESS}; nobody is asked"))
+        (ASSESS, format!("a look of at most {}; nobody is asked", span(ASSESS)))
     };
     Phase {
         name: "decide",
@@ -176,7 +184,9 @@ fn fence(plan: &Plan, before: Range) -> Phase {
                 source: Source::Plan,
                 because: format!(
                     "what is left of {} + {} + {} after detection and decision",
-                    lease.ttl, lease.commit_margin, lease.drift
+                    span(lease.ttl),
+                    span(lease.commit_margin),
+                    span(lease.drift)
                 ),
                 fields: fields(&["lease.ttl", "lease.commit_margin", "lease.drift"]),
             }
@@ -187,7 +197,7 @@ fn fence(plan: &Plan, before: Range) -> Phase {
             source: Source::Plan,
             because: format!(
                 "`on_loss: stay` gives no *expired* receipt: a named person must accept the risk, within {}",
-                plan.policy.approval_timeout
+                span(plan.policy.approval_timeout)
             ),
             fields: fields(&["lease.on_loss", "policy.approval_timeout"]),
         },
@@ -221,14 +231,14 @@ fn switch(plan: &Plan, past: &[&Report]) -> Phase {
         None => (
             Range::new(Millis::from_secs(1), ALARM_PERIOD.times(2)),
             Source::Service,
-            format!("an alarm's datapoint and its evaluation, {ALARM_PERIOD} each at most"),
+            format!("an alarm's datapoint and its evaluation, {} each at most", span(ALARM_PERIOD)),
         ),
     };
     Phase {
         name: "switch",
         takes: seen.plus(Range::new(Millis::ZERO, ttl)),
         source,
-        because: format!("{because}; then caches for up to {ttl}"),
+        because: format!("{because}; then caches for up to {}", span(ttl)),
         fields: fields(&["routes[].ttl"]),
     }
 }
@@ -248,9 +258,10 @@ fn loss(plan: &Plan) -> (Option<Range>, String) {
             let ends = lease_ends(plan);
             let most = ends.saturating_add(lag(|store| store.lag.block));
             let because = format!(
-                "the old writer may commit until its lease ends, {} after its last renewal; the replica was {typical} behind, \
+                "the old writer may commit until its lease ends, {} after its last renewal; the replica was {} behind, \
                  at most what blocks",
-                span(ends)
+                span(ends),
+                span(typical)
             );
             (Some(Range::new(ends.saturating_sub(plan.tick), most)), because)
         }

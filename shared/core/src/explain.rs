@@ -9,6 +9,7 @@ pub use page::page;
 pub use picture::svg;
 
 use crate::plan::{DeclaredStore, Drill, Hook, HookPoint, Mode, OnLeaseLoss, Plan, Route, Store};
+use crate::time::Millis;
 use crate::words::{count, list, span};
 
 /// A heading and what stands under it.
@@ -43,9 +44,9 @@ fn promise(plan: &Plan) -> Vec<String> {
         .map(|share| format!("; it serves {share} of the time"))
         .unwrap_or_default();
     let mut lines = vec![format!(
-        "back within {} of a failure, with at most {} of writes lost{share}",
+        "back within {} of a failure, {}{share}",
         span(plan.objectives.rto),
-        span(plan.objectives.rpo)
+        losing(plan.objectives.rpo)
     )];
     for tier in &plan.tiers {
         let of: Vec<&str> = plan
@@ -55,12 +56,7 @@ fn promise(plan: &Plan) -> Vec<String> {
             .map(|one| one.name.as_str())
             .collect();
         let of = if of.is_empty() { String::new() } else { format!(": {}", of.join(", ")) };
-        lines.push(format!(
-            "tier {} within {}, losing at most {}{of}",
-            tier.name,
-            span(tier.rto),
-            span(tier.rpo)
-        ));
+        lines.push(format!("{} within {}, {}{of}", tier.name, span(tier.rto), losing(tier.rpo)));
     }
     lines.extend(plan.calendar.as_ref().map(|calendar| {
         let hours: Vec<String> = calendar.sessions.iter().map(crate::plan::SessionHours::words).collect();
@@ -68,6 +64,14 @@ fn promise(plan: &Plan) -> Vec<String> {
     }));
     lines.push(format!("{} answers for it", plan.owner));
     lines
+}
+
+fn losing(rpo: Millis) -> String {
+    if rpo == Millis::ZERO {
+        "losing nothing".to_owned()
+    } else {
+        format!("losing at most {} of writes", span(rpo))
+    }
 }
 
 fn places(plan: &Plan) -> Vec<String> {
@@ -83,10 +87,12 @@ fn down(plan: &Plan) -> Vec<String> {
     let mut lines = vec![
         format!(
             "{} of {voters} votes bad for {} without a break, looked at every {}",
-            plan.detection.quorum, plan.detection.window, plan.tick
+            plan.detection.quorum,
+            span(plan.detection.window),
+            span(plan.tick)
         ),
-        format!("and no keeper has seen the lease renewed for {}", plan.lease.ttl),
-        format!("after an execution nothing new starts for {}", plan.detection.cooldown),
+        format!("and no keeper has seen the lease renewed for {}", span(plan.lease.ttl)),
+        format!("after an execution nothing new starts for {}", span(plan.detection.cooldown)),
     ];
     lines.extend(plan.maintenance.iter().map(|window| {
         format!("from {} to {} nothing moves by itself: {}", window.from, window.to, window.why)
@@ -119,15 +125,17 @@ fn people(plan: &Plan) -> Vec<String> {
         lines.push(format!(
             "{} must say yes, of {who}, within {}; silence is a no",
             people.replace("persons", "people"),
-            policy.approval_timeout
+            span(policy.approval_timeout)
         ));
     }
     lines.extend(
-        plan.escalation
-            .iter()
-            .map(|level| format!("after {} {} is told", span(level.after), level.to.join(", "))),
+        plan.escalation.iter().map(|level| format!("{} told {}", level.to.join(", "), when(level.after))),
     );
     lines
+}
+
+fn when(after: Millis) -> String {
+    if after == Millis::ZERO { "at once".to_owned() } else { format!("after {}", span(after)) }
 }
 
 fn fence(plan: &Plan) -> Vec<String> {
@@ -135,7 +143,7 @@ fn fence(plan: &Plan) -> Vec<String> {
     vec![match lease.on_loss {
         OnLeaseLoss::Fence => format!(
             "the database itself stops its writers once the lease ran out: {} + {} + {} after the last renewal",
-            lease.ttl, lease.commit_margin, lease.drift
+            span(lease.ttl), span(lease.commit_margin), span(lease.drift)
         ),
         OnLeaseLoss::Stay => {
             "a primary that loses its lease goes on serving: a named person must accept the risk of two writers".to_owned()

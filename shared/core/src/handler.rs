@@ -6,7 +6,7 @@
 use crate::decide::{Decision, Question, decide, decide_asked};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
-use crate::incident::{Attempt, Incident, close_incident, open_attempt};
+use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, keepers};
 use crate::lease::{KeeperView, standing};
@@ -133,8 +133,9 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             },
             Decision::Start(start) => {
                 let looked_at = seen.incident.as_ref().map(|incident| incident.id.as_str());
+                let grounds = self.grounds(&seen, hint, now);
                 let opened = update::<Incident, _>(self.cells, &keys::incident(), |current| {
-                    Ok(open_attempt(current, looked_at, start, now))
+                    Ok(open_attempt_on(current, looked_at, start, &grounds, now))
                 })
                 .await?;
                 match opened {
@@ -142,6 +143,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                     None => Err(Fault::bug("the incident vanished while it was opened")),
                 }
             }
+        }
+    }
+
+    fn grounds(&self, seen: &Seen, hint: &Hint, now: Timestamp) -> Grounds {
+        Grounds {
+            hint: hint.text(),
+            votes: seen.votes.judged(&self.plan.detection, now),
+            keepers: seen.keepers.clone(),
         }
     }
 
@@ -190,6 +199,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             receipt: None,
             positions: Vec::new(),
             promotion_asked: false,
+            given_back: false,
             promoted: std::collections::BTreeMap::new(),
             confirmation: Confirmation::default(),
             shown: String::new(),
@@ -198,6 +208,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             blocking: Vec::new(),
             looks: std::collections::BTreeMap::new(),
             since: std::collections::BTreeMap::new(),
+            sealed: 0,
             end: None,
         }
     }
@@ -218,16 +229,18 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             execution: &attempt.execution,
             writer: self.writer,
         };
+        let grounds = attempt.grounds.clone();
+        let grounds = grounds.unwrap_or_else(|| self.grounds(seen, hint, self.clock.now()));
         journal
             .append_first(Entry::Accepted {
                 incident: incident.id.clone(),
                 attempt: attempt.number,
                 kind: attempt.kind,
                 accepted_at: attempt.opened_at,
-                hint: hint.text(),
+                hint: grounds.hint,
                 onset: incident.onset,
-                votes: seen.votes.judged(&self.plan.detection, self.clock.now()),
-                keepers: seen.keepers.clone(),
+                votes: grounds.votes,
+                keepers: grounds.keepers,
             })
             .await
     }

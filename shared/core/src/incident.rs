@@ -4,9 +4,10 @@
 //! hundred alarms one execution (L5).
 
 use crate::fault::Fault;
+use crate::lease::KeeperView;
 use crate::run::{End, Kind, Request};
 use crate::state::Change;
-use crate::votes::Onset;
+use crate::votes::{Observer, Onset, Vote};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,17 @@ pub struct Attempt {
     /// Who asked for it; `None` when the votes did.
     pub asked: Option<Request>,
     pub opened_at: Timestamp,
+    /// What it was opened on. Whoever finishes the opening later has seen other things since.
+    pub grounds: Option<Grounds>,
     pub ended: Option<Ended>,
+}
+
+/// What was seen when an attempt was decided on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grounds {
+    pub hint: String,
+    pub votes: Vec<(Observer, Vote)>,
+    pub keepers: Vec<KeeperView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +111,7 @@ pub fn open_attempt(
         kind: start.kind,
         asked: start.asked.clone(),
         opened_at: now,
+        grounds: None,
         ended: None,
     };
     match current {
@@ -123,6 +135,23 @@ pub fn open_attempt(
             closed_at: None,
         }),
     }
+}
+
+/// As [`open_attempt`], with what was seen.
+pub fn open_attempt_on(
+    current: Option<&Incident>,
+    seen: Option<&str>,
+    start: &Start,
+    grounds: &Grounds,
+    now: Timestamp,
+) -> Change<Incident> {
+    let mut change = open_attempt(current, seen, start, now);
+    if let Change::Write(incident) = &mut change
+        && let Some(opened) = incident.attempts.last_mut()
+    {
+        opened.grounds = Some(grounds.clone());
+    }
+    change
 }
 
 /// Closes `id` when the primary is back and nothing runs.

@@ -2,7 +2,7 @@
 //!
 //! The one place where the names of the template's parameters stand outside it; a test holds both together.
 
-use crate::plan::{Plan, Scheme};
+use crate::plan::{DrillKind, Environment, Plan, Scheme};
 use crate::ports::Role;
 use std::collections::BTreeMap;
 
@@ -36,6 +36,9 @@ fn role_name(role: Role) -> &'static str {
 fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
     let days = u64::from(plan.retention.evidence_years).saturating_mul(DAYS_A_YEAR);
     let mut all = BTreeMap::from([("RetentionDays", days.to_string())]);
+    if plan.environment == Environment::Rehearsal {
+        all.extend(drill(plan));
+    }
     if let Some(store) = plan.stores.first() {
         all.insert("ApplicationSecret", store.application.secret.clone());
         all.insert("StandbyDatabase", store.standby.id.clone());
@@ -58,6 +61,16 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
         ]);
     }
     all
+}
+
+/// The schedule of the first region failover that has one: `drill-runner` knows one schedule.
+fn drill(plan: &Plan) -> BTreeMap<&'static str, String> {
+    let scheduled = plan.drills.iter().filter(|drill| drill.kind == DrillKind::RegionFailover);
+    let first = scheduled.filter_map(|drill| Some((drill, drill.schedule.as_ref()?))).next();
+    first.map_or_else(BTreeMap::new, |(drill, schedule)| {
+        let zone = drill.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+        BTreeMap::from([("DrillSchedule", schedule.text().to_owned()), ("DrillTimeZone", zone)])
+    })
 }
 
 /// The host of an address that the plan reader has checked: no scheme, no port, no path.

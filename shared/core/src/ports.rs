@@ -8,6 +8,7 @@ use crate::plan::Region;
 use crate::sql::{Answer, FenceLook, Secret, Statement};
 use crate::time::Millis;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,6 +40,30 @@ pub enum Written {
 pub trait Cells {
     async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault>;
     async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault>;
+
+    /// [`Cells::read`] with the body in its type. A table that holds values and not text may spare the way through
+    /// text; it must answer the same.
+    async fn load<T: DeserializeOwned + Clone + 'static>(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(u64, T)>, Fault> {
+        let Some(cell) = self.read(key).await? else { return Ok(None) };
+        match serde_json::from_value(cell.body) {
+            Ok(value) => Ok(Some((cell.version, value))),
+            Err(error) => Err(Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id))),
+        }
+    }
+
+    /// [`Cells::write`] of a body in its type.
+    async fn store<T: Serialize + Clone + 'static>(
+        &self,
+        key: &Key,
+        expected: Option<u64>,
+        value: &T,
+    ) -> Result<Written, Fault> {
+        let body = serde_json::to_value(value).map_err(|error| Fault::bug(format!("cell body: {error}")))?;
+        self.write(key, expected, &body).await
+    }
 }
 
 /// The name of a cell: `kind` is the partition, which IAM can restrict; `id` tells cells of a kind apart.

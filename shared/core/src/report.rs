@@ -7,6 +7,7 @@ pub mod html;
 mod picture;
 pub mod words;
 
+use crate::budget::{Range, budget};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stored, verify_chain};
@@ -40,6 +41,10 @@ pub struct Report {
     pub clock: Clock,
     pub rto: Rto,
     pub rpo: Rpo,
+    /// What the plan of this digest led to expect of an unplanned failover, phase by phase and as `sum`, before it
+    /// happened; empty for a planned move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub predicted: Vec<Predicted>,
     pub verdict: Option<Verdict>,
     pub findings: Vec<Finding>,
     pub receipt: Option<Receipt>,
@@ -119,6 +124,15 @@ pub struct Segment {
     pub from: Timestamp,
     pub to: Timestamp,
     pub ms: u64,
+}
+
+/// A span that was expected of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Predicted {
+    /// The segment's name, or `sum`.
+    pub name: String,
+    pub at_least_ms: u64,
+    pub at_most_ms: u64,
 }
 
 /// Recovery time as a range: the outage began between the last good and the first failed probe, and service
@@ -201,6 +215,7 @@ pub fn build(plan: &Plan, chain: &[Stored], attestation: Attestation) -> Result<
         clock,
         rto,
         rpo,
+        predicted: predicted(plan, told.kind),
         verdict: told.verdict,
         findings: told.findings.clone(),
         receipt: told.receipt.clone(),
@@ -213,6 +228,20 @@ pub fn build(plan: &Plan, chain: &[Stored], attestation: Attestation) -> Result<
             head_sha256: chain.last().map(|stored| stored.sha256.clone()).unwrap_or_default(),
         },
     })
+}
+
+fn predicted(plan: &Plan, kind: Kind) -> Vec<Predicted> {
+    if kind != Kind::Failover {
+        return Vec::new();
+    }
+    let budget = budget(plan, &[]);
+    let one = |name: &str, takes: Range| Predicted {
+        name: name.to_owned(),
+        at_least_ms: takes.least.0,
+        at_most_ms: takes.most.0,
+    };
+    let phases = budget.phases.iter().map(|phase| one(phase.name, phase.takes));
+    phases.chain([one("sum", budget.rto)]).collect()
 }
 
 fn shadow_waived(plan: &Plan) -> Option<String> {

@@ -172,6 +172,9 @@ pub struct Run {
     pub positions: Vec<Position>,
     /// A promotion was about to be asked for: from here nothing is taken back.
     pub promotion_asked: bool,
+    /// The lease was about to be given back: from here nothing is promoted.
+    #[serde(default)]
+    pub given_back: bool,
     pub promoted: BTreeMap<String, Timestamp>,
     pub confirmation: Confirmation,
     /// What a person is shown when asked, in one line.
@@ -186,6 +189,9 @@ pub struct Run {
     pub looks: BTreeMap<Step, u32>,
     /// When each waiting step first looked.
     pub since: BTreeMap<Step, Timestamp>,
+    /// So many records, from the first on, were sealed by a tick.
+    #[serde(default)]
+    pub sealed: u64,
     pub end: Option<End>,
 }
 
@@ -221,6 +227,46 @@ impl Run {
         })
         .await?;
         changed.ok_or_else(|| Fault::bug("a run vanished while it was changed"))
+    }
+
+    /// Takes the way through the one-way door. A delayed delivery that finds the way back taken has lost its right:
+    /// both are written to one cell, so that of two that race one comes first (L2).
+    pub async fn ask_promotion(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
+        let taken = |run: &Self| {
+            run.given_back
+                .then(|| Fault::Fenced("the lease was given back: nothing is promoted any more".to_owned()))
+        };
+        Self::take_way(cells, execution, taken, |run| run.promotion_asked = true).await
+    }
+
+    /// Takes the way back, as [`Run::ask_promotion`] the way through.
+    pub async fn give_back(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
+        let taken = |run: &Self| {
+            let why = "the lease is not given back once a promotion was asked for";
+            run.promotion_asked.then(|| Fault::bug(why))
+        };
+        Self::take_way(cells, execution, taken, |run| run.given_back = true).await
+    }
+
+    async fn take_way(
+        cells: &impl Cells,
+        execution: &str,
+        taken: impl Fn(&Self) -> Option<Fault>,
+        take: impl Fn(&mut Self),
+    ) -> Result<(), Fault> {
+        update::<Self, _>(cells, &keys::run(execution), |current| {
+            let Some(run) = current else {
+                return Err(Fault::invalid(format!("execution: no run `{execution}` is on record")));
+            };
+            if let Some(fault) = taken(run) {
+                return Err(fault);
+            }
+            let mut next = run.clone();
+            take(&mut next);
+            Ok(if next == *run { Change::Keep } else { Change::Write(next) })
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Counts one more look of a waiting step and says since when it has been looking.

@@ -18,36 +18,27 @@ pub enum Change<T> {
 }
 
 /// Reads a typed cell; a body that does not fit its type is a `Bug`, never a default.
-pub async fn load<T: DeserializeOwned>(cells: &impl Cells, key: &Key) -> Result<Option<T>, Fault> {
-    Ok(load_versioned(cells, key).await?.map(|(_, value)| value))
-}
-
-async fn load_versioned<T: DeserializeOwned>(
+pub async fn load<T: DeserializeOwned + Clone + 'static>(
     cells: &impl Cells,
     key: &Key,
-) -> Result<Option<(u64, T)>, Fault> {
-    let Some(cell) = cells.read(key).await? else { return Ok(None) };
-    match serde_json::from_value(cell.body) {
-        Ok(value) => Ok(Some((cell.version, value))),
-        Err(error) => Err(Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id))),
-    }
+) -> Result<Option<T>, Fault> {
+    Ok(cells.load(key).await?.map(|(_, value)| value))
 }
 
 /// Changes a cell by `decide` and returns what stands there afterwards.
 pub async fn update<T, F>(cells: &impl Cells, key: &Key, mut decide: F) -> Result<Option<T>, Fault>
 where
-    T: Serialize + DeserializeOwned,
+    T: Clone + Serialize + DeserializeOwned + 'static,
     F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
 {
     for _ in 0..MAX_CONFLICTS {
-        let current = load_versioned::<T>(cells, key).await?;
+        let current = cells.load::<T>(key).await?;
         let next = match decide(current.as_ref().map(|(_, value)| value))? {
             Change::Keep => return Ok(current.map(|(_, value)| value)),
             Change::Write(next) => next,
         };
-        let body = serde_json::to_value(&next).map_err(|error| Fault::bug(format!("cell body: {error}")))?;
         let expected = current.map(|(version, _)| version);
-        if cells.write(key, expected, &body).await? == Written::Done {
+        if cells.store(key, expected, &next).await? == Written::Done {
             return Ok(Some(next));
         }
     }
@@ -61,7 +52,7 @@ where
 /// in the same moment, and a crowd must not fail over a note.
 pub async fn note<T>(cells: &impl Cells, key: &Key, value: &T) -> Result<(), Fault>
 where
-    T: Clone + Serialize + DeserializeOwned,
+    T: Clone + Serialize + DeserializeOwned + 'static,
 {
     let mut lost = false;
     update::<T, _>(cells, key, |_| {

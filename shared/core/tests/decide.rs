@@ -60,6 +60,7 @@ const ID: &str = "i-20261121t031500z";
 fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
     let blocking = vec!["PF-04:metadata".to_owned()];
     let attempts = (1..).zip(ends).map(|(number, end)| Attempt {
+        grounds: None,
         number,
         execution: execution_name(ID, number),
         kind: Kind::Failover,

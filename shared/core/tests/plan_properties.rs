@@ -20,7 +20,7 @@ use understudy_core::plan::{
     HalfDay, Hook, HookPoint, Instance, Lag, Lease, MetBy, Mode, Objectives, OnLeaseLoss, Percent, Phase,
     Plan, Policy, Posture, RecoveredBy, Region, Regions, Regulation, Rehearsal, Replication, Retention,
     Review, Route, Scenario, Schedule, Scheme, Service, SessionHours, Store, StoreKind, Strategy as Move,
-    Tier, TwinHook, TwinRoute, TwinStore, Upkeep, read,
+    Tier, TwinHook, TwinRoute, TwinStore, Upkeep, read, read_placed,
 };
 use understudy_core::time::Millis;
 
@@ -176,6 +176,30 @@ proptest! {
         }
         prop_assert!(scaled.tick <= plan.tick && scaled.detection.probe_timeout <= plan.detection.probe_timeout);
         prop_assert!(scaled.objectives.rto <= plan.objectives.rto && scaled.objectives.rpo <= plan.objectives.rpo);
+    }
+}
+
+proptest! {
+    // Each plan is read once for each of its hundred values and more.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Each value of each plan, spoiled: the problem stands where the value stood, to the column.
+    #[test]
+    fn a_spoiled_value_is_told_where_it_stands(plan in plan(), with in prop::sample::select(vec!["*a", "\"\\u0001\""])) {
+        let text = plan.to_yaml();
+        let (_, places) = read_placed("plan.yaml", &text).map_err(|problems| TestCaseError::fail(problems.to_string()))?;
+        for (path, span) in places.leaves() {
+            let spoiled = format!("{}{with}{}", &text[..span.start], &text[span.end..]);
+            let Err(problems) = read("plan.yaml", &spoiled) else {
+                prop_assert!(false, "`{path}` spoiled by `{with}` is read:\n{spoiled}");
+                continue;
+            };
+            let at = places.at(path);
+            prop_assert!(
+                problems.problems.iter().any(|problem| (problem.line, problem.column) == at),
+                "`{path}` stood at {at:?}:\n{problems}"
+            );
+        }
     }
 }
 
@@ -705,7 +729,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 drill_guard: Some(DrillGuard {
                     outside_sessions,
                     not_between: None,
-                    rest: None,
+                    rest: Some(Millis::from_secs(1800)),
                     stop_when: Vec::new(),
                 }),
                 escalation,

@@ -251,6 +251,7 @@ fn ended(end: End) -> Incident {
         onset: decided(id, 1).onset,
         opened_at: NOW,
         attempts: vec![Attempt {
+            grounds: None,
             number: 1,
             execution: execution.clone(),
             kind: Kind::Failover,

@@ -179,6 +179,7 @@ fn run() -> Run {
         receipt: None,
         positions: Vec::new(),
         promotion_asked: false,
+        given_back: false,
         promoted: BTreeMap::new(),
         confirmation: Confirmation::default(),
         shown: String::new(),
@@ -187,6 +188,7 @@ fn run() -> Run {
         blocking: Vec::new(),
         looks: BTreeMap::new(),
         since: BTreeMap::new(),
+        sealed: 0,
         end: None,
     }
 }
@@ -200,6 +202,7 @@ fn begun(plan: &Plan) -> World {
         kind: Kind::Failover,
         asked: None,
         opened_at: NOW,
+        grounds: None,
         ended: None,
     };
     let incident = Incident {

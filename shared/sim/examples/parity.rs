@@ -109,7 +109,9 @@ fn round_trip() -> Result<Millis, Box<dyn std::error::Error>> {
         },
     }))?;
     let now = Timestamp::UNIX_EPOCH;
-    match Execution::start(&machine, EXECUTION, now).step(&machine, now, |_, _| Ok(json!({}))) {
+    let mut execution = Execution::start(&machine, EXECUTION, now);
+    execution.step(&machine, now);
+    match execution.done(&machine, Ok(json!({}))) {
         Next::Resume(took) => Ok(took),
         other => Err(format!("a task that answers goes on with {other:?}").into()),
     }
@@ -163,7 +165,7 @@ impl<'a> Run<'a> {
                     return (self.states, end);
                 }
                 Next::Resume(wait) => self.now = after(self.now, wait),
-                Next::Parked(_) => {}
+                Next::Invoke { .. } | Next::Parked => {}
             }
             if self.execution.retried() == 0 || self.execution.state() != before {
                 self.leave();
@@ -193,33 +195,37 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One entry of the interpreter, and for a task that waits for its token whatever becomes of that.
+    /// One entry of the interpreter, and whatever becomes of the call or the token that it asks for.
     fn turn(&mut self) -> Next {
-        let Some(State::Task(_)) = self.machine.states.get(self.execution.state()) else {
-            let next = self.execution.step(self.machine, self.now, |_, _| Err(unscripted()));
-            self.noted(Attempt { took_ms: resumed(&next, Millis::ZERO), ..Attempt::default() });
-            return next;
-        };
         let began = self.now;
+        let is_task = matches!(self.machine.states.get(self.execution.state()), Some(State::Task(_)));
+        let (owner, input, timeout) = match self.execution.step(self.machine, self.now) {
+            Next::Invoke { owner, input, timeout } => (owner, input, timeout),
+            next => {
+                if !is_task {
+                    self.noted(Attempt { took_ms: resumed(&next, Millis::ZERO), ..Attempt::default() });
+                }
+                return next;
+            }
+        };
         let answer = self.answer();
-        let travelled = if matches!(answer, Scripted::Hang) { Millis::ZERO } else { self.round_trip };
-        let mut attempt = None;
-        let mut next = self.execution.step(self.machine, self.now, |owner, input| {
-            attempt = Some(Attempt { owner: Some(owner.to_owned()), handed: input.clone(), took_ms: None });
-            invoked(&answer)
-        });
-        if let Next::Parked(timeout) = next {
+        let wait = timeout.unwrap_or(Millis::ZERO);
+        let mut travelled = self.round_trip;
+        let result = invoked(&answer);
+        if matches!(answer, Scripted::Hang) {
+            (self.now, travelled) = (after(self.now, wait), Millis::ZERO);
+        }
+        let mut next = self.execution.done(self.machine, result);
+        if let Next::Parked = next {
             next = if let Some(value) = value(&answer) {
                 self.execution.answered(self.machine, value)
             } else {
-                self.now = after(self.now, timeout);
-                self.execution.step(self.machine, self.now, |_, _| Err(unscripted()))
+                (self.now, travelled) = (after(self.now, wait), Millis::ZERO);
+                self.execution.done(self.machine, Err(late()))
             };
         }
-        if let Some(mut attempt) = attempt {
-            attempt.took_ms = resumed(&next, travelled).map(|wait| wait + elapsed(began, self.now).0);
-            self.noted(attempt);
-        }
+        let took_ms = resumed(&next, travelled).map(|wait| wait + elapsed(began, self.now).0);
+        self.noted(Attempt { owner: Some(owner), handed: input, took_ms });
         next
     }
 
@@ -255,8 +261,8 @@ fn resumed(next: &Next, travelled: Millis) -> Option<u64> {
     }
 }
 
-fn unscripted() -> Failure {
-    Failure { error: "Unscripted".to_owned(), cause: String::new(), hung: false }
+fn late() -> Failure {
+    Failure { error: "States.Timeout".to_owned(), cause: String::new(), hung: true }
 }
 
 /// What a function answers, or whoever sends its token.
@@ -272,9 +278,7 @@ fn value(answer: &Scripted) -> Option<Value> {
 fn invoked(answer: &Scripted) -> Result<Value, Failure> {
     match answer {
         Scripted::Answer(_) | Scripted::Bytes(_) | Scripted::Silence => Ok(value(answer).unwrap_or_default()),
-        Scripted::Hang => {
-            Err(Failure { error: "States.Timeout".to_owned(), cause: String::new(), hung: true })
-        }
+        Scripted::Hang => Err(late()),
         Scripted::Error(error) => {
             let cause = json!({"errorType": error, "errorMessage": "scripted"}).to_string();
             Err(Failure { error: error.clone(), cause, hung: false })

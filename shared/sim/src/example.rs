@@ -19,8 +19,10 @@ pub fn rehearsal() -> Result<Option<Plan>, Problems> {
     Ok(plan()?.rehearsal().map(in_no_hands))
 }
 
-fn in_no_hands(mut plan: Plan) -> Plan {
+/// A plan with its dead-man armed and no person in the loop.
+pub fn in_no_hands(mut plan: Plan) -> Plan {
     plan.policy.failover = Mode::Automatic;
+    plan.policy.in_session = None;
     plan.lease.on_loss = OnLeaseLoss::Fence;
     plan.lease.arming = Some(Arming {
         by: "sre-lead".to_owned(),

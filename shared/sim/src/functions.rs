@@ -1,12 +1,13 @@
 //! The functions as they are deployed: which code runs where, with which ports. Wiring only.
 
-use crate::poll;
+use crate::tasks::Running;
 use crate::world::{Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, World};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use understudy_core::fault::Fault;
 use understudy_core::ports::{FenceOrder, FencedStore, PrimaryGuard, Role};
-use understudy_core::steps::{Step, assess, close, promoter, runner, traffic};
+use understudy_core::steps::{assess, close, promoter, runner, traffic};
 use understudy_core::{approval, drill, guard, handler, prober};
 
 /// One deployed function.
@@ -51,6 +52,16 @@ impl Function {
         })
     }
 
+    /// After this long, in milliseconds, Lambda ends an invocation: `Timeout` of the template.
+    pub(crate) fn lasts(self) -> i64 {
+        match self {
+            Self::RouteProber | Self::WitnessProber | Self::PreflightVerifier | Self::StorePromoter => 60_000,
+            Self::StepRunner => 90_000,
+            Self::ReportWriter => 120_000,
+            _ => 30_000,
+        }
+    }
+
     pub fn place(self) -> Place {
         match self {
             Self::PrimaryGuard => Place::Primary,
@@ -69,36 +80,30 @@ pub enum Invoked {
     Killed,
 }
 
-/// Runs `function` on `event`, in its place, on the code that is deployed.
-pub fn invoke(world: &World, function: Function, event: &Value) -> Invoked {
-    let step = event.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
-    world.begin(step);
-    let invoked = run(world, function, event);
-    world.end();
-    invoked
-}
-
-fn run(world: &World, function: Function, event: &Value) -> Invoked {
+/// `function` on `event`, in its place, on the code that is deployed: a future to be polled. Only where the answer is
+/// `wanted` it is written out.
+pub(crate) fn invoke(world: &Rc<World>, function: Function, event: Value, wanted: bool) -> Running {
+    let world = Rc::clone(world);
     match function {
-        Function::AlarmHandler => decider(world, event, "alarm-handler"),
-        Function::DrillRunner => decider(world, event, DRILL_RUNNER),
-        Function::RouteProber => prober(world, Role::Standby, event),
-        Function::WitnessProber => prober(world, Role::Witness, event),
-        Function::PreflightVerifier => preflight_verifier(world, event),
-        Function::StorePromoter => store_promoter(world, event),
-        Function::StepRunner => step_runner(world, event),
-        Function::DnsSwitcher => dns_switcher(world, event),
-        Function::ReportWriter => report_writer(world, event),
-        Function::PrimaryGuard => primary_guard(world, event),
-        Function::Approver => approver(world, event),
+        Function::AlarmHandler => Box::pin(decider(world, event, wanted, "alarm-handler")),
+        Function::DrillRunner => Box::pin(decider(world, event, wanted, DRILL_RUNNER)),
+        Function::RouteProber => Box::pin(prober(world, Role::Standby, event, wanted)),
+        Function::WitnessProber => Box::pin(prober(world, Role::Witness, event, wanted)),
+        Function::PreflightVerifier => Box::pin(preflight_verifier(world, event, wanted)),
+        Function::StorePromoter => Box::pin(store_promoter(world, event)),
+        Function::StepRunner => Box::pin(step_runner(world, event)),
+        Function::DnsSwitcher => Box::pin(dns_switcher(world, event, wanted)),
+        Function::ReportWriter => Box::pin(report_writer(world, event, wanted)),
+        Function::PrimaryGuard => Box::pin(primary_guard(world, event, wanted)),
+        Function::Approver => Box::pin(approver(world, event)),
     }
 }
 
-fn finish<T: Serialize>(answer: Option<Result<T, Fault>>) -> Invoked {
+fn finish<T: Serialize>(answer: Result<T, Fault>, wanted: bool) -> Invoked {
     match answer {
-        None => Invoked::Killed,
-        Some(Err(fault)) => Invoked::Failed(fault),
-        Some(Ok(answer)) => match serde_json::to_value(answer) {
+        Err(fault) => Invoked::Failed(fault),
+        Ok(_) if !wanted => Invoked::Answered(Value::Null),
+        Ok(answer) => match serde_json::to_value(answer) {
             Ok(value) => Invoked::Answered(value),
             Err(error) => Invoked::Failed(Fault::bug(error)),
         },
@@ -116,7 +121,8 @@ fn witness(world: &World, from: Place) -> Option<Table<'_>> {
 const DRILL_RUNNER: &str = "drill-runner";
 
 /// The two functions that start executions: they differ in what they are asked.
-fn decider(world: &World, event: &Value, writer: &'static str) -> Invoked {
+async fn decider(world: Rc<World>, event: Value, wanted: bool, writer: &'static str) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
     let handler = handler::Handler {
@@ -130,13 +136,14 @@ fn decider(world: &World, event: &Value, writer: &'static str) -> Invoked {
         writer,
     };
     if writer == DRILL_RUNNER {
-        finish(poll::once(drill::answer(&handler, event)))
+        finish(drill::answer(&handler, &event).await, wanted)
     } else {
-        finish(poll::once(handler::answer(&handler, event)))
+        finish(handler::answer(&handler, &event).await, wanted)
     }
 }
 
-fn prober(world: &World, role: Role, event: &Value) -> Invoked {
+async fn prober(world: Rc<World>, role: Role, event: Value, wanted: bool) -> Invoked {
+    let world = world.as_ref();
     let from = if role == Role::Witness { Place::Witness } else { Place::Standby };
     let net = Net { world, from };
     let prober = prober::Prober {
@@ -149,10 +156,11 @@ fn prober(world: &World, role: Role, event: &Value) -> Invoked {
         dns: &net,
         metrics: &net,
     };
-    finish(poll::once(prober::answer(&prober, event)))
+    finish(prober::answer(&prober, &event).await, wanted)
 }
 
-fn preflight_verifier(world: &World, event: &Value) -> Invoked {
+async fn preflight_verifier(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
     let verifier = assess::Verifier {
@@ -168,10 +176,11 @@ fn preflight_verifier(world: &World, event: &Value) -> Invoked {
             secrets: &Desk(world),
         },
     };
-    finish(poll::once(assess::answer(&verifier, event)))
+    finish(assess::answer(&verifier, &event).await, wanted)
 }
 
-fn store_promoter(world: &World, event: &Value) -> Invoked {
+async fn store_promoter(world: Rc<World>, event: Value) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
     let promoter = promoter::Promoter {
@@ -187,10 +196,11 @@ fn store_promoter(world: &World, event: &Value) -> Invoked {
             guard: &Guard(world),
         },
     };
-    finish(poll::once(promoter::answer(&promoter, event)))
+    finish(promoter::answer(&promoter, &event).await, true)
 }
 
-fn step_runner(world: &World, event: &Value) -> Invoked {
+async fn step_runner(world: Rc<World>, event: Value) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let runner = runner::Runner {
         plan: &world.plan,
@@ -199,10 +209,11 @@ fn step_runner(world: &World, event: &Value) -> Invoked {
         clock: &world.clock(from),
         http: &Net { world, from },
     };
-    finish(poll::once(runner::answer(&runner, event)))
+    finish(runner::answer(&runner, &event).await, true)
 }
 
-fn dns_switcher(world: &World, event: &Value) -> Invoked {
+async fn dns_switcher(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let switcher = traffic::Switcher {
         plan: &world.plan,
@@ -211,10 +222,11 @@ fn dns_switcher(world: &World, event: &Value) -> Invoked {
         clock: &world.clock(from),
         metrics: &Net { world, from },
     };
-    finish(poll::once(traffic::answer(&switcher, event)))
+    finish(traffic::answer(&switcher, &event).await, wanted)
 }
 
-fn report_writer(world: &World, event: &Value) -> Invoked {
+async fn report_writer(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let writer = close::Writer {
         plan: &world.plan,
@@ -225,10 +237,11 @@ fn report_writer(world: &World, event: &Value) -> Invoked {
         pager: &Desk(world),
         signer: Some(&Notary(world)),
     };
-    finish(poll::once(close::answer(&writer, event)))
+    finish(close::answer(&writer, &event).await, wanted)
 }
 
-fn primary_guard(world: &World, event: &Value) -> Invoked {
+async fn primary_guard(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Primary;
     let witness = witness(world, from);
     let guard = guard::Guard {
@@ -238,29 +251,36 @@ fn primary_guard(world: &World, event: &Value) -> Invoked {
         clock: &world.clock(from),
         sql: &SqlAgent { world, place: from },
     };
-    finish(poll::once(guard::answer(&guard, event)))
+    finish(guard::answer(&guard, &event).await, wanted)
 }
 
-/// The guard of the primary, called from the standby.
+/// The guard of the primary, called from the standby: an invocation of its own, which may outlive the call.
 struct Guard<'a>(&'a World);
+
+/// The adapter waits for the guard this long, in milliseconds.
+const GUARD_PATIENCE: i64 = 12_000;
 
 impl PrimaryGuard for Guard<'_> {
     async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Primary).await?;
-        let fenced = match primary_guard(self.0, &json!({ "fence": order })) {
-            Invoked::Answered(answer) => {
+        if !self.0.invokes(Place::Primary) {
+            return self.0.gave_up().await;
+        }
+        let heard = self.0.ask_for(Function::PrimaryGuard, json!({ "fence": order }));
+        let fenced = match self.0.hear(&heard, GUARD_PATIENCE).await {
+            Some(Invoked::Answered(answer)) => {
                 serde_json::from_value::<guard::Fenced>(answer).map(|told| told.fenced).map_err(Fault::bug)
             }
-            Invoked::Failed(void @ Fault::Fenced(_)) => Err(void),
-            Invoked::Failed(fault) => Err(Fault::transient(format!("primary-guard failed: {fault}"))),
-            // Nobody answers any more: neither does this call.
-            Invoked::Killed => std::future::pending().await,
+            Some(Invoked::Failed(void @ Fault::Fenced(_))) => Err(void),
+            Some(Invoked::Failed(fault)) => Err(Fault::transient(format!("primary-guard failed: {fault}"))),
+            Some(Invoked::Killed) | None => Err(Fault::transient("primary-guard does not answer")),
         };
-        passed.reply(fenced?).await
+        self.0.reply(passed, fenced?).await
     }
 }
 
-fn approver(world: &World, event: &Value) -> Invoked {
+async fn approver(world: Rc<World>, event: Value) -> Invoked {
+    let world = world.as_ref();
     let from = Place::Standby;
     let approver = approval::Approver {
         plan: &world.plan,
@@ -270,5 +290,5 @@ fn approver(world: &World, event: &Value) -> Invoked {
         tokens: &Starter(world),
         pager: &Desk(world),
     };
-    finish(poll::once(approval::answer(&approver, event)))
+    finish(approval::answer(&approver, &event).await, true)
 }

@@ -1,108 +1,183 @@
-//! The event loop: ticks, executions, clients and breaks on one virtual clock, all from one seed.
+//! The event loop: ticks, executions, clients, people and breaks on one virtual clock, all from one seed.
+//!
+//! Functions run between the events: each call of theirs takes time, so that whatever runs at once is interleaved
+//! between any two effects.
 
-use crate::asl::{Execution, Failure, Machine, Next};
-use crate::checkers::Case;
-use crate::functions::{Function, Invoked, invoke};
+use crate::asl::{Execution, Machine, Next};
+use crate::checkers::{Case, Violation, judge};
+use crate::functions::{Function, Invoked};
+use crate::queue::{Due, Moment};
 use crate::seed::Chance;
+use crate::tasks::{Heard, Purpose, Tasks};
 use crate::trace::{Status, What};
-use crate::world::{Break, Delivery, Place, Settings, World};
+use crate::world::{Break, Delivery, Deployed, Effect, Settings, World, span};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use understudy_core::approval::Asked;
-use understudy_core::plan::Plan;
+use std::rc::Rc;
+use understudy_core::journal::Stored;
 use understudy_core::report::Report;
-use understudy_core::state::keys;
 use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
-use understudy_core::time::{Millis, after};
+use understudy_core::time::Millis;
 
 /// Every story begins here.
 pub const DAWN: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
-/// Each client writes this often.
-const WRITE_EVERY: Millis = Millis::from_secs(1);
-const LONG_TRANSACTION_EVERY: Millis = Millis::from_secs(7);
-/// A delivery that comes once more comes this late.
-const MUCH_LATER: Millis = Millis::from_secs(1800);
-/// An event that found its function failing is delivered again after this long, as often as Lambda does it.
-const REDELIVER_AFTER: Millis = Millis::from_secs(60);
+/// An event that found its function failing is delivered so often.
 const DELIVERIES: u32 = 3;
+/// An answer that nobody waits for after this long is given up by who delivers by hand.
+const BY_HAND: Millis = Millis::from_secs(200);
 
-#[derive(Clone, Debug)]
-enum Happening {
+#[derive(Debug)]
+pub(crate) enum Happening {
     Tick(Function),
-    Resume { execution: String, turn: u64 },
+    Resume {
+        execution: Rc<str>,
+        turn: u64,
+    },
+    /// The task of that turn fails, whoever still works on it.
+    TimesOut {
+        execution: Rc<str>,
+        turn: u64,
+    },
+    /// Lambda answers for a function that it did not run, or not to the end.
+    Spoilt {
+        execution: Rc<str>,
+        turn: u64,
+        error: &'static str,
+    },
     LocalWrite,
     OutsideWrite,
     LongTransaction,
     LongCommit,
     Break(Break),
-    Deliver { function: Function, event: Value, deliveries: u32 },
+    Deliver(Deliver),
+    Late(Effect),
+    /// A person looks at the open question.
+    Person {
+        execution: Rc<str>,
+        says: Says,
+    },
+    /// Somebody raises or lifts the hold.
+    Hold(bool),
+}
+
+#[derive(Debug)]
+pub(crate) struct Deliver {
+    pub(crate) function: Function,
+    pub(crate) event: Value,
+    pub(crate) deliveries: u32,
+}
+
+/// How people answer questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum People {
+    /// Not by themselves.
+    #[default]
+    Absent,
+    /// Each question, after this long.
+    Answer { after: Millis, yes: bool },
+    /// Two of them, each after this long, and not of one mind.
+    Disagree { first: Millis, second: Millis },
+    /// Each question, with a yes to what another one showed.
+    Mistaken { after: Millis },
+    /// Who asked for the move says yes to it.
+    Own { after: Millis },
+}
+
+/// What one person says to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Says {
+    pub(crate) yes: bool,
+    pub(crate) by: &'static str,
+    /// The answer names the digest of another question.
+    pub(crate) mistaken: bool,
 }
 
 /// A world with its machine and everything that is still to happen.
 pub struct Simulation<'m> {
-    pub world: World,
+    pub world: Rc<World>,
     machine: &'m Machine,
-    queue: BTreeMap<(Timestamp, u64), Happening>,
-    count: u64,
-    executions: BTreeMap<String, Execution>,
+    pub(crate) tasks: Tasks,
+    pub(crate) executions: BTreeMap<Rc<str>, Execution>,
     ended: BTreeMap<String, String>,
-    deliveries: BTreeMap<Step, Delivery>,
+    pub(crate) deliveries: BTreeMap<Step, Delivery>,
+    /// What happens so long after a state is entered first.
+    at_states: Vec<(String, i64, Happening)>,
     /// Each tick is delivered twice in this many of a thousand cases.
     pub twice_permille: u64,
-    chance: Chance,
+    /// And is lost in this many.
+    pub lost_permille: u64,
+    pub people: People,
+    /// Clients write this often.
+    write_every: i64,
+    /// What of the trace people have seen.
+    pub(crate) seen: usize,
+    pub(crate) chance: Chance,
 }
 
 impl<'m> Simulation<'m> {
-    pub fn new(machine: &'m Machine, plan: Plan, settings: Settings) -> Self {
-        let tick = plan.tick;
-        let mut simulation = Self {
-            world: World::new(plan, settings, DAWN),
+    pub fn new(machine: &'m Machine, plan: impl Into<Deployed>, settings: Settings) -> Self {
+        let world = Rc::new(World::new(plan, settings, DAWN));
+        let tick = world.plan.tick.0;
+        let mut chance = Chance::new(settings.seed ^ 0x5EED);
+        for function in Function::TICKING {
+            let phase = i64::try_from(chance.below(tick)).unwrap_or(0);
+            world.plan_for(world.moment() + phase, Due::Happen(Box::new(Happening::Tick(function))));
+        }
+        let simulation = Self {
+            world,
             machine,
-            queue: BTreeMap::new(),
-            count: 0,
+            tasks: Tasks::default(),
             executions: BTreeMap::new(),
             ended: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            at_states: Vec::new(),
             twice_permille: 0,
-            chance: Chance::new(settings.seed ^ 0x5EED),
+            lost_permille: 0,
+            people: People::default(),
+            write_every: 1_000,
+            seen: 0,
+            chance,
         };
-        for function in Function::TICKING {
-            let phase = Millis(simulation.chance.below(tick.0));
-            simulation.plan_for(after(DAWN, phase), Happening::Tick(function));
-        }
-        simulation.plan_for(DAWN, Happening::LocalWrite);
-        simulation.plan_for(after(DAWN, Millis(500)), Happening::OutsideWrite);
-        simulation.plan_for(DAWN, Happening::LongTransaction);
+        simulation.plan_in(0, Happening::LocalWrite);
+        simulation.plan_in(500, Happening::OutsideWrite);
+        simulation.plan_in(0, Happening::LongTransaction);
         simulation
     }
 
-    fn plan_for(&mut self, at: Timestamp, happening: Happening) {
-        self.count += 1;
-        self.queue.insert((at, self.count), happening);
+    /// Clients write every so many milliseconds, and in the last one before a lease runs out.
+    pub fn clients_write_every(&mut self, millis: i64) {
+        self.write_every = millis;
     }
 
-    fn plan_in(&mut self, span: Millis, happening: Happening) {
-        self.plan_for(after(self.world.now(), span), happening);
+    pub(crate) fn plan_in(&self, wait: i64, happening: Happening) {
+        self.world.plan_for(self.world.moment() + wait, Due::Happen(Box::new(happening)));
     }
 
     /// Breaks something `span` from now.
-    pub fn break_in(&mut self, span: Millis, broken: Break) {
-        self.plan_in(span, Happening::Break(broken));
+    pub fn break_in(&mut self, wait: Millis, broken: Break) {
+        self.plan_in(span(wait), Happening::Break(broken));
     }
 
     pub fn break_now(&mut self, broken: Break) {
         self.world.apply(broken);
     }
 
-    /// Delivers an event to a function now.
+    /// Delivers an event to a function `wait` from now; nobody waits for the answer.
+    pub fn deliver_in(&mut self, wait: Millis, function: Function, event: Value) {
+        let deliver = Deliver { function, event, deliveries: 1 };
+        self.plan_in(span(wait), Happening::Deliver(deliver));
+    }
+
+    /// Delivers an event to a function now and lets time pass until it is answered.
     pub fn deliver(&mut self, function: Function, event: &Value) -> Invoked {
-        let invoked = invoke(&self.world, function, event);
-        self.take_started();
-        self.take_sent();
-        invoked
+        let heard = Heard::default();
+        self.invoke(function, event.clone(), Purpose::Held(Rc::clone(&heard)), 0);
+        let until = self.world.moment() + span(BY_HAND);
+        while heard.borrow().is_none() && self.happens_by(until) {}
+        heard.borrow_mut().take().unwrap_or(Invoked::Killed)
     }
 
     /// How the first run of `step` is delivered.
@@ -110,25 +185,17 @@ impl<'m> Simulation<'m> {
         self.deliveries.insert(step, delivery);
     }
 
-    pub fn run_for(&mut self, span: Millis) {
-        let until = after(self.world.now(), span);
-        while let Some(next) = self.queue.first_entry()
-            && next.key().0 <= until
-        {
-            let ((at, _), happening) = next.remove_entry();
-            self.world.advance(at);
-            self.happen(happening);
-            self.take_started();
-            self.take_sent();
-        }
+    pub fn run_for(&mut self, wait: Millis) {
+        let until = self.world.moment() + span(wait);
+        while self.happens_by(until) {}
         self.world.advance(until);
     }
 
     /// Runs until `done` says so, looking after each `step`; false when `limit` is over before.
     pub fn run_until(&mut self, limit: Millis, mut done: impl FnMut(&Self) -> bool) -> bool {
         let step = Millis::from_secs(5);
-        let end = after(self.world.now(), limit);
-        while self.world.now() < end {
+        let end = self.world.moment() + span(limit);
+        while self.world.moment() < end {
             if done(self) {
                 return true;
             }
@@ -137,13 +204,40 @@ impl<'m> Simulation<'m> {
         done(self)
     }
 
+    /// Lets the next thing happen that is due by `until`; false when there is none.
+    fn happens_by(&mut self, until: Moment) -> bool {
+        let Some((at, due)) = self.world.next(until) else { return false };
+        self.world.advance(at);
+        match due {
+            Due::Poll(id) => self.poll(id),
+            Due::Happen(happening) => self.happen(*happening),
+        }
+        self.take_started();
+        self.take_sent();
+        self.take_asked();
+        self.people_look();
+        true
+    }
+
     /// The end state of every execution that ended.
     pub fn ends(&self) -> &BTreeMap<String, String> {
         &self.ended
     }
 
+    /// Every law that this run broke.
+    pub fn broken(&self) -> Vec<Violation> {
+        let (journals, reports) = self.written();
+        judge(&self.world.trace(), &journals, &reports, Some(&self.world.plan))
+    }
+
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
+        let (journals, reports) = self.written();
+        let plan = Some(Rc::clone(&self.world.plan));
+        Case { trace: self.world.trace().to_vec(), journals, reports, plan }
+    }
+
+    fn written(&self) -> (Vec<(String, Vec<Stored>)>, Vec<Report>) {
         let journals: Vec<_> = self
             .world
             .executions()
@@ -151,7 +245,7 @@ impl<'m> Simulation<'m> {
             .map(|name| (name.clone(), self.world.journal(&name)))
             .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
-        Case { trace: self.world.trace().to_vec(), journals, reports }
+        (journals, reports)
     }
 
     /// The sealed report of an execution.
@@ -169,19 +263,24 @@ impl<'m> Simulation<'m> {
         for name in self.world.take_started() {
             let execution = Execution::start(self.machine, &name, self.world.now());
             let turn = execution.turn();
-            self.executions.insert(name.clone(), execution);
-            self.plan_in(Millis::ZERO, Happening::Resume { execution: name, turn });
+            let name: Rc<str> = name.into();
+            self.executions.insert(Rc::clone(&name), execution);
+            self.plan_in(0, Happening::Resume { execution: name, turn });
         }
     }
 
     /// Tokens that were sent wake the executions that wait for them.
     fn take_sent(&mut self) {
         for (token, output) in self.world.take_sent() {
-            let name =
-                self.executions.iter().find(|(_, one)| one.waits_for(&token)).map(|(name, _)| name.clone());
-            let Some(mut execution) = name.and_then(|name| self.executions.remove(&name)) else { continue };
-            let next = execution.answered(self.machine, output);
-            self.go_on(execution, next);
+            let waiting = self.executions.iter().find(|(_, one)| one.waits_for(&token));
+            let Some(name) = waiting.map(|(name, _)| Rc::clone(name)) else { continue };
+            self.with(&name, |machine, execution| execution.answered(machine, output));
+        }
+    }
+
+    fn take_asked(&mut self) {
+        for (function, event, parent, heard) in self.world.take_asked() {
+            self.invoke(function, event, Purpose::Called { parent, heard }, 5);
         }
     }
 
@@ -189,140 +288,131 @@ impl<'m> Simulation<'m> {
         match happening {
             Happening::Tick(function) => self.tick(function),
             Happening::Resume { execution, turn } => self.resume(&execution, turn),
+            Happening::TimesOut { execution, turn } => self.fails(&execution, turn, "States.Timeout"),
+            Happening::Spoilt { execution, turn, error } => self.fails(&execution, turn, error),
+            Happening::Break(_) if self.world.is_calm() => {}
             Happening::Break(broken) => self.world.apply(broken),
             Happening::LocalWrite => {
                 self.world.local_write();
-                self.plan_in(WRITE_EVERY, Happening::LocalWrite);
+                // The last millisecond in which the lease still lets a write through is the one to try.
+                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
+                self.plan_in(self.write_every.min(last), Happening::LocalWrite);
             }
             Happening::OutsideWrite => {
                 self.world.outside_write();
-                self.plan_in(WRITE_EVERY, Happening::OutsideWrite);
+                self.plan_in(self.write_every, Happening::OutsideWrite);
             }
             Happening::LongTransaction => {
                 if self.world.long_transaction_begins() {
-                    self.plan_in(self.world.plan.lease.commit_margin, Happening::LongCommit);
+                    self.plan_in(span(self.world.plan.lease.commit_margin), Happening::LongCommit);
                 }
-                self.plan_in(LONG_TRANSACTION_EVERY, Happening::LongTransaction);
+                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
+                self.plan_in((7 * self.write_every).min(last), Happening::LongTransaction);
             }
             Happening::LongCommit => self.world.long_transaction_commits(),
-            Happening::Deliver { function, event, deliveries } => self.redeliver(function, event, deliveries),
+            Happening::Deliver(deliver) => self.redeliver(deliver),
+            Happening::Late(effect) => self.world.arrive(effect),
+            Happening::Person { execution, says } => drop(self.says(&execution, says)),
+            Happening::Hold(raised) => self.hold(raised),
         }
     }
 
     fn tick(&mut self, function: Function) {
-        self.plan_in(self.world.plan.tick, Happening::Tick(function));
-        if !self.world.alive(function.place()) {
+        self.plan_in(span(self.world.plan.tick), Happening::Tick(function));
+        if !self.world.invokes(function.place()) {
             return;
         }
-        invoke(&self.world, function, &json!({"tick": true}));
+        if self.chance.happens(self.lost_permille) {
+            return self.world.cover("tick lost");
+        }
+        let wait = self.starts();
+        self.invoke(function, json!({"tick": true}), Purpose::Unheard, wait);
         if self.chance.happens(self.twice_permille) {
-            invoke(&self.world, function, &json!({"tick": true}));
+            self.world.cover("tick twice");
+            let wait = i64::try_from(self.chance.below(3_000)).unwrap_or(0);
+            self.invoke(function, json!({"tick": true}), Purpose::Unheard, wait);
         }
     }
 
-    fn redeliver(&mut self, function: Function, event: Value, deliveries: u32) {
-        let answered = matches!(invoke(&self.world, function, &event), Invoked::Answered(_));
-        if !answered && deliveries > 1 {
-            let deliveries = deliveries - 1;
-            self.plan_in(REDELIVER_AFTER, Happening::Deliver { function, event, deliveries });
-        }
-    }
-
-    fn resume(&mut self, name: &str, turn: u64) {
-        let Some(mut execution) = self.executions.remove(name) else { return };
-        if execution.turn() != turn {
-            self.executions.insert(name.to_owned(), execution);
-            return;
-        }
-        if let Some(token) = execution.token() {
-            self.world.forget_token(token);
-        }
+    fn resume(&mut self, name: &Rc<str>, turn: u64) {
+        let execution = self.executions.get(name).filter(|known| known.turn() == turn);
+        let Some(state) = execution.map(|execution| execution.state().to_owned()) else { return };
+        self.world.in_state(state.as_str().into());
+        self.entered(&state);
+        self.world.note(What::Entered { execution: name.as_ref().to_owned(), state });
         let now = self.world.now();
-        self.world.note(What::Entered { execution: name.to_owned(), state: execution.state().to_owned() });
-        let next = execution.step(self.machine, now, |owner, input| self.task(owner, input));
-        self.go_on(execution, next);
+        self.with(name, |machine, execution| execution.step(machine, now));
     }
 
-    fn go_on(&mut self, execution: Execution, next: Next) {
-        let name = execution.name.clone();
-        let wait = match next {
-            Next::Ended { status, state } => return self.end(name, status, state),
-            Next::Resume(wait) => wait,
-            Next::Parked(timeout) => {
+    /// Lets an execution take one step, and goes on with what follows from it.
+    pub(crate) fn with(&mut self, name: &Rc<str>, step: impl FnOnce(&Machine, &mut Execution) -> Next) {
+        let Some(execution) = self.executions.get_mut(name) else { return };
+        let next = step(self.machine, execution);
+        let turn = execution.turn();
+        let left = execution.times_out_at(self.machine).as_millisecond() - self.world.moment();
+        match next {
+            Next::Ended { status, state } => self.end(name, status, state),
+            Next::Parked => {}
+            Next::Resume(wait) => {
+                let execution = Rc::clone(name);
+                self.plan_in(span(wait).min(left), Happening::Resume { execution, turn });
+            }
+            Next::Invoke { owner, input, timeout } => {
                 if let Some(token) = execution.token() {
                     self.world.await_token(token.to_owned());
                 }
-                timeout
+                let wait = timeout.map_or(left, span).min(left);
+                let execution = Rc::clone(name);
+                self.plan_in(wait, Happening::TimesOut { execution, turn });
+                self.task(name, turn, &owner, input);
             }
-        };
-        let at = after(self.world.now(), wait).min(execution.times_out_at(self.machine));
-        let turn = execution.turn();
-        self.executions.insert(name.clone(), execution);
-        self.plan_for(at, Happening::Resume { execution: name, turn });
+        }
     }
 
     /// An execution that failed or timed out is told of by EventBridge.
-    fn end(&mut self, name: String, status: Status, state: String) {
+    fn end(&mut self, name: &Rc<str>, status: Status, state: String) {
+        self.executions.remove(name);
+        let execution = name.as_ref().to_owned();
         if status != Status::Succeeded {
             let event = json!({
                 "source": "aws.states",
                 "detail-type": "Step Functions Execution Status Change",
-                "detail": {"name": name, "status": status.word()},
+                "detail": {"name": execution, "status": status.word()},
             });
-            let function = Function::ReportWriter;
-            let deliveries = DELIVERIES;
-            self.plan_in(Millis::from_secs(1), Happening::Deliver { function, event, deliveries });
+            let deliver = Deliver { function: Function::ReportWriter, event, deliveries: DELIVERIES };
+            self.plan_in(1_000, Happening::Deliver(deliver));
         }
-        self.ended.insert(name.clone(), state.clone());
-        self.world.note(What::Ended { execution: name, status, state });
+        if self.executions.is_empty() {
+            self.world.in_state("-".into());
+        }
+        self.ended.insert(execution.clone(), state.clone());
+        self.world.note(What::Ended { execution, status, state });
     }
 
-    /// A person answers the open question of an execution, as the command line does.
-    pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
-        let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
-        let asked: Asked = serde_json::from_value(asked).ok()?;
-        if asked.settled().is_some() {
-            return None;
-        }
-        let digest = asked.question.digest();
-        let event = json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}});
-        Some(self.deliver(Function::Approver, &event))
+    /// Breaks something `after` the first entry into `state`.
+    pub fn break_at(&mut self, state: &str, after: Millis, broken: Break) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Break(broken)));
     }
 
-    fn task(&mut self, owner: &str, input: &Value) -> Result<Value, Failure> {
-        let Some(function) = Function::named(owner) else {
-            let cause = format!("there is no function `{owner}`");
-            return Err(Failure { error: "Lambda.ResourceNotFoundException".to_owned(), cause, hung: false });
-        };
-        let first = invoke(&self.world, function, input);
-        match self.delivery(input) {
-            Delivery::Once => failure(first),
-            Delivery::Twice => failure(invoke(&self.world, function, input)),
-            Delivery::AgainLater => {
-                let event = input.clone();
-                self.plan_in(MUCH_LATER, Happening::Deliver { function, event, deliveries: 1 });
-                failure(first)
+    /// Raises or lifts the hold `after` the first entry into `state`.
+    pub fn hold_at(&mut self, state: &str, after: Millis, raised: bool) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Hold(raised)));
+    }
+
+    pub fn hold_in(&mut self, wait: Millis, raised: bool) {
+        self.plan_in(span(wait), Happening::Hold(raised));
+    }
+
+    /// What waits for a state that is entered now.
+    fn entered(&mut self, state: &str) {
+        let mut at = 0;
+        while let Some((wanted, ..)) = self.at_states.get(at) {
+            if wanted == state {
+                let (_, after, happening) = self.at_states.swap_remove(at);
+                self.plan_in(after, happening);
+            } else {
+                at += 1;
             }
         }
-    }
-
-    /// How this run of a step is delivered; what was asked for counts once.
-    fn delivery(&mut self, input: &Value) -> Delivery {
-        let step = input.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
-        step.and_then(|step| self.deliveries.remove(&step)).unwrap_or(Delivery::Once)
-    }
-}
-
-fn failure(invoked: Invoked) -> Result<Value, Failure> {
-    match invoked {
-        Invoked::Answered(value) => Ok(value),
-        Invoked::Failed(fault) => {
-            Err(Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
-        }
-        Invoked::Killed => Err(Failure {
-            error: "States.Timeout".to_owned(),
-            cause: "the function never answered".to_owned(),
-            hung: true,
-        }),
     }
 }

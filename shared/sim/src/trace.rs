@@ -1,8 +1,11 @@
 //! What happened, in order: the only thing that the checkers are shown besides journals and reports.
 
+use crate::world::{Break, Place, Trouble};
 use jiff::Timestamp;
 use understudy_core::journal::Record;
+use understudy_core::plan::Region;
 use understudy_core::ports::Page;
+use understudy_core::steps::Step;
 use understudy_core::switch::Side;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +17,7 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// Something broke or healed.
-    Broke(String),
+    Broke(Break),
     /// A client was told that its write is committed.
     Acknowledged {
         side: Side,
@@ -51,6 +54,29 @@ pub enum What {
     Paged(Page),
     Published {
         level: f64,
+    },
+    /// A call went wrong.
+    Troubled {
+        /// Its number among all calls of this night.
+        call: u64,
+        step: Option<Step>,
+        trouble: Trouble,
+    },
+    /// A step of an execution reached for the primary's Region.
+    ReachedForPrimary {
+        step: Step,
+    },
+    /// A keeper holds another epoch than before.
+    Lease {
+        keeper: Place,
+        epoch: u64,
+        holder: Region,
+    },
+    /// The hold or the freeze was raised or lowered.
+    Flag {
+        name: String,
+        raised: bool,
+        by: String,
     },
 }
 

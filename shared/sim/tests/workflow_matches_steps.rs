@@ -162,3 +162,9 @@ fn what_the_interpreter_does_not_model_is_an_error_that_names_it() {
     });
     assert!(missing.contains("`Nowhere`, which is not there"), "{missing}");
 }
+
+#[test]
+fn the_longest_execution_is_as_long_as_the_workflow_lets_it_be() {
+    let longest = understudy_core::steps::close::LONGEST_EXECUTION;
+    assert_eq!(longest, understudy_core::time::Millis::from_secs(machine().timeout_seconds));
+}

@@ -9,16 +9,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::{Environment, Plan};
+use understudy_core::plan::Plan;
 use understudy_core::ports::Role;
 
 /// Where `sam deploy` leaves what it uploads: a bucket in the stack's own Region.
 fn uploads(place: Place) -> String {
     format!("understudy-local-uploads-{}", place.name())
 }
-
-/// Deployed as somebody would; nobody waits for it here.
-const EACH_QUARTER: &str = "cron(0 6 ? 1/3 SAT#1 *)";
 
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
@@ -87,10 +84,6 @@ async fn deploy_role(
     if role == Role::Standby {
         given.insert("SigningKey", "create".to_owned());
     }
-    if role == Role::Standby && plan.environment == Environment::Rehearsal {
-        // In quotes, for `sam` ends a value at a blank.
-        given.insert("DrillSchedule", format!("\"{EACH_QUARTER}\""));
-    }
     let stack = format!("understudy-{}-{}", plan.name, place.name());
     let mut sam = Command::new(python.program("sam"));
     sam.current_dir(&options.root)
@@ -98,7 +91,11 @@ async fn deploy_role(
         .args(["--region", cloud.region_of(place).unwrap_or_default(), "--s3-bucket", &uploads(place)])
         .args(["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
-        .args(given.iter().map(|(name, value)| format!("{name}={value}")))
+        // In quotes, for `sam` ends a value at a blank.
+        .args(given.iter().map(|(name, value)| {
+            let quote = if value.contains(' ') { "\"" } else { "" };
+            format!("{name}={quote}{value}{quote}")
+        }))
         .env("AWS_ENDPOINT_URL", format!("http://{}", cloud.emulator()))
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")

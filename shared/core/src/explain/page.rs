@@ -13,7 +13,7 @@ body{margin:0 auto;max-width:62rem;padding:2rem 1rem 4rem}h1{margin:0 0 .2rem;fo
 .quiet{color:light-dark(#57606a,#9aa4af)}figure{margin:1.5rem 0;overflow-x:auto}figure svg{min-width:44rem;width:100%}\
 section{display:grid;grid-template-columns:8rem 1fr;gap:0 1rem;border-top:1px solid light-dark(#d0d7de,#3d444d);padding:.7rem 0}\
 h2{font-size:1rem;margin:0}ul{margin:0;padding:0;list-style:none}pre{margin:.3rem 0;overflow-x:auto;font-size:.85rem}\
-table{border-collapse:collapse}td{padding:0 1rem 0 0;vertical-align:top}code{overflow-wrap:anywhere}\
+table{border-collapse:collapse}td{padding:0 1rem 0 0;vertical-align:top}code{overflow-wrap:anywhere}.takes{white-space:nowrap}\
 .finding{padding:.7rem 0;border-top:1px solid light-dark(#d0d7de,#3d444d)}.error b{color:light-dark(#b42318,#ff8a80)}\
 .warning b{color:light-dark(#8a5a00,#ffc46b)}@media(max-width:40rem){section{display:block}}";
 
@@ -58,9 +58,9 @@ fn expected(budget: &Budget) -> Markup {
             div {
                 table {
                     @for phase in &budget.phases {
-                        tr { td { (phase.name) } td { (phase.takes) } td.quiet { (phase.because) } }
+                        tr { td { (phase.name) } td.takes { (phase.takes) } td.quiet { (phase.because) } }
                     }
-                    tr { td { b { "sum" } } td { b { (budget.rto) } } td {} }
+                    tr { td { b { "sum" } } td.takes { b { (budget.rto) } } td {} }
                 }
                 p { (budget.loss()) }
             }

@@ -14,7 +14,7 @@ const RIGHT: u64 = 970;
 const STRIP: u64 = 40;
 const AXIS: u64 = 190;
 /// Narrower than this, a phase's name does not fit into it.
-const NAME_FITS: u64 = 62;
+const NAME_FITS: u64 = 56;
 const LINE: u64 = 22;
 
 /// Phases are told apart by their order and names too, not by colour alone.
@@ -155,12 +155,15 @@ fn marks(plan: &Plan, budget: &Budget, scale: &Scale) -> Vec<Mark> {
     let who = if policy.approvers.is_empty() { "people".to_owned() } else { policy.approvers.join(", ") };
     let mut marks = Vec::new();
     if policy.failover == Mode::Approval || policy.in_session == Some(Mode::Approval) {
-        let text = format!("{who} asked: may the standby take over? A no after {}", policy.approval_timeout);
+        let text =
+            format!("{who} asked: may the standby take over? A no after {}", span(policy.approval_timeout));
         marks.push(Mark { at: begins("decide"), text });
     }
     if plan.lease.on_loss == OnLeaseLoss::Stay {
-        let text =
-            format!("{who} asked to accept the risk of two writers; a no after {}", policy.approval_timeout);
+        let text = format!(
+            "{who} asked to accept the risk of two writers; a no after {}",
+            span(policy.approval_timeout)
+        );
         marks.push(Mark { at: begins("fence"), text });
     }
     let opened = begins("decide");

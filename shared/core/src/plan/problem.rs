@@ -130,6 +130,17 @@ impl Places {
         (line, column)
     }
 
+    /// Every value that holds no other, by its path.
+    pub fn leaves(&self) -> impl Iterator<Item = (&str, Span)> {
+        let holds = |path: &str| {
+            let below = self.spans.range(path.to_owned()..).skip(1).map(|(other, _)| other);
+            below
+                .take_while(|other| other.starts_with(path))
+                .any(|other| other.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '['])))
+        };
+        self.spans.iter().filter(move |(path, _)| !holds(path)).map(|(path, span)| (path.as_str(), *span))
+    }
+
     fn span(&self, path: &str) -> Span {
         let mut path = path.replace("[]", "[0]");
         loop {

@@ -126,6 +126,7 @@ fn recovery(report: &Report) -> Markup {
             div.value { (words::recovery(rto)) }
             (gauge(rto.at_least.ms, rto.at_most.ms, rto.objective_ms))
             p { "Objective: " (words::duration(rto.objective_ms)) }
+            @if let Some(predicted) = words::predicted(report, "sum") { p { "Predicted by the plan: " (predicted) } }
             @for reason in words::recovery_unknown(rto) { p { "Not measured: " (reason) } }
         }
     }

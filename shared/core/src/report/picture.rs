@@ -317,10 +317,13 @@ fn objective(report: &Report, scale: &Scale) -> Markup {
 
 fn legend(report: &Report) -> Markup {
     let clock = &report.clock;
+    let expects = !report.predicted.is_empty();
     html! {
         table.legend {
             thead {
-                tr { th scope="col" { "What" } th scope="col" { "From" } th scope="col" { "To" } th.number scope="col" { "Took" } }
+                tr { th scope="col" { "What" } th scope="col" { "From" } th scope="col" { "To" } th.number scope="col" { "Took" }
+                    @if expects { th.number scope="col" { "Predicted" } }
+                }
             }
             tbody {
                 tr {
@@ -332,7 +335,7 @@ fn legend(report: &Report) -> Markup {
                     td { @if let Some(first_bad) = clock.first_bad { (time(first_bad)) } @else { "nothing stopped" } }
                     td.number { @if let Some(last_good) = clock.last_good { "within " (within(last_good, clock.zero())) } }
                 }
-                @for segment in &clock.segments { (row(segment)) }
+                @for segment in &clock.segments { (row(report, segment)) }
                 @if let Some(name) = open_segment(clock) {
                     tr {
                         th scope="row" { span.swatch.open aria-hidden="true" {} (name) small { (meaning(name)) } }
@@ -365,7 +368,7 @@ fn within(from: Timestamp, to: Timestamp) -> String {
     words::at_most(crate::time::elapsed(from, to).0)
 }
 
-fn row(segment: &Segment) -> Markup {
+fn row(report: &Report, segment: &Segment) -> Markup {
     let swatch = fill(&segment.name).trim_start_matches("seg").trim_start();
     html! {
         tr {
@@ -376,6 +379,7 @@ fn row(segment: &Segment) -> Markup {
             td { (time(segment.from)) }
             td { (time(segment.to)) }
             td.number { (duration(segment.ms)) }
+            @if let Some(predicted) = words::predicted(report, &segment.name) { td.number { (predicted) } }
         }
     }
 }

@@ -90,6 +90,12 @@ pub fn recovery(rto: &Rto) -> String {
     }
 }
 
+/// What was expected of a segment, or of the whole (`sum`), before it happened.
+pub fn predicted(report: &Report, name: &str) -> Option<String> {
+    let found = report.predicted.iter().find(|one| one.name == name)?;
+    Some(format!("{} to {}", at_least(found.at_least_ms), at_most(found.at_most_ms)))
+}
+
 /// Why an end of the recovery time is missing; a reason that both ends share is told once.
 pub fn recovery_unknown(rto: &Rto) -> Vec<&str> {
     let mut reasons = reason(&rto.at_least);

@@ -16,8 +16,14 @@ use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Writte
 use crate::report;
 use crate::run::{End, Run};
 use crate::state::{Change, keys, load, update};
+use crate::time::{Millis, elapsed};
 use crate::words::count;
 use serde_json::Value;
+
+/// `TimeoutSeconds` of the workflow: after that no execution runs.
+pub const LONGEST_EXECUTION: Millis = Millis::from_secs(14_400);
+/// An accepted execution is started within this, by whichever tick gets to it.
+const GRACE: Millis = Millis::from_secs(900);
 
 /// What the report writer works with.
 pub struct Writer<'a, C, K, E, P, S> {
@@ -82,8 +88,9 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn close(&self, execution: &str, end: End) -> Result<Reply, Fault> {
         let ctx = self.context(execution);
         let run = Run::read(self.cells, execution).await?;
-        let records = ctx.journal().records().await?;
-        if !records.iter().any(|record| matches!(record.entry, Entry::Closed { .. })) {
+        let chain = ctx.journal().all_stored().await?;
+        if !chain.iter().any(Stored::is_closing) {
+            let records = chain.iter().map(Stored::record).collect::<Result<Vec<_>, Fault>>()?;
             // The workflow is the same wherever it runs; what its success is called is not.
             let end = if end == End::Recovered { run.kind.success() } else { end };
             let cause = report::cause(&records, end);
@@ -117,15 +124,25 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     /// The tick for one open run: seal what has been recorded; finish what was closed but not finished.
     async fn tick_one(&self, execution: &str) -> Result<(), Fault> {
         let ctx = self.context(execution);
-        let chain = ctx.journal().all_stored().await?;
-        let Some(closing) = Closing::of(&chain)? else { return self.seal_records(&ctx, &chain).await };
         let run = Run::read(self.cells, execution).await?;
+        let fresh = ctx.journal().stored_behind(run.sealed).await?;
+        if !fresh.iter().any(Stored::is_closing) {
+            // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
+            if elapsed(run.accepted_at, self.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
+                return self.close(execution, End::Unfinished).await.map(|_| ());
+            }
+            return self.seal_fresh(&ctx, run.sealed, &fresh).await;
+        }
+        let chain = ctx.journal().all_stored().await?;
+        let closing =
+            Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
         self.finish(&ctx, &run, &chain, &closing).await?
     }
 
     /// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
-    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of reach is late, not lost: the run stays
-    /// on the list, and the tick comes back to it; as it does while nobody is known to have told people.
+    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of
+    /// reach is late, not lost: the run stays on the list, and the tick comes back to it; as it does while nobody is
+    /// known to have told people.
     async fn finish(
         &self,
         ctx: &Context<'_, C, K>,
@@ -165,7 +182,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     }
 
     async fn seal(&self, ctx: &Context<'_, C, K>, chain: &[Stored]) -> Result<(), Fault> {
-        self.seal_records(ctx, chain).await?;
+        self.seal_records(ctx, 0, chain).await?;
         let last = chain.last().ok_or_else(|| Fault::bug("an empty journal was closed"))?;
         let attestation = attest(self.cells, self.clock, ctx.execution, last, self.signer).await?;
         let report = report::build(ctx.plan, chain, attestation)?;
@@ -175,8 +192,19 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         self.put(&page_key(&ctx.plan.name, ctx.execution), page.as_bytes(), HTML).await
     }
 
-    async fn seal_records(&self, ctx: &Context<'_, C, K>, chain: &[Stored]) -> Result<(), Fault> {
-        for (seq, stored) in (1_u64..).zip(chain) {
+    /// Seals what came since the last tick, so that a long execution is not sealed anew every minute.
+    async fn seal_fresh(&self, ctx: &Context<'_, C, K>, sealed: u64, fresh: &[Stored]) -> Result<(), Fault> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.seal_records(ctx, sealed, fresh).await?;
+        let until = sealed.saturating_add(u64::try_from(fresh.len()).unwrap_or(0));
+        Run::change(self.cells, ctx.execution, |run| run.sealed = run.sealed.max(until)).await.map(|_| ())
+    }
+
+    /// Seals records, the first of which is the one behind number `last`.
+    async fn seal_records(&self, ctx: &Context<'_, C, K>, last: u64, chain: &[Stored]) -> Result<(), Fault> {
+        for (seq, stored) in (last.saturating_add(1)..).zip(chain) {
             let key = record_key(&ctx.plan.name, ctx.execution, seq);
             self.put(&key, stored.bytes.as_bytes(), JSON).await?;
         }

@@ -120,8 +120,7 @@ async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: Run) -> Resu
     let now = ctx.clock.now();
     match expired(ctx, &closed, epoch, now) {
         Expiry::Lapsed(receipt) => {
-            ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
-            Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
+            receive(ctx, &receipt).await?;
             let text = "expired: the lease ran out, and the dead-man was armed with its last renewal";
             ctx.outcome(Step::Fence, Outcome::Fenced, text).await
         }
@@ -137,6 +136,20 @@ async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: Run) -> Resu
             Ok(Reply { wait_seconds: ctx.plan.policy.approval_timeout.secs_ceil().max(1), ..reply })
         }
     }
+}
+
+/// Takes a receipt. The first one stands: what comes after it was measured against that one, so a delivery that is
+/// late finds it, and puts it on record if an earlier one died before it could (L5).
+pub(super) async fn receive<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    receipt: &Receipt,
+) -> Result<(), Fault> {
+    let run = Run::change(ctx.cells, ctx.execution, |run| {
+        run.receipt.get_or_insert_with(|| receipt.clone());
+    })
+    .await?;
+    let receipt = run.receipt.unwrap_or_else(|| receipt.clone());
+    ctx.journal().append_once(Entry::Fenced { receipt }).await
 }
 
 enum Expiry {
@@ -197,8 +210,7 @@ pub async fn accept<C: Cells, K: Clock>(
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
     let receipt = Receipt::Accepted { epoch, by: by.clone(), at: now, risk: run.shown.clone() };
-    ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
-    Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
+    receive(ctx, &receipt).await?;
     ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
 }
 
@@ -272,9 +284,7 @@ pub async fn grant_back<C: Cells, K: Clock>(
     keepers: &[Keeper<'_, C>],
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    if run.promotion_asked {
-        return Err(Fault::bug("the lease is not given back once a promotion was asked for"));
-    }
+    Run::give_back(ctx.cells, ctx.execution).await?;
     let Some(epoch) = run.epoch else {
         return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));
     };

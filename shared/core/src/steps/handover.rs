@@ -3,6 +3,7 @@
 //! Planned moves only. This is the one place on the standby's side that asks the Region of the primary for
 //! anything; it is bounded, and when the proof cannot be had in time the writers get their right back.
 
+use super::fence::receive;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::Entry;
@@ -23,6 +24,7 @@ pub async fn fence<C: Cells, K: Clock>(
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Fence, asked_at).await?;
     let epoch = run.claimed_epoch()?;
     if let Some(receipt) = &run.receipt {
+        receive(ctx, receipt).await?;
         return Ok(Reply::new(Outcome::Fenced, format!("fenced under epoch {}", receipt.epoch())));
     }
     let what = format!("stop the writers of the primary under epoch {epoch}");
@@ -72,8 +74,7 @@ async fn quiet<C: Cells, K: Clock>(
         return Ok(Reply::again(pause(ctx), "no writer is left; looking once more"));
     };
     let receipt = Receipt::Proved { epoch, quiet_since, proved_at: now, last_written: last_written(stores) };
-    ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await?;
-    Run::change(ctx.cells, ctx.execution, |run| run.receipt = Some(receipt.clone())).await?;
+    receive(ctx, &receipt).await?;
     ctx.outcome(Step::Fence, Outcome::Fenced, "proved: two looks in a row found no writer").await
 }
 

@@ -88,8 +88,9 @@ async fn promote_one<C: Cells, K: Clock>(
     if instance.source.is_none() || instance.status != "available" {
         return Ok(None);
     }
+    // Before the intent, so that no record intends what the way back has overtaken.
+    Run::ask_promotion(ctx.cells, ctx.execution).await?;
     ctx.intent(Step::Promote, format!("promote `{id}`")).await?;
-    Run::change(ctx.cells, ctx.execution, |run| run.promotion_asked = true).await?;
     databases.promote(id).await.map(|()| None)
 }
 

@@ -9,6 +9,9 @@ use crate::state::{Flag, keys, set_flag};
 use crate::words::count;
 use serde_json::{Value, json};
 
+/// What a step says that had nothing to call.
+pub const NO_HOOK: &str = "the plan has no hook here";
+
 /// What the runner works with.
 pub struct Runner<'a, C, K, H> {
     pub plan: &'a Plan,
@@ -77,7 +80,7 @@ async fn call_hooks<C: Cells, K: Clock>(
         .filter_map(|hook| Some((hook, url(hook)?)))
         .collect();
     if calls.is_empty() {
-        return ctx.outcome(step, Outcome::Done, "the plan has no hook here").await;
+        return ctx.outcome(step, Outcome::Done, NO_HOOK).await;
     }
     for (hook, url) in &calls {
         ctx.intent(step, format!("hook `{}`: POST {url}", hook.name)).await?;

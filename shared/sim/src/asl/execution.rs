@@ -10,24 +10,30 @@ use understudy_core::time::{Millis, after, elapsed};
 const HISTORY_MAX: u32 = 25_000;
 /// Nothing that passes between states may be larger.
 const PAYLOAD_MAX: usize = 256 * 1024;
-/// What one call of a function takes, there and back.
-const ROUND_TRIP: Millis = Millis(250);
+/// What Step Functions itself takes from one state to the next.
+const ROUND_TRIP: Millis = Millis(50);
 
 /// Why a task failed, in the words that `Retry` and `Catch` match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub error: String,
     pub cause: String,
-    /// How long it took to fail; a hung task takes its whole timeout.
+    /// Nobody answered: it fails at its timeout, and at once.
     pub hung: bool,
 }
 
 /// What comes after one step of the interpreter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     Resume(Millis),
-    /// It waits for its token; without it, it fails after this long.
-    Parked(Millis),
+    /// `owner` is to be invoked on `input`; the task fails by itself after `timeout`.
+    Invoke {
+        owner: String,
+        input: Value,
+        timeout: Option<Millis>,
+    },
+    /// It goes on waiting for its token.
+    Parked,
     Ended {
         status: Status,
         state: String,
@@ -86,13 +92,8 @@ impl Execution {
         self.history
     }
 
-    /// Runs the present state once. `invoke` is handed the owner of a task and its input.
-    pub fn step(
-        &mut self,
-        machine: &Machine,
-        now: Timestamp,
-        invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>,
-    ) -> Next {
+    /// Enters the present state once more. What a task's function answers is told to [`Execution::done`].
+    pub fn step(&mut self, machine: &Machine, now: Timestamp) -> Next {
         self.turn += 1;
         if elapsed(self.started_at, now) >= Millis::from_secs(machine.timeout_seconds) {
             return Next::Ended { status: Status::TimedOut, state: self.state.clone() };
@@ -103,7 +104,7 @@ impl Execution {
         self.history += 2;
         match machine.states.get(&self.state) {
             None => self.dies("there is no such state"),
-            Some(State::Task(task)) => self.task(task, invoke),
+            Some(State::Task(task)) => self.task(task),
             Some(State::Choice(choice)) => self.choice(choice),
             Some(State::Wait(wait)) => self.wait(wait),
             Some(State::Succeed(_)) => Next::Ended { status: Status::Succeeded, state: self.state.clone() },
@@ -122,27 +123,37 @@ impl Execution {
         Next::Resume(wait)
     }
 
-    fn task(&mut self, task: &Task, invoke: impl FnOnce(&str, &Value) -> Result<Value, Failure>) -> Next {
-        if self.token.take().is_some() {
-            let cause = "nobody sent the token in time".to_owned();
-            return self.failed(task, &Failure { error: "States.Timeout".to_owned(), cause, hung: false });
-        }
+    fn task(&mut self, task: &Task) -> Next {
         self.history += 3;
         let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
-        if task.timeout_seconds_path.is_some() && self.timeout(task).is_none() {
+        let timeout = self.timeout(task);
+        if timeout.is_none() && task.timeout_seconds_path.is_some() {
             return self.dies("States.Runtime: its time limit is no positive number of seconds");
         }
-        let input = self.input(task);
-        match invoke(&owner, &input) {
-            Err(failure) => self.failed(task, &failure),
-            Ok(_) if task.waits() => match self.timeout(task) {
-                Some(timeout) => {
-                    self.token = Some(self.next_token());
-                    Next::Parked(timeout)
-                }
-                None => self.dies("how long it waits for its token is no number of seconds"),
-            },
-            Ok(value) => self.succeeded(task, value, ROUND_TRIP),
+        if task.waits() {
+            // It may be sent from the moment at which the function is handed it.
+            self.token = Some(self.next_token());
+        }
+        Next::Invoke { owner, input: self.input(task), timeout }
+    }
+
+    /// What became of the invocation that this turn asked for. A task that waits for its token goes on waiting when
+    /// its function answered.
+    pub fn done(&mut self, machine: &Machine, result: Result<Value, Failure>) -> Next {
+        let Some(State::Task(task)) = machine.states.get(&self.state) else {
+            return self.dies("it waits for no answer");
+        };
+        match result {
+            Ok(_) if task.waits() => Next::Parked,
+            Ok(value) => {
+                self.turn += 1;
+                self.succeeded(task, value, ROUND_TRIP)
+            }
+            Err(failure) => {
+                self.turn += 1;
+                self.token = None;
+                self.failed(task, &failure)
+            }
         }
     }
 
@@ -166,7 +177,7 @@ impl Execution {
     }
 
     fn succeeded(&mut self, task: &Task, value: Value, took: Millis) -> Next {
-        let size = value.to_string().len();
+        let size = size_of(&value);
         if size > PAYLOAD_MAX {
             return self.failed(task, &too_large(size));
         }
@@ -202,7 +213,7 @@ impl Execution {
 
     /// Retriers first, in order; the first that names the error decides. Then the catchers, likewise.
     fn failed(&mut self, task: &Task, failure: &Failure) -> Next {
-        let took = if failure.hung { self.timeout(task).unwrap_or(ROUND_TRIP) } else { ROUND_TRIP };
+        let took = if failure.hung { Millis::ZERO } else { ROUND_TRIP };
         self.retries.resize(task.retry.len(), 0);
         let named = task.retry.iter().zip(self.retries.iter_mut());
         let mut named = named.filter(|(retry, _)| matches(&retry.error_equals, &failure.error));
@@ -271,6 +282,24 @@ impl Execution {
     }
 }
 
+/// The bytes that Step Functions counts.
+fn size_of(value: &Value) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Writing to a counter cannot fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
 const NO_PLACE: &str = "States.ResultPathMatchFailure: the state holds no object to put a result into";
 
 fn too_large(size: usize) -> Failure {

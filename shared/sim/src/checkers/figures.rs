@@ -4,7 +4,7 @@ use super::Violation;
 use crate::trace::{Event, What};
 use jiff::Timestamp;
 use understudy_core::report::{Figure, Met, Report};
-use understudy_core::run::End;
+use understudy_core::run::{End, Kind};
 use understudy_core::switch::Side;
 use understudy_core::time::elapsed;
 
@@ -62,7 +62,10 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let mut broken = Vec::new();
     if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace)) {
-        let surely = elapsed(outage.first_failure, outage.last_failure).0;
+        // What failed before somebody asked for a planned move is no part of it.
+        let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
+        let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
+        let surely = elapsed(begin, outage.last_failure).0;
         if most < surely {
             let what = format!("clients were down {surely} ms, the report says at most {most}");
             broken.push(Violation::new(LAW, what));

@@ -1,9 +1,10 @@
-//! L5: one execution per attempt, one at a time, and each instance is promoted once.
+//! L5: one execution per attempt, one at a time; each instance is promoted once; intent stands before effect.
 
 use super::Violation;
 use crate::trace::{Event, What};
 use std::collections::BTreeSet;
 use understudy_core::journal::Entry;
+use understudy_core::steps::Step;
 
 const LAW: &str = "L5 once";
 
@@ -14,6 +15,7 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
     let mut started = BTreeSet::new();
     let mut attempts = BTreeSet::new();
     let mut promoted = BTreeSet::new();
+    let mut intended = BTreeSet::new();
     for event in trace {
         match &event.what {
             What::Started { execution } => {
@@ -26,14 +28,23 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
                 running = Some(execution);
             }
             What::Ended { execution, .. } if running == Some(execution.as_str()) => running = None,
-            What::PromoteTaken { instance } if !promoted.insert(instance) => {
-                say(format!("{}: `{instance}` promoted twice", event.at));
+            What::PromoteTaken { instance } => {
+                if !promoted.insert(instance) {
+                    say(format!("{}: `{instance}` promoted twice", event.at));
+                }
+                if !intended.contains(&Step::Promote) {
+                    say(format!("{}: `{instance}` promoted, and no record intends it", event.at));
+                }
+            }
+            What::Published { level } if *level >= 1.0 && !intended.contains(&Step::MoveTraffic) => {
+                say(format!("{}: the switch says 1, and no record intends it", event.at));
             }
             What::Journaled(record) => match &record.entry {
                 Entry::Accepted { incident, attempt, .. } if !attempts.insert((incident, attempt)) => {
                     say(format!("{}: attempt {attempt} of `{incident}` accepted twice", event.at));
                 }
                 // Behind a closed journal nothing is done any more, even if the workflow still says goodbye.
+                Entry::Intent { step, .. } => drop(intended.insert(*step)),
                 Entry::Closed { .. } if running == Some(record.execution.as_str()) => running = None,
                 _ => {}
             },

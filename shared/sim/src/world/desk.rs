@@ -16,7 +16,7 @@ impl Pager for Desk<'_> {
     async fn page(&self, page: &Page) -> Result<(), Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         self.0.note(What::Paged(page.clone()));
-        passed.reply(()).await
+        self.0.reply(passed, ()).await
     }
 }
 
@@ -28,7 +28,7 @@ impl Secrets for Desk<'_> {
             return Err(Fault::invalid(format!("secret `{secret_id}`: not found")));
         };
         let username = store.application.role.clone();
-        passed.reply(Secret { username, password: "correct".to_owned() }).await
+        self.0.reply(passed, Secret { username, password: "correct".to_owned() }).await
     }
 }
 
@@ -40,6 +40,9 @@ impl Evidence for Bucket<'_> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         let written = {
             let mut inner = self.0.inner();
+            if inner.bucket_away {
+                return Err(Fault::transient("the evidence bucket does not answer"));
+            }
             match inner.objects.get(key) {
                 Some(there) if there.as_slice() == bytes => Written::Done,
                 Some(_) => Written::Conflict,
@@ -49,7 +52,7 @@ impl Evidence for Bucket<'_> {
                 }
             }
         };
-        passed.reply(written).await
+        self.0.reply(passed, written).await
     }
 }
 
@@ -65,7 +68,8 @@ impl Signer for Notary<'_> {
             inner.signatures
         };
         let bytes = [digest.as_slice(), &number.to_be_bytes()].concat();
-        passed.reply(Signature { key: "notary".to_owned(), algorithm: "none".to_owned(), bytes }).await
+        let signature = Signature { key: "notary".to_owned(), algorithm: "none".to_owned(), bytes };
+        self.0.reply(passed, signature).await
     }
 }
 
@@ -83,7 +87,7 @@ impl Executions for Starter<'_> {
     async fn start(&self, name: &str, incident: &str) -> Result<Started, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
         let started = self.0.start_execution(name, incident);
-        passed.reply(started).await
+        self.0.reply(passed, started).await
     }
 }
 
@@ -97,7 +101,7 @@ impl Tokens for Starter<'_> {
             }
             inner.sent.push((token.to_owned(), output.clone()));
         }
-        passed.reply(()).await
+        self.0.reply(passed, ()).await
     }
 }
 

@@ -1,8 +1,23 @@
-//! What stands in the way of one call: a closed link, or a trouble that was aimed at it.
+//! What stands in the way of one call: how long it takes, a closed link, or a trouble that was drawn or aimed at it.
+//!
+//! Every call takes virtual time before its effect, and sometimes after it. So between any two effects of an
+//! invocation everybody else may act, the world may break, and the invocation may die.
 
 use super::{Inner, Place, World};
+use crate::queue::{Due, Moment};
+use crate::trace::What;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use understudy_core::fault::Fault;
 use understudy_core::steps::Step;
+use understudy_core::time::Millis;
+
+/// A call of an SDK gives up after this long, as the adapters are configured.
+pub(super) const SDK_PATIENCE: i64 = 4_000;
+/// `sql-agent` is waited for a little longer than it waits for its server.
+pub(super) const SQL_PATIENCE: i64 = 9_000;
+/// An effect whose caller has given up may come this much later.
+const VERY_LATE: u64 = 60_000;
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +30,20 @@ pub enum Trouble {
     Killed,
     /// The invocation is killed once the call had its effect.
     KilledAfter,
+    /// The caller gives up; the effect comes long after.
+    Late,
+}
+
+impl Trouble {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Before => "call fails",
+            Self::LostReply => "reply lost",
+            Self::Killed => "killed before a call",
+            Self::KilledAfter => "killed after a call",
+            Self::Late => "effect comes late",
+        }
+    }
 }
 
 /// A trouble aimed at the `call`-th call of the first delivery of `step`.
@@ -24,6 +53,9 @@ pub struct Aim {
     pub call: u32,
     pub trouble: Trouble,
 }
+
+/// A delivery that comes once more comes this late, in milliseconds.
+pub(crate) const MUCH_LATER: i64 = 1_800_000;
 
 /// How a task is handed to its function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,17 +67,37 @@ pub enum Delivery {
     AgainLater,
 }
 
-pub(super) struct Invocation {
-    step: Option<Step>,
-    first: bool,
-    calls: u32,
-}
-
-/// A call that got through; what remains open is whether its caller hears of it.
+/// A call that got through; what remains open is whether, and when, its caller hears of it.
 pub(crate) enum Passed {
     Heard,
+    /// The reply takes this long.
+    Slowly(i64),
     Lost,
     Killed,
+    /// Its effect is to come at that moment; the caller gives up now.
+    Late(Moment),
+}
+
+/// Nothing but time.
+struct Sleep<'a> {
+    world: &'a World,
+    due: Moment,
+    planned: bool,
+}
+
+impl Future for Sleep<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.world.moment() >= self.due {
+            return Poll::Ready(());
+        }
+        if !self.planned {
+            self.planned = true;
+            self.world.wake_at(self.due);
+        }
+        Poll::Pending
+    }
 }
 
 impl World {
@@ -58,71 +110,161 @@ impl World {
         self.inner.borrow().calls.get(&step).copied()
     }
 
-    pub(crate) fn begin(&self, step: Option<Step>) {
-        let mut inner = self.inner();
-        let first = step.is_some_and(|step| !inner.calls.contains_key(&step));
-        inner.invocation = Some(Invocation { step, first, calls: 0 });
+    pub(crate) async fn sleep(&self, span: i64) {
+        Sleep { world: self, due: self.moment().saturating_add(span), planned: false }.await;
     }
 
-    pub(crate) fn end(&self) {
-        let mut inner = self.inner();
-        let Some(done) = inner.invocation.take() else { return };
-        if let (Some(step), true) = (done.step, done.first) {
-            inner.calls.insert(step, done.calls);
+    /// Plans a poll of the invocation that runs just now.
+    pub(crate) fn wake_at(&self, at: Moment) {
+        let id = self.inner.borrow().current.as_ref().map(|invocation| (invocation.id, invocation.dies_at));
+        if let Some((id, dies_at)) = id {
+            self.plan_for(at.min(dies_at), Due::Poll(id));
         }
     }
 
-    /// Lets one call from `from` to `to` through, or says why not. Never returns if the caller dies here.
+    /// The invocation that runs just now ends here, and nobody hears of it.
+    async fn die<T>(&self) -> T {
+        if let Some(invocation) = &mut self.inner().current {
+            invocation.dead = true;
+        }
+        std::future::pending().await
+    }
+
+    /// Lets one call from `from` to `to` through after a while, or says why not. Never returns if the caller dies.
     pub(crate) async fn pass(&self, from: Place, to: Place) -> Result<Passed, Fault> {
-        let trouble = {
+        self.pass_within(from, to, SDK_PATIENCE).await
+    }
+
+    /// As [`World::pass`], for a caller that waits for at most `patience` milliseconds.
+    pub(crate) async fn pass_within(&self, from: Place, to: Place, patience: i64) -> Result<Passed, Fault> {
+        let (wait, trouble) = {
             let mut inner = self.inner();
-            if !inner.open(from, to) {
-                return Err(Fault::transient(format!("{to:?} cannot be reached from {from:?}")));
+            let trouble = inner.next_trouble(self.settings.trouble_permille);
+            if to == Place::Primary && from != to {
+                inner.reaches_for_primary();
             }
-            inner.next_trouble(self.settings.trouble_permille)
+            (inner.latency(from, to, self.settings.slow_permille), trouble)
         };
-        match trouble {
-            None => Ok(Passed::Heard),
-            Some(Trouble::Before) => Err(Fault::transient("throttled")),
-            Some(Trouble::LostReply) => Ok(Passed::Lost),
-            Some(Trouble::KilledAfter) => Ok(Passed::Killed),
-            Some(Trouble::Killed) => std::future::pending().await,
+        if trouble == Some(Trouble::Killed) {
+            return self.die().await;
+        }
+        if wait > patience {
+            self.sleep(patience).await;
+            return Err(Fault::transient(format!("{to:?} did not answer within {patience} ms")));
+        }
+        self.sleep(wait).await;
+        if !self.inner.borrow().open(from, to) {
+            self.sleep(patience.min(1_000)).await;
+            return Err(Fault::transient(format!("{to:?} cannot be reached from {from:?}")));
+        }
+        Ok(match trouble {
+            Some(Trouble::Before) => return Err(Fault::transient("throttled")),
+            Some(Trouble::LostReply) => Passed::Lost,
+            Some(Trouble::KilledAfter) => Passed::Killed,
+            Some(Trouble::Late) => Passed::Late(self.moment() + self.inner().very_late()),
+            _ => match self.inner().reply_latency() {
+                0 => Passed::Heard,
+                span => Passed::Slowly(span),
+            },
+        })
+    }
+
+    /// The reply as the caller hears it.
+    pub(crate) async fn reply<T>(&self, passed: Passed, value: T) -> Result<T, Fault> {
+        match passed {
+            Passed::Heard => Ok(value),
+            Passed::Slowly(span) => {
+                self.sleep(span).await;
+                Ok(value)
+            }
+            Passed::Lost => Err(Fault::transient("the reply was lost")),
+            Passed::Killed => self.die().await,
+            Passed::Late(_) => self.gave_up().await,
         }
     }
-}
 
-impl Passed {
-    /// The reply as the caller hears it.
-    pub(crate) async fn reply<T>(self, value: T) -> Result<T, Fault> {
-        match self {
-            Self::Heard => Ok(value),
-            Self::Lost => Err(Fault::transient("the reply was lost")),
-            Self::Killed => std::future::pending().await,
-        }
+    /// What the caller hears of a call whose effect is still to come.
+    pub(crate) async fn gave_up<T>(&self) -> Result<T, Fault> {
+        self.sleep(SDK_PATIENCE).await;
+        Err(Fault::transient("no answer in time"))
     }
 }
 
 impl Inner {
     fn next_trouble(&mut self, permille: u64) -> Option<Trouble> {
-        let invocation = self.invocation.as_mut()?;
+        let invocation = self.current.as_mut()?;
         invocation.calls += 1;
-        let call = invocation.calls;
-        if let (Some(step), true) = (invocation.step, invocation.first) {
-            let hit = self.aims.iter().find(|aim| aim.step == step && aim.call == call);
-            if let Some(aim) = hit {
+        let (call, step) = (invocation.calls, invocation.step.filter(|_| invocation.first));
+        if let Some(step) = step {
+            self.calls.insert(step, call);
+            if let Some(aim) = self.aims.iter().find(|aim| aim.step == step && aim.call == call) {
                 return Some(aim.trouble);
             }
         }
-        if !self.chance.happens(permille) {
+        self.count += 1;
+        let trouble = match &self.only {
+            Some(only) => only.iter().find(|(count, _)| *count == self.count).map(|(_, trouble)| *trouble),
+            None => self.drawn_trouble(permille),
+        }?;
+        let (call, step) = (self.count, self.current.as_ref().and_then(|invocation| invocation.step));
+        self.troubles.push((call, trouble));
+        self.note(What::Troubled { call, step, trouble });
+        self.cover(trouble.name());
+        Some(trouble)
+    }
+
+    fn reaches_for_primary(&mut self) {
+        if let Some(step) = self.current.as_ref().and_then(|invocation| invocation.step) {
+            self.note(What::ReachedForPrimary { step });
+        }
+    }
+
+    fn drawn_trouble(&mut self, permille: u64) -> Option<Trouble> {
+        if !self.trouble.happens(permille.max(self.throttled)) {
             return None;
         }
-        let troubles = [Trouble::Before, Trouble::LostReply, Trouble::Killed, Trouble::KilledAfter];
-        let pick = usize::try_from(self.chance.below(20)).unwrap_or(0);
-        // Most trouble is a failed call; deaths are rarer.
-        Some(troubles.get(pick).copied().unwrap_or(if pick < 12 {
-            Trouble::Before
-        } else {
-            Trouble::LostReply
-        }))
+        // Most trouble is a failed call; deaths and very late effects are rarer.
+        Some(match self.trouble.below(20) {
+            0 | 1 => Trouble::Killed,
+            2 | 3 => Trouble::KilledAfter,
+            4 | 5 => Trouble::Late,
+            6..=12 => Trouble::LostReply,
+            _ => Trouble::Before,
+        })
     }
+
+    /// How long a call is under way before its effect.
+    fn latency(&mut self, from: Place, to: Place, slow_permille: u64) -> i64 {
+        let drawn = self.chance.draw();
+        let base = if from == to { 3 } else { 35 };
+        let usual = base + (drawn & 31);
+        let slow = !self.calm && (drawn >> 8) % 1000 < slow_permille;
+        let slow = slow || (self.slow.contains(to) && (drawn >> 24).is_multiple_of(5));
+        let wait = if slow { 150 + (drawn >> 32) % 6_000 } else { usual };
+        i64::try_from(wait).unwrap_or(0)
+    }
+
+    /// One reply in eight takes a while longer than the way there.
+    fn reply_latency(&mut self) -> i64 {
+        let drawn = self.chance.draw();
+        if drawn & 7 != 0 {
+            return 0;
+        }
+        i64::try_from(5 + (drawn >> 8) % 90).unwrap_or(0)
+    }
+
+    fn very_late(&mut self) -> i64 {
+        i64::try_from(SDK_PATIENCE.unsigned_abs() + self.trouble.below(VERY_LATE)).unwrap_or(SDK_PATIENCE)
+    }
+
+    /// Counts that a fault met the state in which the execution is just now.
+    pub(super) fn cover(&mut self, fault: &'static str) {
+        let state = self.state.clone();
+        *self.coverage.entry(fault).or_default().entry(state).or_insert(0) += 1;
+    }
+}
+
+/// A span as the world's clockwork counts it.
+pub(crate) fn span(millis: Millis) -> i64 {
+    i64::try_from(millis.0).unwrap_or(i64::MAX / 4)
 }

@@ -3,57 +3,33 @@
 //!
 //! No SQL. What PostgreSQL and RDS really do is held against the real ones by the local cloud, not here.
 
-use super::{Inner, Place, World};
+use super::log::{LeaseRow, Log, Wrote, position};
+use super::{Inner, Place, World, timestamp};
+use crate::queue::Moment;
 use crate::seed::Chance;
 use crate::trace::What;
-use jiff::Timestamp;
 use std::collections::BTreeMap;
-use understudy_core::fault::Fault;
 use understudy_core::plan;
-use understudy_core::ports::{Databases, InstanceStatus, Sql};
-use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Replica, Statement, Written};
+use understudy_core::ports::InstanceStatus;
+use understudy_core::sql::{Answer, FailureClass, Lsn, Replica};
 use understudy_core::switch::Side;
-use understudy_core::time::{Millis, after, before, elapsed};
 
-/// After a promotion was taken the service says `available` for this long, as if nothing had been asked.
-const UNNOTICED: Millis = Millis::from_secs(15);
-/// Then `modifying`; at its end the server leaves recovery.
-const MODIFYING: Millis = Millis::from_secs(135);
-/// Then `rebooting`; at its end the source is gone.
-const REBOOTING: Millis = Millis::from_secs(150);
 /// Rows that each table held before the story begins.
 const ROWS: u64 = 1_000_000;
-/// Bytes of log that one entry takes.
-const ENTRY_BYTES: u64 = 128;
+/// A backup of the replica takes this long.
+const BACKUP: i64 = 240_000;
+
+/// How a promotion goes on: `available` as if nothing had been asked, `modifying` until the server leaves recovery,
+/// `rebooting` until the source is gone. Each in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Course {
+    unnoticed: i64,
+    modifying: i64,
+    rebooting: i64,
+}
 
 /// An instant, and what the server's own clock shows then.
-type Instant = (Timestamp, Timestamp);
-
-/// One entry of the log.
-#[derive(Clone, Debug, PartialEq)]
-struct Entry {
-    position: u64,
-    /// The instant, and what the server's own clock made of it.
-    now: Timestamp,
-    at: Timestamp,
-    wrote: Wrote,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Wrote {
-    Row,
-    Heartbeat,
-    Lease(LeaseRow),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct LeaseRow {
-    epoch: u64,
-    /// `None`: it has no end.
-    valid_until: Option<Timestamp>,
-    /// The writer roles may not log in.
-    locked: bool,
-}
+pub(super) type Instant = (Moment, Moment);
 
 /// Why a write was refused, and whether the server was there to say so.
 pub(super) struct Refused {
@@ -67,46 +43,68 @@ impl Refused {
         Self { answered: false, class: FailureClass::Unreachable, detail: "connection timed out" }
     }
 
-    fn by_server(class: FailureClass, detail: &'static str) -> Self {
+    pub(super) fn by_server(class: FailureClass, detail: &'static str) -> Self {
         Self { answered: true, class, detail }
     }
 
-    fn answer(&self) -> Answer {
+    pub(super) fn answer(&self) -> Answer {
         Answer::Failed { class: self.class, detail: self.detail.to_owned() }
     }
 }
 
 /// One store: the primary's log, and how much of it the replica has.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be wrong with it")]
 pub(super) struct Store {
-    instance: String,
+    pub(super) name: String,
+    pub(super) instance: String,
     source: String,
     tables: Vec<String>,
-    primary: Vec<Entry>,
-    /// The replica's own log: the received part of the primary's, then its own entries.
-    standby: Vec<Entry>,
+    primary: Log,
+    /// What the replica wrote itself, once it stands alone.
+    own: Option<Log>,
+    received: usize,
     replayed: usize,
     paused: bool,
-    stream_delay: Millis,
-    promotion: Option<Timestamp>,
-    in_recovery: bool,
-    attached: bool,
+    stalled: bool,
+    hangs: bool,
+    pub(super) ungated: bool,
+    stream_delay: i64,
+    /// A description of the instance may be this old.
+    pub(super) stale: i64,
+    course: Course,
+    pub(super) promotion: Option<Moment>,
+    pub(super) backing_up_until: Moment,
+    pub(super) attached: bool,
 }
 
 impl Store {
     pub(super) fn new(store: &plan::Store, chance: &mut Chance) -> Self {
+        let mut below = |bound: u64| i64::try_from(chance.below(bound)).unwrap_or(0);
         Self {
+            name: store.name.clone(),
             instance: store.standby.id.clone(),
             source: store.primary.id.clone(),
             tables: store.tables.clone(),
-            primary: Vec::new(),
-            standby: Vec::new(),
+            primary: Log::default(),
+            own: None,
+            received: 0,
             replayed: 0,
             paused: false,
-            stream_delay: Millis(100 + chance.below(2000)),
+            stalled: false,
+            hangs: false,
+            ungated: false,
+            stream_delay: 100 + below(2000),
+            stale: below(6000),
+            course: Course { unnoticed: 15_000, modifying: 135_000, rebooting: 150_000 },
             promotion: None,
-            in_recovery: true,
+            backing_up_until: 0,
             attached: true,
         }
+    }
+
+    /// Promotions of this world take another course.
+    pub(super) fn promotes_within(&mut self, unnoticed: i64, modifying: i64, rebooting: i64) {
+        self.course = Course { unnoticed, modifying, rebooting };
     }
 
     pub(super) fn pause_replay(&mut self) {
@@ -118,59 +116,95 @@ impl Store {
         self.replay();
     }
 
+    pub(super) fn stall(&mut self, stalled: bool) {
+        self.stalled = stalled;
+    }
+
+    pub(super) fn hang(&mut self) {
+        self.hangs = true;
+    }
+
+    pub(super) fn drop_gate(&mut self) {
+        self.ungated = true;
+    }
+
+    pub(super) fn back_up(&mut self, now: Moment) {
+        self.backing_up_until = now + BACKUP;
+    }
+
+    pub(super) fn in_recovery(&self) -> bool {
+        self.own.is_none()
+    }
+
     fn replay(&mut self) {
         if !self.paused {
-            self.replayed = self.standby.len();
+            self.replayed = self.received;
         }
     }
 
     /// Streams while the link is open and the replica is one; then lets a promotion take its course.
-    pub(super) fn catch_up(&mut self, now: Timestamp, streams: bool) -> Option<What> {
-        if streams && self.in_recovery {
-            let until = before(now, self.stream_delay);
-            let have = self.standby.len();
-            let fresh = self.primary.iter().skip(have).take_while(|entry| entry.now <= until).cloned();
-            self.standby.extend(fresh);
-        }
-        if self.in_recovery {
+    pub(super) fn catch_up(&mut self, now: Moment, streams: bool) -> Option<What> {
+        if self.in_recovery() {
+            if streams && !self.stalled {
+                self.received = self.primary.length_at(self.received, now - self.stream_delay);
+            }
             self.replay();
         }
         self.promote_further(now)
     }
 
-    fn promote_further(&mut self, now: Timestamp) -> Option<What> {
+    fn promote_further(&mut self, now: Moment) -> Option<What> {
         let since = self.promotion?;
-        let leaves = after(since, UNNOTICED.saturating_add(MODIFYING));
-        if now >= after(leaves, REBOOTING) {
+        if self.hangs {
+            return None;
+        }
+        let leaves = since + self.course.unnoticed + self.course.modifying;
+        if now >= leaves + self.course.rebooting {
             self.attached = false;
         }
-        if !self.in_recovery || now < leaves {
+        if !self.in_recovery() || now < leaves {
             return None;
         }
         // A promotion ends a pause and replays all that was received.
         self.paused = false;
-        self.replayed = self.standby.len();
-        self.in_recovery = false;
-        let position = self.standby.last().map_or(0, |entry| entry.position);
+        self.replayed = self.received;
+        self.own = Some(Log::behind(&self.primary, self.received));
+        let position = position(self.received).map_or(0, |Lsn(position)| position);
         Some(What::StandsAlone { store: self.source.clone(), position })
     }
 
-    fn status(&self, now: Timestamp) -> &'static str {
-        let Some(since) = self.promotion else { return "available" };
-        let age = elapsed(since, now);
-        if age < UNNOTICED {
+    fn status(&self, now: Moment) -> &'static str {
+        let Some(since) = self.promotion else {
+            return if now < self.backing_up_until { "backing-up" } else { "available" };
+        };
+        let Course { unnoticed, modifying, rebooting } = self.course;
+        let age = now - since;
+        if age < unnoticed {
             "available"
-        } else if age < UNNOTICED.saturating_add(MODIFYING) {
+        } else if age < unnoticed + modifying || self.hangs {
             "modifying"
-        } else if age < UNNOTICED.saturating_add(MODIFYING).saturating_add(REBOOTING) {
+        } else if age < unnoticed + modifying + rebooting {
             "rebooting"
         } else {
             "available"
         }
     }
 
+    /// What the service says, which may be a few seconds old.
+    pub(super) fn described(&self, now: Moment, age: i64) -> InstanceStatus {
+        let then = now - age;
+        let Course { unnoticed, modifying, rebooting } = self.course;
+        let alone = self.promotion.is_some_and(|since| then >= since + unnoticed + modifying + rebooting);
+        InstanceStatus {
+            id: self.instance.clone(),
+            status: self.status(then).to_owned(),
+            source: (self.attached || !alone).then(|| self.source.clone()),
+            backup_retention_days: Some(7),
+        }
+    }
+
     /// Whether the server in `at` takes connections.
-    pub(super) fn answers(&self, at: Place, now: Timestamp) -> bool {
+    pub(super) fn answers(&self, at: Place, now: Moment) -> bool {
         match at {
             Place::Primary => true,
             Place::Standby => self.status(now) != "rebooting",
@@ -178,24 +212,31 @@ impl Store {
         }
     }
 
-    /// The entries that a session at `at` sees.
-    fn visible(&self, at: Place) -> &[Entry] {
-        match at {
-            Place::Primary => &self.primary,
-            _ => self.standby.get(..self.replayed).unwrap_or(&self.standby),
+    /// How much of its log a session at `at` sees.
+    fn visible(&self, at: Place) -> usize {
+        match (at, &self.own) {
+            (Place::Primary, _) => self.primary.len(),
+            (_, Some(own)) => own.len(),
+            (_, None) => self.replayed,
         }
     }
 
-    fn lease(&self, at: Place) -> Option<&LeaseRow> {
-        self.visible(at).iter().rev().find_map(|entry| match &entry.wrote {
-            Wrote::Lease(row) => Some(row),
-            Wrote::Row | Wrote::Heartbeat => None,
-        })
+    pub(super) fn lease(&self, at: Place) -> Option<LeaseRow> {
+        if at == Place::Primary {
+            return self.primary.lease(self.primary.len());
+        }
+        let own = self.own.as_ref().and_then(|own| own.lease(own.len()));
+        own.or_else(|| self.primary.lease(self.replayed))
+    }
+
+    /// By the primary's clock, when its lease ends; nothing where it has no end.
+    pub(super) fn valid_until(&self) -> Option<Moment> {
+        self.lease(Place::Primary).filter(|row| !row.locked)?.valid_until
     }
 
     /// The statement gate, asked as a statement starts: past the lease nothing writes.
-    fn gate(&self, at: Place, clock: Timestamp) -> Result<(), Refused> {
-        if at == Place::Standby && self.in_recovery {
+    pub(super) fn gate(&self, at: Place, clock: Moment) -> Result<(), Refused> {
+        if at == Place::Standby && self.in_recovery() {
             return Err(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery"));
         }
         let row = self.lease(at);
@@ -203,53 +244,55 @@ impl Store {
             return Err(Refused::by_server(FailureClass::Login, "the role may not log in"));
         }
         match row.and_then(|row| row.valid_until) {
-            Some(until) if until <= clock => {
+            Some(until) if until <= clock && !(self.ungated && at == Place::Primary) => {
                 Err(Refused::by_server(FailureClass::Fenced, "the lease of this database has run out"))
             }
             _ => Ok(()),
         }
     }
 
-    fn commit(&mut self, at: Place, (now, clock): Instant, wrote: Wrote) -> u64 {
-        let log = if at == Place::Primary { &mut self.primary } else { &mut self.standby };
-        let position = log.last().map_or(ENTRY_BYTES, |entry| entry.position + ENTRY_BYTES);
-        log.push(Entry { position, now, at: clock, wrote });
-        if at != Place::Primary {
-            self.replayed = self.standby.len();
+    pub(super) fn commit(&mut self, at: Place, (now, clock): Instant, wrote: Wrote) -> u64 {
+        match (&mut self.own, at) {
+            (Some(own), Place::Standby) => own.commit(now, clock, wrote),
+            _ => self.primary.commit(now, clock, wrote),
         }
-        position
     }
 
-    fn rows(&self, at: Place) -> BTreeMap<String, u64> {
-        let written = self.visible(at).iter().filter(|entry| entry.wrote == Wrote::Row).count();
-        let written = u64::try_from(written).unwrap_or(u64::MAX);
-        self.tables.iter().map(|table| (table.clone(), ROWS.saturating_add(written))).collect()
+    pub(super) fn rows(&self, at: Place) -> BTreeMap<String, u64> {
+        let log =
+            if at == Place::Primary { &self.primary } else { self.own.as_ref().unwrap_or(&self.primary) };
+        let rows = ROWS.saturating_add(log.rows(self.visible(at)));
+        self.tables.iter().map(|table| (table.clone(), rows)).collect()
     }
 
-    fn replica(&self, clock: Timestamp) -> Replica {
-        let replayed = self.visible(Place::Standby).last();
+    pub(super) fn replica(&self, clock: Moment) -> Replica {
+        let visible = self.visible(Place::Standby);
+        let own = self.own.as_ref();
+        let committed_at = own.and_then(|own| own.committed_at(visible));
+        let committed_at = committed_at.or_else(|| self.primary.committed_at(visible));
         Replica {
-            in_recovery: self.in_recovery,
-            received: self.standby.last().map(|entry| Lsn(entry.position)),
-            replayed: replayed.map(|entry| Lsn(entry.position)),
-            replayed_commit_at: replayed.map(|entry| entry.at),
+            in_recovery: self.in_recovery(),
+            received: position(own.map_or(self.received, Log::len)),
+            replayed: position(visible),
+            replayed_commit_at: committed_at.map(timestamp),
             replay_paused: self.paused,
             rows: self.rows(Place::Standby),
-            now: clock,
+            now: timestamp(clock),
         }
     }
 }
 
-fn side_of(at: Place) -> Side {
+pub(super) fn side_of(at: Place) -> Side {
     if at == Place::Primary { Side::Primary } else { Side::Standby }
 }
 
 impl Inner {
     /// One row in every store, as the application in `at` writes it; acknowledged only if all took it.
     pub(super) fn write_as_application(&mut self, at: Place, client: &'static str) -> Result<(), Refused> {
+        self.catch_up();
         let (now, clock) = (self.now, self.clock(at));
         let mut position = 0;
-        for store in self.stores.values_mut() {
+        for store in &mut self.stores {
             if !store.answers(at, now) {
                 return Err(Refused::unreachable());
             }
@@ -262,12 +305,26 @@ impl Inner {
 }
 
 impl World {
+    /// Promotions of this world go on `unnoticed`, then are `modifying`, then `rebooting`; each in milliseconds.
+    pub fn promotes_within(&self, unnoticed: i64, modifying: i64, rebooting: i64) {
+        for store in &mut self.inner().stores {
+            store.promotes_within(unnoticed, modifying, rebooting);
+        }
+    }
+
+    /// How long, in true time, until the lease of the primary's database runs out; nothing if that is over.
+    pub(crate) fn lapses_in(&self) -> Option<i64> {
+        let inner = self.inner.borrow();
+        let until = inner.stores.iter().filter_map(Store::valid_until).min()?;
+        Some(until - inner.clock(Place::Primary)).filter(|left| *left > 0)
+    }
+
     /// A transaction in the primary starts its last statement: whether the gate lets it.
     pub fn long_transaction_begins(&self) -> bool {
         let inner = self.inner.borrow();
         let clock = inner.clock(Place::Primary);
         inner.open(Place::Primary, Place::Primary)
-            && inner.stores.values().all(|store| store.gate(Place::Primary, clock).is_ok())
+            && inner.stores.iter().all(|store| store.gate(Place::Primary, clock).is_ok())
     }
 
     /// And commits: the gate is not asked again, which is what the plan's margin is for. A fence by order has ended
@@ -275,146 +332,13 @@ impl World {
     pub fn long_transaction_commits(&self) {
         let mut inner = self.inner();
         let ended = |store: &Store| store.lease(Place::Primary).is_some_and(|row| row.locked);
-        if !inner.open(Place::Primary, Place::Primary) || inner.stores.values().any(ended) {
+        if !inner.open(Place::Primary, Place::Primary) || inner.stores.iter().any(ended) {
             return;
         }
         let instant = (inner.now, inner.clock(Place::Primary));
-        let stores = inner.stores.values_mut();
-        let positions: Vec<u64> =
-            stores.map(|store| store.commit(Place::Primary, instant, Wrote::Row)).collect();
-        let position = positions.last().copied().unwrap_or(0);
+        let stores = inner.stores.iter_mut();
+        let position = stores.map(|store| store.commit(Place::Primary, instant, Wrote::Row)).last();
+        let position = position.unwrap_or(0);
         inner.note(What::Acknowledged { side: Side::Primary, client: "long", position });
-    }
-}
-
-/// `sql-agent` of one Region.
-pub struct SqlAgent<'a> {
-    pub world: &'a World,
-    pub place: Place,
-}
-
-impl Sql for SqlAgent<'_> {
-    async fn ask(&self, statement: &Statement) -> Result<Answer, Fault> {
-        let passed = self.world.pass(self.place, self.place).await?;
-        let answer = self.world.answer(self.place, statement);
-        passed.reply(answer?).await
-    }
-}
-
-impl World {
-    fn answer(&self, place: Place, statement: &Statement) -> Result<Answer, Fault> {
-        let mut inner = self.inner();
-        inner.catch_up();
-        let (now, clock) = (inner.now, inner.clock(place));
-        let Some(store) = inner.stores.get_mut(statement.store()) else {
-            return Err(Fault::invalid(format!("store `{}`: not in the plan", statement.store())));
-        };
-        if !store.answers(place, now) {
-            return Ok(Refused::unreachable().answer());
-        }
-        Ok(match statement {
-            Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
-            Statement::SetLease { epoch, since, valid_ms, .. } => {
-                set_lease(store, place, (now, clock), *epoch, since.zip(*valid_ms))
-            }
-            Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
-            Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(clock)),
-            Statement::ApplicationRead { .. } => Answer::ApplicationRead,
-            Statement::ApplicationWrite { .. } => match store.gate(place, clock) {
-                Ok(()) => {
-                    store.commit(place, (now, clock), Wrote::Row);
-                    Answer::ApplicationWrote
-                }
-                Err(refused) => refused.answer(),
-            },
-        })
-    }
-}
-
-fn heartbeat(store: &mut Store, place: Place, instant: Instant) -> Answer {
-    if place != Place::Primary && store.in_recovery {
-        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
-    }
-    Answer::Heartbeat(beat(store, place, instant))
-}
-
-fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
-    let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
-    let rows = store.rows(place);
-    let (_, clock) = instant;
-    let ungated_writers = Vec::new();
-    Written { before: clock, committed_at: clock, position, rows, gate_armed: true, ungated_writers }
-}
-
-/// Transactions of this world are over at once, so that no session of a writer is ever seen.
-fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answer {
-    if place != Place::Primary && store.in_recovery {
-        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
-    }
-    if store.lease(place).is_some_and(|row| row.epoch > epoch) {
-        return Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer();
-    }
-    let (_, clock) = instant;
-    let row = LeaseRow { epoch, valid_until: Some(clock), locked: true };
-    store.commit(place, instant, Wrote::Lease(row));
-    Answer::Fence(FenceLook { sessions: 0, prepared: 0, written: beat(store, place, instant) })
-}
-
-fn set_lease(
-    store: &mut Store,
-    place: Place,
-    instant: Instant,
-    epoch: u64,
-    ends: Option<(Timestamp, u64)>,
-) -> Answer {
-    if place != Place::Primary && store.in_recovery {
-        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
-    }
-    if store.lease(place).is_some_and(|row| row.epoch > epoch) {
-        return Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer();
-    }
-    let valid_until = ends.map(|(since, valid)| after(since, Millis(valid)));
-    store.commit(place, instant, Wrote::Lease(LeaseRow { epoch, valid_until, locked: false }));
-    Answer::LeaseSet
-}
-
-/// The managed databases of the standby Region.
-pub struct Rds<'a>(pub &'a World);
-
-impl Databases for Rds<'_> {
-    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        let status = {
-            let inner = self.0.inner.borrow();
-            inner.stores.values().find(|store| store.instance == instance).map(|store| InstanceStatus {
-                id: instance.to_owned(),
-                status: store.status(inner.now).to_owned(),
-                source: store.attached.then(|| store.source.clone()),
-                backup_retention_days: Some(7),
-            })
-        };
-        passed.reply(status).await
-    }
-
-    async fn promote(&self, instance: &str) -> Result<(), Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        self.0.take_promotion(instance)?;
-        passed.reply(()).await
-    }
-}
-
-impl World {
-    fn take_promotion(&self, instance: &str) -> Result<(), Fault> {
-        let mut inner = self.inner();
-        let now = inner.now;
-        let Some(store) = inner.stores.values_mut().find(|store| store.instance == instance) else {
-            return Err(Fault::invalid(format!("no instance `{instance}`")));
-        };
-        if store.promotion.is_some() || !store.attached {
-            return Err(Fault::transient(format!("`{instance}` is in no state to be promoted now")));
-        }
-        store.promotion = Some(now);
-        inner.note(What::PromoteTaken { instance: instance.to_owned() });
-        Ok(())
     }
 }

@@ -1,12 +1,84 @@
 //! The state tables of standby and witness: strong reads, conditional writes.
+//!
+//! Cells are kept as the values that they are; a body that somebody wrote as JSON is read as such.
 
-use super::{Place, World};
+use super::faults::Passed;
+use super::{Effect, Place, World};
 use crate::trace::What;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
+use understudy_core::lease::Lease;
 use understudy_core::ports::{Cell, Cells, Key, Written};
-use understudy_core::state::keys;
+use understudy_core::state::{Flag, keys};
+
+/// What lies in a cell.
+#[derive(Clone)]
+pub(crate) enum Body {
+    Json(Value),
+    Typed(Rc<dyn Any>, fn(&dyn Any) -> Value),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.value())
+    }
+}
+
+impl Body {
+    fn of<T: Serialize + Clone + 'static>(value: &T) -> Self {
+        Self::Typed(Rc::new(value.clone()), json::<T>)
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Self::Json(value) => value.clone(),
+            Self::Typed(value, json) => json(value.as_ref()),
+        }
+    }
+
+    fn typed<T: DeserializeOwned + Clone + 'static>(&self, key: &Key) -> Result<T, Fault> {
+        if let Self::Typed(value, _) = self
+            && let Some(value) = value.downcast_ref::<T>()
+        {
+            return Ok(value.clone());
+        }
+        serde_json::from_value(self.value())
+            .map_err(|error| Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id)))
+    }
+}
+
+fn json<T: Serialize + 'static>(value: &dyn Any) -> Value {
+    let value = value.downcast_ref::<T>().map(serde_json::to_value);
+    value.and_then(Result::ok).unwrap_or_default()
+}
+
+struct Versioned {
+    version: u64,
+    body: Body,
+}
+
+/// Both tables.
+#[derive(Default)]
+pub(super) struct Tables {
+    standby: BTreeMap<Key, Versioned>,
+    witness: BTreeMap<Key, Versioned>,
+}
+
+impl Tables {
+    fn at(&mut self, place: Place) -> &mut BTreeMap<Key, Versioned> {
+        if place == Place::Witness { &mut self.witness } else { &mut self.standby }
+    }
+
+    fn get(&self, place: Place, key: &Key) -> Option<&Versioned> {
+        if place == Place::Witness { self.witness.get(key) } else { self.standby.get(key) }
+    }
+}
 
 /// The table at `at`, as somebody in `from` uses it.
 pub struct Table<'a> {
@@ -15,58 +87,129 @@ pub struct Table<'a> {
     pub at: Place,
 }
 
+impl Table<'_> {
+    async fn put(&self, key: &Key, expected: Option<u64>, body: Body) -> Result<Written, Fault> {
+        let passed = self.world.pass(self.from, self.at).await?;
+        if let Passed::Late(at) = passed {
+            let effect = Effect::Write { at: self.at, key: key.clone(), expected, body };
+            self.world.happens_late(at, effect);
+            return self.world.gave_up().await;
+        }
+        let written = self.world.write_cell(self.at, key, expected, body);
+        // The SDK asks again by itself: what it then finds is its own write.
+        if matches!(passed, Passed::Lost) && self.world.draw() & 1 == 0 {
+            return Ok(Written::Conflict);
+        }
+        self.world.reply(passed, written).await
+    }
+}
+
 impl Cells for Table<'_> {
     async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault> {
         let passed = self.world.pass(self.from, self.at).await?;
-        let cell = self.world.inner().tables.get(&(self.at, key.clone())).cloned();
-        passed.reply(cell).await
+        let cell = {
+            let inner = self.world.inner.borrow();
+            let there = inner.tables.get(self.at, key);
+            there.map(|there| Cell { version: there.version, body: there.body.value() })
+        };
+        self.world.reply(passed, cell).await
     }
 
     async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault> {
+        self.put(key, expected, Body::Json(body.clone())).await
+    }
+
+    async fn load<T: DeserializeOwned + Clone + 'static>(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(u64, T)>, Fault> {
         let passed = self.world.pass(self.from, self.at).await?;
-        let written = self.world.write_cell(self.at, key, expected, body);
-        passed.reply(written).await
+        let there = {
+            let inner = self.world.inner.borrow();
+            let there = inner.tables.get(self.at, key);
+            there.map(|there| Ok((there.version, there.body.typed::<T>(key)?))).transpose()?
+        };
+        self.world.reply(passed, there).await
+    }
+
+    async fn store<T: Serialize + Clone + 'static>(
+        &self,
+        key: &Key,
+        expected: Option<u64>,
+        value: &T,
+    ) -> Result<Written, Fault> {
+        self.put(key, expected, Body::of(value)).await
     }
 }
 
 impl World {
-    fn write_cell(&self, at: Place, key: &Key, expected: Option<u64>, body: &Value) -> Written {
+    pub(super) fn write_cell(&self, at: Place, key: &Key, expected: Option<u64>, body: Body) -> Written {
         let mut inner = self.inner();
-        let place = (at, key.clone());
-        let version = inner.tables.get(&place).map(|cell| cell.version);
-        if version != expected {
+        let cells = inner.tables.at(at);
+        let there = cells.get_mut(key);
+        if there.as_ref().map(|there| there.version) != expected {
             return Written::Conflict;
         }
-        let version = version.map_or(1, |version| version + 1);
-        inner.tables.insert(place, Cell { version, body: body.clone() });
-        if let Some(record) = journal_record(key, body) {
-            inner.note(What::Journaled(Box::new(record)));
+        let shown = shown(at, key, &body, there.as_ref().map(|there| &there.body));
+        match there {
+            Some(there) => {
+                there.version += 1;
+                there.body = body;
+            }
+            None => drop(cells.insert(key.clone(), Versioned { version: 1, body })),
+        }
+        if let Some(what) = shown {
+            inner.note(what);
         }
         Written::Done
     }
 
     /// A cell as it stands, without a call.
     pub fn peek(&self, at: Place, key: &Key) -> Option<Value> {
-        self.inner.borrow().tables.get(&(at, key.clone())).map(|cell| cell.body.clone())
+        self.inner.borrow().tables.get(at, key).map(|there| there.body.value())
     }
 
     /// Puts a cell there, as a person with a command line does.
     pub fn put(&self, at: Place, key: &Key, body: Value) {
         let mut inner = self.inner();
-        let version = inner.tables.get(&(at, key.clone())).map_or(1, |cell| cell.version + 1);
-        inner.tables.insert((at, key.clone()), Cell { version, body });
+        let cells = inner.tables.at(at);
+        let version = cells.get(key).map_or(1, |there| there.version + 1);
+        let body = Body::Json(body);
+        let shown = shown(at, key, &body, cells.get(key).map(|there| &there.body));
+        cells.insert(key.clone(), Versioned { version, body });
+        if let Some(what) = shown {
+            inner.note(what);
+        }
     }
 
     /// The journal of an execution as it lies in the standby's table.
     pub fn journal(&self, execution: &str) -> Vec<Stored> {
-        let stored = |seq| self.peek(Place::Standby, &keys::journal(execution, seq));
-        (1..).map_while(stored).filter_map(|body| serde_json::from_value(body).ok()).collect()
+        let inner = self.inner.borrow();
+        let stored = |seq| {
+            let key = keys::journal(execution, seq);
+            inner.tables.get(Place::Standby, &key)?.body.typed::<Stored>(&key).ok()
+        };
+        (1..).map_while(stored).collect()
     }
 }
 
-fn journal_record(key: &Key, body: &Value) -> Option<understudy_core::journal::Record> {
-    if key.kind != "journal" || key.id.ends_with("/head") {
-        return None;
+/// What a write shows to whoever watches: records, epochs and flags.
+fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<What> {
+    match key.kind {
+        "journal" if !key.id.ends_with("/head") => {
+            let record = body.typed::<Stored>(key).ok()?.record().ok()?;
+            Some(What::Journaled(Box::new(record)))
+        }
+        "lease" => {
+            let lease = body.typed::<Lease>(key).ok()?;
+            let same = before.and_then(|before| before.typed::<Lease>(key).ok());
+            let changed = same.is_none_or(|same| (same.epoch, &same.holder) != (lease.epoch, &lease.holder));
+            changed.then_some(What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder })
+        }
+        "flag" => {
+            let flag = body.typed::<Flag>(key).ok()?;
+            Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by })
+        }
+        _ => None,
     }
-    serde_json::from_value::<Stored>(body.clone()).ok()?.record().ok()
 }

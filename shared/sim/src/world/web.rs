@@ -2,55 +2,93 @@
 //!
 //! The switch is a level: names follow the last level that was published, after a delay.
 
-use super::{Inner, Place, World, stores::Refused};
+use super::faults::Passed;
+use super::{Effect, Inner, Place, World, span, stores::Refused};
+use crate::queue::Moment;
 use crate::seed::Chance;
 use crate::trace::What;
-use jiff::Timestamp;
 use serde_json::Value;
 use understudy_core::fault::Fault;
+use understudy_core::plan::Plan;
 use understudy_core::ports::{Dns, DnsAnswer, Http, HttpAnswer, Metric, Metrics};
 use understudy_core::switch::Side;
-use understudy_core::time::{Millis, after, before, elapsed};
+use understudy_core::time::Millis;
 
 /// Route 53's checkers call an endpoint dead after three looks, 30 s apart.
-const CHECKERS_PATIENCE: Millis = Millis::from_secs(90);
+const CHECKERS_PATIENCE: i64 = 90_000;
+/// The switch metric has standard resolution.
+const PERIOD: i64 = 60_000;
+/// A flapping application answers for this long, then does not for as long.
+const FLAP: i64 = 30_000;
 
 pub(super) struct Web {
-    levels: Vec<(Timestamp, f64)>,
-    /// From a published level to the names' answer.
-    switch_delay: Millis,
+    /// The least level that was published in each period, by the period's end.
+    levels: Vec<(Moment, f64)>,
+    /// From the end of a period to the names' answer.
+    switch_delay: i64,
+    ttl: i64,
     /// Since when Route 53's checkers have found the primary bad.
-    bad_since: Option<Timestamp>,
+    bad_since: Option<Moment>,
     verdict_down: bool,
-    /// What the outside client's resolver last heard, and until when it keeps it.
-    cached: Option<(Side, Timestamp)>,
+    /// What the resolvers of clients last heard, and until when they keep it.
+    cached: [Option<(Side, Moment)>; 2],
+}
+
+/// A client's resolver: one that keeps to the TTL, and one that keeps what it heard for ten of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resolver {
+    Honest,
+    Stubborn,
 }
 
 impl Web {
-    pub(super) fn new(chance: &mut Chance) -> Self {
+    pub(super) fn new(plan: &Plan, chance: &mut Chance) -> Self {
         Self {
             levels: Vec::new(),
-            switch_delay: Millis(60_000 + chance.below(60_000)),
+            switch_delay: 10_000 + i64::try_from(chance.below(50_000)).unwrap_or(0),
+            ttl: plan.routes.iter().map(|route| span(route.ttl)).max().unwrap_or(0),
             bad_since: None,
             verdict_down: false,
-            cached: None,
+            cached: [None, None],
         }
     }
 
-    pub(super) fn check_primary(&mut self, now: Timestamp, answers: bool) {
+    pub(super) fn check_primary(&mut self, now: Moment, answers: bool) {
         if answers {
             (self.bad_since, self.verdict_down) = (None, false);
             return;
         }
         let since = *self.bad_since.get_or_insert(now);
-        self.verdict_down = elapsed(since, now) >= CHECKERS_PATIENCE;
+        self.verdict_down = now - since >= CHECKERS_PATIENCE;
     }
 
-    /// The side that the public name answers at `now`.
-    fn serves(&self, now: Timestamp) -> Side {
-        let seen = before(now, self.switch_delay);
+    /// Takes a datapoint. The alarm's statistic is the minimum of a period: a stray 1 cannot beat a 0.
+    pub(super) fn publish(&mut self, now: Moment, level: f64) {
+        let end = now - now.rem_euclid(PERIOD) + PERIOD;
+        match self.levels.last_mut() {
+            Some((at, least)) if *at == end => *least = least.min(level),
+            _ => self.levels.push((end, level)),
+        }
+    }
+
+    /// The side that the public name answers at `now`. Missing data leaves it where it was.
+    fn serves(&self, now: Moment) -> Side {
+        let seen = now - self.switch_delay;
         let level = self.levels.iter().rev().find(|(at, _)| *at <= seen);
         if level.is_some_and(|(_, level)| *level >= 1.0) { Side::Standby } else { Side::Primary }
+    }
+
+    fn resolve(&mut self, now: Moment, resolver: Resolver) -> Side {
+        let keeps = if resolver == Resolver::Honest { self.ttl } else { self.ttl * 10 };
+        let serves = self.serves(now);
+        let Some(cached) = self.cached.get_mut(resolver as usize) else { return serves };
+        match cached {
+            Some((side, until)) if now < *until => *side,
+            _ => {
+                *cached = Some((serves, now + keeps));
+                serves
+            }
+        }
     }
 }
 
@@ -65,8 +103,9 @@ impl Inner {
     /// Whether the application in `at` answers somebody in `from`.
     pub(super) fn application_answers(&self, from: Place, at: Place) -> bool {
         self.open(from, at)
-            && !self.application_down.contains(&at)
-            && self.stores.values().all(|store| store.answers(at, self.now))
+            && !self.application_down.contains(at)
+            && !(self.flapping && at == Place::Primary && self.now.rem_euclid(2 * FLAP) < FLAP)
+            && self.stores.iter().all(|store| store.answers(at, self.now))
     }
 
     /// A client's write through the application in `at`.
@@ -89,19 +128,23 @@ impl World {
 
     /// A client outside writes through whatever its resolver holds for the public name.
     pub fn outside_write(&self) {
-        let ttl = self.plan.routes.iter().map(|route| route.ttl).max().unwrap_or(Millis::ZERO);
         let mut inner = self.inner();
         let now = inner.now;
-        let side = match inner.web.cached {
-            Some((side, until)) if now < until => side,
-            _ => {
-                let side = inner.web.serves(now);
-                inner.web.cached = Some((side, after(now, ttl)));
-                side
-            }
-        };
+        let side = inner.web.resolve(now, Resolver::Honest);
         if inner.transact(Place::Outside, place_of(side), "outside").is_err() {
             inner.note(What::Failed { client: "outside" });
+        }
+        let side = inner.web.resolve(now, Resolver::Stubborn);
+        drop(inner.transact(Place::Outside, place_of(side), "stubborn"));
+    }
+
+    /// A datapoint reaches CloudWatch.
+    pub(super) fn take_level(&self, metric: Metric, value: f64) {
+        if metric == Metric::Switch {
+            let mut inner = self.inner();
+            let now = inner.now;
+            inner.web.publish(now, value);
+            inner.note(What::Published { level: value });
         }
     }
 }
@@ -166,41 +209,53 @@ fn host(url: &str) -> &str {
     rest.split(['/', ':']).next().unwrap_or(rest)
 }
 
-impl Http for Net<'_> {
-    async fn get(&self, url: &str, _timeout: Millis) -> HttpAnswer {
-        match self.world.pass(self.from, self.from).await {
-            Ok(passed) => heard(passed.reply(self.ask(url, false)).await),
-            Err(fault) => HttpAnswer::Failed(fault.to_string()),
-        }
-    }
-
-    async fn post(&self, url: &str, _body: &Value, _timeout: Millis) -> HttpAnswer {
-        match self.world.pass(self.from, self.from).await {
-            Ok(passed) => heard(passed.reply(self.ask(url, self.is_transaction(url))).await),
-            Err(fault) => HttpAnswer::Failed(fault.to_string()),
-        }
+impl Net<'_> {
+    /// Asks within `timeout`, and what came of it.
+    async fn call(&self, url: &str, write: bool, timeout: Millis) -> HttpAnswer {
+        // The Region in which somebody answers decides how slow it is.
+        let to = match self.target(url) {
+            Target::Application(at) if self.world.inner.borrow().slow.contains(at) => at,
+            _ => self.from,
+        };
+        let passed = self.world.pass_within(self.from, to, span(timeout)).await;
+        let heard = match passed {
+            Ok(passed) => {
+                let answer = self.ask(url, write);
+                self.world.reply(passed, answer).await
+            }
+            Err(fault) => Err(fault),
+        };
+        heard.unwrap_or_else(|fault| HttpAnswer::Failed(fault.to_string()))
     }
 }
 
-fn heard(reply: Result<HttpAnswer, Fault>) -> HttpAnswer {
-    reply.unwrap_or_else(|fault| HttpAnswer::Failed(fault.to_string()))
+impl Http for Net<'_> {
+    async fn get(&self, url: &str, timeout: Millis) -> HttpAnswer {
+        self.call(url, false, timeout).await
+    }
+
+    async fn post(&self, url: &str, _body: &Value, timeout: Millis) -> HttpAnswer {
+        self.call(url, self.is_transaction(url), timeout).await
+    }
 }
 
 impl Dns for Net<'_> {
-    async fn txt(&self, name: &str, _timeout: Millis) -> DnsAnswer {
+    async fn txt(&self, name: &str, timeout: Millis) -> DnsAnswer {
         let known = self.world.plan.routes.iter().any(|route| route.verdict_record == name);
-        self.resolve(known, |inner| if inner.web.verdict_down { "down" } else { "up" }.to_owned()).await
+        let say = |inner: &Inner| if inner.web.verdict_down { "down" } else { "up" }.to_owned();
+        self.resolve(known, timeout, say).await
     }
 
-    async fn addresses(&self, name: &str, _timeout: Millis) -> DnsAnswer {
+    async fn addresses(&self, name: &str, timeout: Millis) -> DnsAnswer {
         let known = self.world.plan.routes.iter().any(|route| route.record == name);
-        self.resolve(known, |inner| format!("{:?}", inner.web.serves(inner.now)).to_lowercase()).await
+        let say = |inner: &Inner| format!("{:?}", inner.web.serves(inner.now)).to_lowercase();
+        self.resolve(known, timeout, say).await
     }
 }
 
 impl Net<'_> {
-    async fn resolve(&self, known: bool, value: impl Fn(&Inner) -> String) -> DnsAnswer {
-        let passed = match self.world.pass(self.from, Place::Outside).await {
+    async fn resolve(&self, known: bool, timeout: Millis, value: impl Fn(&Inner) -> String) -> DnsAnswer {
+        let passed = match self.world.pass_within(self.from, Place::Outside, span(timeout)).await {
             Ok(passed) => passed,
             Err(fault) => return DnsAnswer::Failed(fault.to_string()),
         };
@@ -208,7 +263,7 @@ impl Net<'_> {
             return DnsAnswer::Failed("no such name".to_owned());
         }
         let value = value(&self.world.inner.borrow());
-        match passed.reply(value).await {
+        match self.world.reply(passed, value).await {
             Ok(value) => DnsAnswer::Values(vec![value]),
             Err(fault) => DnsAnswer::Failed(fault.to_string()),
         }
@@ -218,12 +273,11 @@ impl Net<'_> {
 impl Metrics for Net<'_> {
     async fn publish(&self, metric: Metric, value: f64) -> Result<(), Fault> {
         let passed = self.world.pass(self.from, self.from).await?;
-        if metric == Metric::Switch {
-            let mut inner = self.world.inner();
-            let now = inner.now;
-            inner.web.levels.push((now, value));
-            inner.note(What::Published { level: value });
+        if let Passed::Late(at) = passed {
+            self.world.happens_late(at, Effect::Publish { metric, value });
+            return self.world.gave_up().await;
         }
-        passed.reply(()).await
+        self.world.take_level(metric, value);
+        self.world.reply(passed, ()).await
     }
 }

@@ -71,16 +71,6 @@ pub fn assert_lawful(simulation: &Simulation<'_>, told: &str) {
     panic!("{told}\n{}\n{}", broken.join("\n"), story(simulation));
 }
 
-/// What happened, one line an event, without the clients.
 pub fn story(simulation: &Simulation<'_>) -> String {
-    let trace = simulation.world.trace();
-    let lines = trace.iter().filter_map(|event| {
-        let text = match &event.what {
-            What::Acknowledged { .. } | What::Failed { .. } | What::Published { .. } => return None,
-            What::Journaled(record) => understudy_core::report::line(record).text,
-            other => format!("{other:?}"),
-        };
-        Some(format!("{} {text}\n", event.at))
-    });
-    lines.collect()
+    understudy_sim::story::story(&simulation.world.trace())
 }

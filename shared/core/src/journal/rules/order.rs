@@ -1,0 +1,81 @@
+//! L3, L5: one order; one acceptance; intent before effect.
+
+use super::evidence::gated;
+use super::{Breach, Chain, breach, is_intent, lacks};
+use crate::incident::execution_name;
+use crate::journal::Entry;
+use crate::run::End;
+use crate::steps::runner::NO_HOOK;
+use crate::steps::{Effect, Step, spec};
+
+type Milestone = (&'static str, fn(&Entry) -> bool);
+
+/// In the order that the law gives; each needs every one above it.
+const MILESTONES: &[Milestone] = &[
+    ("confirm the outage", |entry| matches!(entry, Entry::Accepted { .. })),
+    ("assess the standby", |entry| matches!(entry, Entry::Assessed { .. })),
+    ("freeze", |entry| is_intent(entry, Step::Freeze)),
+    ("close the lease", |entry| is_intent(entry, Step::CloseLease)),
+    ("fence", |entry| matches!(entry, Entry::Fenced { .. })),
+    ("capture", |entry| matches!(entry, Entry::Captured { .. })),
+    ("promote", |entry| is_intent(entry, Step::Promote)),
+    ("un-fence", |entry| is_intent(entry, Step::Unfence)),
+    ("verify", |entry| matches!(entry, Entry::Verified { .. })),
+    ("move traffic", |entry| is_intent(entry, Step::MoveTraffic)),
+    ("confirm from outside", |entry| matches!(entry, Entry::Confirmed { .. })),
+    ("close as recovered", |entry| {
+        matches!(entry, Entry::Closed { end: End::Recovered | End::Rehearsed, .. })
+    }),
+];
+
+pub(super) fn milestones(chain: &Chain<'_>) -> Vec<Breach> {
+    let mut broken = Vec::new();
+    let mut reached = 0;
+    for record in chain.records {
+        let Some(rank) = MILESTONES.iter().position(|(_, is)| is(&record.entry)) else { continue };
+        if rank > reached
+            && let Some(((name, _), (missing, _))) = MILESTONES.get(rank).zip(MILESTONES.get(reached))
+        {
+            broken.push(breach("L3", record, format!("`{name}` before `{missing}`")));
+        }
+        reached = reached.max(rank.saturating_add(1));
+    }
+    broken.extend(gated(chain));
+    broken
+}
+
+pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
+    let mut broken = Vec::new();
+    let accepted = chain.records.iter().filter(|record| matches!(record.entry, Entry::Accepted { .. }));
+    for record in accepted {
+        if record.seq != 1 {
+            broken.push(breach("L5", record, "accepted once more, behind its first record"));
+        }
+        if let Entry::Accepted { incident, attempt, .. } = &record.entry
+            && record.execution != execution_name(incident, *attempt)
+        {
+            broken.push(breach("L5", record, "its name is not the one of its incident and attempt"));
+        }
+    }
+    match chain.records.first() {
+        Some(first) if !matches!(first.entry, Entry::Accepted { .. }) => {
+            broken.push(breach("L5", first, "does not begin with its acceptance"));
+        }
+        Some(_) => {}
+        None => broken.push(lacks("L5", "there is no record")),
+    }
+    broken.extend(chain.records.iter().filter_map(|record| match &record.entry {
+        Entry::Outcome { step, outcome, detail }
+            if outcome == "done" && changes(*step) && detail != NO_HOOK =>
+        {
+            let told = chain.before(record).any(|earlier| is_intent(&earlier.entry, *step));
+            (!told).then(|| breach("L5", record, format!("`{step:?}` was done and never intended")))
+        }
+        _ => None,
+    }));
+    broken
+}
+
+fn changes(step: Step) -> bool {
+    spec(step).is_some_and(|row| row.effect != Effect::Observe)
+}

@@ -1,0 +1,70 @@
+//! L8: people hold the one-way doors.
+
+use super::{Breach, Chain, breach};
+use crate::approval::{Matter, Question};
+use crate::journal::{Entry, Record};
+use crate::plan::Mode;
+use crate::steps::Step;
+use crate::time::{Millis, after};
+use std::collections::BTreeSet;
+
+/// An answer is put on record by the function that took it, within its life.
+const ON_RECORD_WITHIN: Millis = Millis::from_secs(30);
+
+/// Where the plan asks, or somebody was asked, nothing reversible begins without a yes to the newest question.
+pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
+    let mut broken: Vec<Breach> = chain
+        .records
+        .iter()
+        .filter_map(|record| Some(breach("L8", record, unbound(chain, record)?)))
+        .collect();
+    let Some(going_on) = chain.intends(Step::Freeze) else { return broken };
+    let questions = questions(chain, going_on, Matter::Approval);
+    // By the session at which the standby was looked at last: it may close while people think.
+    let looked =
+        chain.before(going_on).filter(|record| matches!(record.entry, Entry::Assessed { .. })).last();
+    let needed = chain.plan.zip(looked).is_some_and(|(plan, look)| plan.mode_at(look.at) == Mode::Approval);
+    match questions.last() {
+        None if needed => broken.push(breach("L8", going_on, "the plan asks people, and nobody was asked")),
+        Some((_, question)) if !agreed(chain, going_on, question) => {
+            broken.push(breach("L8", going_on, "went on without a yes to the question that was open"));
+        }
+        _ => {}
+    }
+    broken
+}
+
+fn questions<'a>(chain: &Chain<'a>, before: &Record, wanted: Matter) -> Vec<(&'a Record, &'a Question)> {
+    let asked = chain.before(before).filter_map(|record| match &record.entry {
+        Entry::Asked { question } if question.matter == wanted => Some((record, question)),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn agreed(chain: &Chain<'_>, before: &Record, question: &Question) -> bool {
+    let wanted = question.digest();
+    let answers = chain.before(before).filter_map(|record| match &record.entry {
+        Entry::Answered { matter: Matter::Approval, yes, by, digest } if *digest == wanted => {
+            Some((*yes, by))
+        }
+        _ => None,
+    });
+    let (yes, no): (Vec<_>, Vec<_>) = answers.partition(|(yes, _)| *yes);
+    let people: BTreeSet<&String> = yes.into_iter().map(|(_, by)| by).collect();
+    no.is_empty() && people.len() >= usize::try_from(question.approvals).unwrap_or(usize::MAX)
+}
+
+/// An answer is bound to a question that was asked, is given in time, and by somebody else than who asked for it.
+fn unbound(chain: &Chain<'_>, record: &Record) -> Option<String> {
+    let Entry::Answered { matter, yes, by, digest } = &record.entry else { return None };
+    let known = questions(chain, record, *matter);
+    let Some((_, question)) = known.iter().find(|(_, question)| question.digest() == *digest) else {
+        return Some(format!("`{by}` answered a question that was not asked"));
+    };
+    if record.at > after(question.expires_at, ON_RECORD_WITHIN) {
+        return Some(format!("`{by}` answered after {}: silence was a no", question.expires_at));
+    }
+    (*yes && question.started_by.as_ref() == Some(by))
+        .then(|| format!("`{by}` approved what `{by}` asked for"))
+}

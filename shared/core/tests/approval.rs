@@ -1,0 +1,208 @@
+//! Who may answer, how many must, and when it is settled (L8).
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::cell::{Cell as Counter, RefCell};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use understudy_core::approval::{Approver, answer, open_question};
+use understudy_core::fault::Fault;
+use understudy_core::journal::{Entry, Journal};
+use understudy_core::plan::{Plan, read};
+use understudy_core::ports::{Cell, Cells, Clock, Key, Page, Pager, Tokens, Written};
+use understudy_core::report::cause;
+use understudy_core::run::{Confirmation, End};
+use understudy_core::state::keys;
+use understudy_core::steps::{Outcome, Reply};
+use understudy_core::time::{Millis, after};
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+const EXECUTION: &str = "i-1-a1";
+
+fn plan(approvals: u32, approvers: &[&str]) -> Plan {
+    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    plan.policy.approvals = approvals;
+    plan.policy.approvers = approvers.iter().map(|role| (*role).to_owned()).collect();
+    plan
+}
+
+/// State, waiting task and topic.
+#[derive(Default)]
+struct World {
+    cells: RefCell<BTreeMap<Key, Cell>>,
+    sent: RefCell<Vec<Value>>,
+    late: Counter<u64>,
+}
+
+impl Cells for World {
+    async fn read(&self, key: &Key) -> Result<Option<Cell>, Fault> {
+        Ok(self.cells.borrow().get(key).cloned())
+    }
+
+    async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault> {
+        let mut cells = self.cells.borrow_mut();
+        let version = cells.get(key).map(|cell| cell.version);
+        if version != expected {
+            return Ok(Written::Conflict);
+        }
+        cells.insert(key.clone(), Cell { version: version.unwrap_or(0) + 1, body: body.clone() });
+        Ok(Written::Done)
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        after(NOW, Millis(self.late.get()))
+    }
+}
+
+impl Tokens for World {
+    async fn send(&self, _: &str, output: &Value) -> Result<(), Fault> {
+        self.sent.borrow_mut().push(output.clone());
+        Ok(())
+    }
+}
+
+impl Pager for World {
+    async fn page(&self, _: &Page) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return value;
+        }
+    }
+}
+
+/// An execution that has just asked.
+struct Asked {
+    world: World,
+    plan: Plan,
+}
+
+impl Asked {
+    fn of(plan: Plan) -> Self {
+        let world = World::default();
+        let run = json!({
+            "execution": EXECUTION, "incident": "i-1", "attempt": 1, "kind": "failover", "plan_digest": "d1",
+            "asked": {"kind": "failover", "by": "sre-lead", "why": "the votes are slow"}, "accepted_at": NOW,
+            "started": true, "epoch": 2, "closed": null, "quiet_since": null, "receipt": null, "positions": [],
+            "promotion_asked": false, "promoted": {}, "confirmation": Confirmation::default(), "shown": "all is well",
+            "stated_loss_ms": null, "approvals_asked": 1, "blocking": [], "looks": {}, "since": {}, "end": null,
+        });
+        world.cells.borrow_mut().insert(keys::run(EXECUTION), Cell { version: 1, body: run });
+        let asked = Self { world, plan };
+        asked.call(&json!({"execution": EXECUTION, "step": "AskApproval", "token": "t"})).expect("asked");
+        asked
+    }
+
+    fn call(&self, event: &Value) -> Result<Reply, Fault> {
+        let world = &self.world;
+        let approver = Approver {
+            plan: &self.plan,
+            plan_digest: "d1",
+            cells: world,
+            clock: world,
+            tokens: world,
+            pager: world,
+        };
+        at_once(answer(&approver, event))
+    }
+
+    fn say(&self, by: &str, yes: bool) -> Result<Reply, Fault> {
+        let key = keys::approval(EXECUTION);
+        let question = self.world.cells.borrow().get(&key).expect("a question").body["question"].clone();
+        let question: understudy_core::approval::Question =
+            serde_json::from_value(question).expect("it reads");
+        self.call(
+            &json!({"answer": {"execution": EXECUTION, "yes": yes, "by": by, "digest": question.digest()}}),
+        )
+    }
+
+    fn sent(&self) -> Vec<Value> {
+        self.world.sent.borrow().iter().map(|output| output["outcome"].clone()).collect()
+    }
+
+    fn is_open(&self) -> bool {
+        at_once(open_question(&self.world, EXECUTION)).expect("it reads").is_some()
+    }
+
+    fn entries(&self) -> Vec<understudy_core::journal::Record> {
+        let journal = Journal {
+            cells: &self.world,
+            clock: &self.world,
+            plan: "financial-rag",
+            plan_digest: "d1",
+            execution: EXECUTION,
+            writer: "test",
+        };
+        at_once(journal.records()).expect("it reads")
+    }
+}
+
+#[test]
+fn one_yes_is_enough_where_the_plan_says_no_more() {
+    let asked = Asked::of(plan(1, &[]));
+    assert_eq!(asked.say("duty-manager", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
+    assert_eq!(asked.sent(), ["approved"]);
+    assert!(!asked.is_open());
+}
+
+#[test]
+fn two_different_people_must_say_yes_where_the_plan_says_two() {
+    let asked = Asked::of(plan(2, &["cto", "cro", "sre-lead"]));
+    assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Done));
+    assert!(asked.sent().is_empty() && asked.is_open(), "one of two is nothing yet");
+    assert_eq!(
+        asked.say("cto", true).map(|reply| reply.outcome),
+        Ok(Outcome::Done),
+        "said twice is said once"
+    );
+    assert!(asked.sent().is_empty());
+    for stranger in ["duty-manager", "sre-lead", " "] {
+        assert!(asked.say(stranger, true).is_err(), "`{stranger}` may not");
+    }
+    let settled = asked.say("cro", true).expect("the second");
+    assert_eq!((settled.outcome, settled.detail.as_str()), (Outcome::Approved, "yes by cto and cro"));
+    assert_eq!(asked.sent(), ["approved"]);
+    let answers = asked.entries().into_iter().filter(|record| matches!(record.entry, Entry::Answered { .. }));
+    assert_eq!(answers.count(), 2, "each answer stands on record once");
+}
+
+#[test]
+fn one_no_is_a_no_whoever_said_yes() {
+    let asked = Asked::of(plan(3, &[]));
+    asked.say("cto", true).expect("a yes");
+    asked.say("cro", true).expect("a yes");
+    assert_eq!(asked.say("cfo", false).map(|reply| reply.outcome), Ok(Outcome::Refused));
+    assert!(asked.say("ceo", true).is_err(), "it is settled");
+    assert_eq!(asked.sent(), ["refused"]);
+}
+
+#[test]
+fn who_said_yes_may_still_say_no_until_it_is_settled() {
+    let asked = Asked::of(plan(2, &[]));
+    asked.say("cto", true).expect("a yes");
+    assert_eq!(asked.say("cto", false).map(|reply| reply.outcome), Ok(Outcome::Refused));
+    let asked = Asked::of(plan(1, &[]));
+    asked.say("cto", true).expect("a yes");
+    assert!(asked.say("cto", false).is_err(), "too late");
+}
+
+#[test]
+fn too_few_answers_in_time_are_a_no() {
+    let asked = Asked::of(plan(2, &[]));
+    asked.say("cto", true).expect("a yes");
+    asked.world.late.set(asked.plan.policy.approval_timeout.0 + 1);
+    assert!(asked.say("cro", true).is_err(), "silence was a no");
+    let told = cause(&asked.entries(), End::Refused);
+    assert!(told.starts_with("1 of 2 said yes until"), "{told}");
+}

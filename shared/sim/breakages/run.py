@@ -1,0 +1,92 @@
+"""Breaks the product on purpose, one way at a time, and shows how soon the simulator notices.
+
+Works in a scratch copy of the tree. Exit: 0 every breakage was caught and the whole tree was not, 1 otherwise.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE.parents[2]
+SCRATCH = TREE / "target" / "breakages"
+BUILD = ["cargo", "build", "--quiet", "--profile", "mutants", "-p", "understudy-sim", "--bin", "simulate"]
+
+
+def copy():
+    """The tree as it is, without what was built; times are kept, so that nothing is built twice."""
+    command = ["rsync", "-a", "--delete", "--exclude", "/target", "--exclude", "/.git", "--exclude", "/.local"]
+    if shutil.which("rsync"):
+        subprocess.run([*command, f"{TREE}/", f"{SCRATCH}/tree/"], check=True)
+        return
+    tree = SCRATCH / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    ignore = lambda folder, names: [n for n in names if Path(folder) == TREE and n in ("target", ".git", ".local")]
+    shutil.copytree(TREE, tree, ignore=ignore)
+
+
+def edited(breakage):
+    """Every file that the breakage changes, with its old and its new text."""
+    texts = {}
+    for edit in [breakage, *breakage.get("more", [])]:
+        path = SCRATCH / "tree" / edit["file"]
+        old = texts.get(path, (path.read_text(), path.read_text()))[1]
+        begin = old.index(edit["after"]) if "after" in edit else 0
+        head, tail = old[:begin], old[begin:]
+        found = tail.count(edit["old"])
+        if found == 0 or (found > 1 and "after" not in edit):
+            sys.exit(f"{breakage['name']}: `{edit['old']}` stands {found} times in {edit['file']}")
+        new = head + tail.replace(edit["old"], edit["new"], 1)
+        texts[path] = (texts.get(path, (path.read_text(), ""))[0], new)
+    return texts
+
+
+def lived(seeds):
+    """How the scratch tree fares: None when it does not build, else what `simulate` said."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target"), "RUSTFLAGS": "-Awarnings"}
+    tree = SCRATCH / "tree"
+    built = subprocess.run(BUILD, cwd=tree, env=environment, capture_output=True, text=True)
+    if built.returncode != 0:
+        return None, built.stderr
+    binary = SCRATCH / "target" / "mutants" / "simulate"
+    told = subprocess.run([binary, "--seeds", str(seeds)], capture_output=True, text=True)
+    return told.returncode, told.stdout
+
+
+def main():
+    wanted = sys.argv[1:]
+    breakages = tomllib.loads((HERE / "breakages.toml").read_text())["breakage"]
+    breakages = [b for b in breakages if not wanted or any(word in b["name"] for word in wanted)]
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    copy()
+    code, said = lived(5_000)
+    if code != 0:
+        sys.exit(f"the tree itself does not pass:\n{said[-2000:]}")
+    missed = 0
+    print(f"{'breakage':<62} {'law':<4} {'seed':>6} of {'':>6} caught by")
+    for breakage in breakages:
+        texts = edited(breakage)
+        for path, (_, new) in texts.items():
+            path.write_text(new)
+        code, said = lived(breakage["seeds"])
+        for path, (old, _) in texts.items():
+            path.write_text(old)
+        caught = re.search(r"^SEED (\d+) breaks (.*)$", said, re.MULTILINE)
+        if code is None:
+            seed, how = "-", "DOES NOT BUILD: " + said.strip().splitlines()[0][:80]
+        elif caught:
+            seed, how = caught[1], re.sub(r"i-\d+t\d+z", "i-…", caught[2])[:110]
+        else:
+            seed, how = "-", "NOT CAUGHT"
+        missed += not caught
+        print(f"{breakage['name']:<62} {breakage['law']:<4} {seed:>6} of {breakage['seeds']:>6} {how}", flush=True)
+    print(f"{len(breakages) - missed} of {len(breakages)} caught")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

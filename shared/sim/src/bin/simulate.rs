@@ -1,0 +1,149 @@
+//! `make simulate SEEDS=n`: lives the nights 1 to n and judges each; `make simulate SEED=s`: one night, as small as it
+//! can be made, told.
+//!
+//! The only place of the simulator that knows threads and a wall clock: they share the seeds out and time the whole.
+//! Exit: 0 no law was broken, 1 one was, 2 the arguments are wrong.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use std::{env, thread};
+use understudy_core::steps::STEPS;
+use understudy_sim::asl::Machine;
+use understudy_sim::checkers::Violation;
+use understudy_sim::matching::differences;
+use understudy_sim::night::{Night, Plans};
+use understudy_sim::shrink::shrink;
+use understudy_sim::story::story;
+use understudy_sim::tally::Tally;
+
+const WORKFLOW: &str = include_str!("../../../../infra/workflows/failover.asl.json");
+const USAGE: &str = "usage: simulate --seeds <how many, from 1 on> | --seed <which one>";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let number = arguments.get(1).and_then(|text| text.parse::<u64>().ok());
+    match (arguments.first().map(String::as_str), number) {
+        (Some("--seeds"), Some(count)) if arguments.len() == 2 => many(count),
+        (Some("--seed"), Some(seed)) if arguments.len() == 2 => one(seed),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read() -> Result<(Machine, Plans), String> {
+    let machine = Machine::read(WORKFLOW).map_err(|error| error.to_string())?;
+    Ok((machine, Plans::read().map_err(|problems| problems.to_string())?))
+}
+
+/// What the nights cannot tell, because the steps look before they act: the order of the file against the table.
+fn unmatched() -> Result<Vec<String>, String> {
+    let (machine, _) = read()?;
+    Ok(differences(&machine, &STEPS.iter().collect::<Vec<_>>()))
+}
+
+fn many(count: u64) -> ExitCode {
+    match unmatched() {
+        Ok(differences) if differences.is_empty() => {}
+        Ok(differences) => {
+            println!("SEED 0 breaks L3 workflow and table: {}", differences.join("; "));
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    let begin = Instant::now();
+    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+    // Nobody goes on behind the first night that broke a law.
+    let first = AtomicU64::new(u64::MAX);
+    let tallies = thread::scope(|scope| {
+        let share = |thread| {
+            let first = &first;
+            scope.spawn(move || lived(thread, threads, count, first))
+        };
+        let all: Vec<_> = (0..threads).map(share).collect();
+        all.into_iter()
+            .map(|one| one.join().map_err(|_| "a night panicked".to_owned()).and_then(|tally| tally))
+            .collect::<Result<Vec<Tally>, String>>()
+    });
+    let mut total = Tally::default();
+    match tallies {
+        Ok(tallies) => tallies.into_iter().for_each(|tally| total.join(tally)),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    tell(&total, begin.elapsed().as_secs_f64());
+    match &total.broken {
+        None => ExitCode::SUCCESS,
+        Some((seed, broken)) => {
+            println!("SEED {seed} breaks {}", laws(broken));
+            println!("replay: make simulate SEED={seed}");
+            one(*seed)
+        }
+    }
+}
+
+fn lived(thread: u64, threads: u64, count: u64, first: &AtomicU64) -> Result<Tally, String> {
+    let (machine, plans) = read()?;
+    let mut tally = Tally::default();
+    let mut seed = thread + 1;
+    while seed <= count.min(first.load(Ordering::Relaxed)) {
+        if !tally.add(seed, &machine, &plans) {
+            first.fetch_min(seed, Ordering::Relaxed);
+        }
+        seed += threads;
+    }
+    Ok(tally)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a line to be read")]
+fn tell(total: &Tally, seconds: f64) {
+    let failovers = total.failovers();
+    let share = |times: u64| times as f64 * 100.0 / failovers.max(1) as f64;
+    let ends: Vec<String> =
+        total.ends.iter().map(|(end, times)| format!("{end} {:.1} %", share(*times))).collect();
+    println!(
+        "{:.0} failovers/min: {failovers} in {} nights and {seconds:.1} s; {:.0} hours simulated, {:.0} calls a night; {}",
+        failovers as f64 * 60.0 / seconds,
+        total.nights,
+        total.simulated.0 as f64 / 3_600_000.0,
+        total.calls as f64 / total.nights.max(1) as f64,
+        ends.join(", ")
+    );
+    if let Ok((machine, _)) = read() {
+        print!("{}", total.coverage_table(&machine));
+    }
+}
+
+fn laws(broken: &[Violation]) -> String {
+    broken.first().map(ToString::to_string).unwrap_or_default()
+}
+
+fn one(seed: u64) -> ExitCode {
+    let (machine, plans) = match read() {
+        Ok(read) => read,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let night = Night::of(seed);
+    let broken = night.live(&machine, &plans).broken();
+    let Some(law) = broken.first().map(|violation| violation.law) else {
+        println!("SEED {seed} breaks no law");
+        return ExitCode::SUCCESS;
+    };
+    let (small, simulation, broken) = shrink(&night, law, &machine, &plans);
+    println!("{small:#?}");
+    print!("{}", story(&simulation.world.trace()));
+    for violation in broken {
+        println!("{violation}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,47 @@
+//! L6: an execution that was taken back leaves nothing behind: no freeze, and the lease where it was.
+
+use super::Violation;
+use crate::trace::{Event, What};
+use std::collections::BTreeMap;
+use understudy_core::journal::Entry;
+use understudy_core::plan::{Plan, Region};
+use understudy_core::run::End;
+
+const LAW: &str = "L6 nothing left behind";
+
+pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
+    let mut frozen = false;
+    let mut leases: BTreeMap<_, (u64, &Region)> = BTreeMap::new();
+    // Whether the primary held the newest lease when each execution was accepted.
+    let mut held = BTreeMap::new();
+    let mut broken = Vec::new();
+    for event in trace {
+        match &event.what {
+            What::Flag { name, raised, .. } if name == "freeze" => frozen = *raised,
+            What::Lease { keeper, epoch, holder } => drop(leases.insert(*keeper, (*epoch, holder))),
+            What::Journaled(record) => {
+                let newest = leases.values().max_by_key(|(epoch, _)| *epoch);
+                let primary_holds = newest.is_some_and(|(_, holder)| **holder == plan.regions.primary);
+                match &record.entry {
+                    Entry::Accepted { .. } => drop(held.insert(record.execution.as_str(), primary_holds)),
+                    Entry::Closed { end: end @ (End::RolledBack | End::Refused), .. } => {
+                        let mut say = |what: &str| {
+                            let what =
+                                format!("{}: `{}` ended `{end}` and {what}", event.at, record.execution);
+                            broken.push(Violation::new(LAW, what));
+                        };
+                        if frozen {
+                            say("left the freeze");
+                        }
+                        if held.get(record.execution.as_str()) == Some(&true) && !primary_holds {
+                            say("kept the lease");
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    broken
+}

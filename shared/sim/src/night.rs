@@ -1,0 +1,379 @@
+//! A night: everything that a seed decides about one world, as data, so that parts of it can be left out.
+
+use crate::asl::Machine;
+use crate::example;
+use crate::functions::Function;
+use crate::seed::Chance;
+use crate::simulation::{People, Simulation};
+use crate::world::{Break, Deployed, Place, Settings, Trouble};
+use serde_json::{Value, json};
+use understudy_core::handler::OpenRuns;
+use understudy_core::plan::{Mode, OnLeaseLoss, Problems};
+use understudy_core::state::keys;
+use understudy_core::time::Millis;
+
+/// The plan under which a night is lived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Armed, and nobody is asked.
+    Automatic,
+    /// Armed, and people are asked.
+    Asks,
+    /// As the plan ships: nothing fences by itself, and people are asked for both.
+    Stays,
+    /// Two Regions only.
+    NoWitness,
+    /// The rehearsal environment.
+    Rehearsal,
+}
+
+/// The plans of all variants, read once.
+pub struct Plans([Deployed; 5]);
+
+impl Plans {
+    pub fn read() -> Result<Self, Problems> {
+        let armed = example::automatic()?;
+        let mut asks = armed.clone();
+        asks.policy.failover = Mode::Approval;
+        let mut stays = asks.clone();
+        stays.lease.on_loss = OnLeaseLoss::Stay;
+        let mut alone = armed.clone();
+        alone.regions.witness = None;
+        let rehearsal = example::rehearsal()?.unwrap_or_else(|| armed.clone());
+        Ok(Self([armed, asks, stays, alone, rehearsal].map(Deployed::from)))
+    }
+
+    pub fn of(&self, variant: Variant) -> Deployed {
+        let Self([automatic, asks, stays, alone, rehearsal]) = self;
+        match variant {
+            Variant::Automatic => automatic,
+            Variant::Asks => asks,
+            Variant::Stays => stays,
+            Variant::NoWitness => alone,
+            Variant::Rehearsal => rehearsal,
+        }
+        .clone()
+    }
+}
+
+/// What a person does in the night, beside answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Asks(&'static str),
+    Drills,
+    AlarmComes,
+}
+
+/// When something happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// So long after dawn.
+    At(Millis),
+    /// So long after the first entry into that state of the workflow.
+    In(&'static str, Millis),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Night {
+    pub seed: u64,
+    pub variant: Variant,
+    pub settings: Settings,
+    pub people: People,
+    pub twice_permille: u64,
+    pub lost_permille: u64,
+    /// How a promotion goes on: unnoticed, modifying, rebooting; milliseconds.
+    pub course: (i64, i64, i64),
+    pub breaks: Vec<(When, Break)>,
+    pub deeds: Vec<(Millis, Deed)>,
+    /// The hold, raised and lifted.
+    pub holds: Vec<(When, bool)>,
+    /// These troubles and no others; `None`: as the seed draws them.
+    pub only: Option<Vec<(u64, Trouble)>>,
+}
+
+/// What may break beside the primary.
+const ASIDE: [Break; 23] = [
+    Break::Cut(Place::Primary, Place::Standby),
+    Break::Cut(Place::Standby, Place::Witness),
+    Break::Cut(Place::Primary, Place::Witness),
+    Break::OneWay(Place::Primary, Place::Standby),
+    Break::OneWay(Place::Standby, Place::Primary),
+    Break::OneWay(Place::Standby, Place::Witness),
+    Break::OneWay(Place::Witness, Place::Primary),
+    Break::Still(Place::Primary),
+    Break::Still(Place::Witness),
+    Break::Slow(Place::Standby),
+    Break::Slow(Place::Witness),
+    Break::Throttle(200),
+    Break::ApplicationDown(Place::Standby),
+    Break::Flapping,
+    Break::PauseReplay,
+    Break::StallStream,
+    Break::PromotionHangs,
+    Break::BackingUp,
+    Break::BucketAway,
+    Break::RogueSwitch,
+    Break::Kill(Place::Witness),
+    Break::Returns(Place::Primary),
+    Break::Heal,
+];
+
+/// The first quarter of an hour decides a night; it is looked at this often whether it is over.
+const LOOK: Millis = Millis::from_secs(5);
+const LONGEST: Millis = Millis::from_secs(3 * 3600);
+/// Nothing started by then: nothing will.
+const QUIET: Millis = Millis::from_secs(600);
+/// Once all is over the world heals, and the old primary comes back for this long.
+const AFTERMATH: Millis = Millis::from_secs(75);
+/// And what was not told by then is told by the ticks and deliveries of so long a time: the workflow's own time-out,
+/// at worst.
+const LATEST: Millis = Millis::from_secs(16_000);
+
+impl Night {
+    /// The night of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut chance = Chance::new(seed ^ 0x0006_E167);
+        let variant = match chance.below(100) {
+            0..60 => Variant::Automatic,
+            60..76 => Variant::Asks,
+            76..88 => Variant::Stays,
+            88..92 => Variant::NoWitness,
+            _ => Variant::Rehearsal,
+        };
+        let settings = Settings {
+            seed,
+            trouble_permille: pick(&mut chance, &[0, 1, 3, 3, 8, 15]),
+            slow_permille: pick(&mut chance, &[0, 3, 10, 30]),
+            lambda_permille: pick(&mut chance, &[0, 10, 30, 60]),
+            primary_ahead: Millis(chance.below(200)),
+            drift: !chance.happens(200),
+        };
+        let mut night = Self {
+            seed,
+            variant,
+            settings,
+            people: people(&mut chance, variant),
+            twice_permille: pick(&mut chance, &[0, 50, 300]),
+            lost_permille: pick(&mut chance, &[0, 0, 20, 80]),
+            course: course(&mut chance),
+            breaks: Vec::new(),
+            deeds: Vec::new(),
+            holds: Vec::new(),
+            only: None,
+        };
+        night.breaks_and_deeds(&mut chance);
+        night
+    }
+
+    fn breaks_and_deeds(&mut self, chance: &mut Chance) {
+        let at = seconds(65 + chance.below(60));
+        let planned = chance.below(100) < if self.variant == Variant::Rehearsal { 90 } else { 10 };
+        if planned {
+            let deed = match self.variant {
+                Variant::Rehearsal => Deed::Drills,
+                _ => Deed::Asks("switchover"),
+            };
+            self.deeds.push((at, deed));
+        } else {
+            let lost = match chance.below(10) {
+                0..4 => Break::Kill(Place::Primary),
+                4..8 => Break::Isolate(Place::Primary),
+                8 => Break::ApplicationDown(Place::Primary),
+                _ => Break::Slow(Place::Primary),
+            };
+            self.breaks.push((When::At(at), lost));
+        }
+        for _ in 0..pick(chance, &[0, 0, 1, 1, 2, 3]) {
+            let drawn = usize::try_from(chance.below(ASIDE.len() as u64)).unwrap_or(0);
+            let broken = ASIDE.get(drawn).copied().unwrap_or(Break::Heal);
+            let when = match chance.below(2) {
+                0 => When::At(seconds(40 + chance.below(500))),
+                _ => in_a_state(chance),
+            };
+            self.breaks.push((when, broken));
+        }
+        if planned && chance.happens(300) {
+            self.breaks.push((When::At(seconds(80 + chance.below(200))), Break::Kill(Place::Primary)));
+        }
+        if chance.happens(60) {
+            self.returns_beside_the_witness(chance);
+        }
+        if chance.happens(40) {
+            // Before every heartbeat, for behind the last one nothing could show it.
+            self.breaks.push((When::At(Millis::ZERO), Break::GateDropped));
+        }
+        if chance.happens(20) {
+            self.breaks.push((in_a_state(chance), Break::Kill(Place::Standby)));
+        }
+        match chance.below(20) {
+            0 | 1 => self.holds(chance),
+            2 => self.deeds.push((seconds(100 + chance.below(500)), Deed::Asks("failover"))),
+            3..6 => self.deeds.push((seconds(100 + chance.below(400)), Deed::AlarmComes)),
+            _ => {}
+        }
+    }
+
+    /// While the lease is closed the standby is cut from the others; then the primary is back, and finds the witness.
+    fn returns_beside_the_witness(&mut self, chance: &mut Chance) {
+        let closing = When::In("CloseLease", Millis(chance.below(400)));
+        self.breaks.push((closing, Break::Cut(Place::Primary, Place::Standby)));
+        if chance.happens(700) {
+            self.breaks.push((closing, Break::Cut(Place::Standby, Place::Witness)));
+        }
+        self.breaks.push((When::In("Fence", seconds(chance.below(90))), Break::Returns(Place::Primary)));
+    }
+
+    fn holds(&mut self, chance: &mut Chance) {
+        let (raised, lifted) = match chance.below(2) {
+            0 => {
+                let raised = 100 + chance.below(400);
+                (When::At(seconds(raised)), When::At(seconds(raised + 20 + chance.below(300))))
+            }
+            // Just before the door, and while it is crossed.
+            _ => {
+                (When::In("Promote", Millis(chance.below(3_000))), When::In("ReportRolledBack", Millis::ZERO))
+            }
+        };
+        self.holds.extend([(raised, true), (lifted, false)]);
+    }
+
+    /// Lives the night to its end.
+    pub fn live<'m>(&self, machine: &'m Machine, plans: &Plans) -> Simulation<'m> {
+        let mut simulation = Simulation::new(machine, plans.of(self.variant), self.settings);
+        let (unnoticed, modifying, rebooting) = self.course;
+        simulation.world.promotes_within(unnoticed, modifying, rebooting);
+        simulation.clients_write_every(3_000);
+        simulation.people = self.people;
+        simulation.twice_permille = self.twice_permille;
+        simulation.lost_permille = self.lost_permille;
+        if let Some(only) = &self.only {
+            simulation.world.only(only.clone());
+        }
+        for (at, broken) in &self.breaks {
+            match at {
+                When::At(at) => simulation.break_in(*at, *broken),
+                When::In(state, after) => simulation.break_at(state, *after, *broken),
+            }
+        }
+        for (at, raised) in &self.holds {
+            match at {
+                When::At(at) => simulation.hold_in(*at, *raised),
+                When::In(state, after) => simulation.hold_at(state, *after, *raised),
+            }
+        }
+        let mut deeds = self.deeds.clone();
+        deeds.sort_by_key(|(at, _)| *at);
+        let last = deeds.iter().map(|(at, _)| *at).max().unwrap_or_default();
+        let mut now = Millis::ZERO;
+        for (at, deed) in deeds {
+            simulation.run_for(at.saturating_sub(now));
+            now = now.max(at);
+            deed.done(&mut simulation);
+        }
+        while now < LONGEST && (now <= last || open(&simulation, now)) {
+            simulation.run_for(LOOK);
+            now = now.saturating_add(LOOK);
+        }
+        simulation.break_now(Break::Heal);
+        simulation.world.calm();
+        simulation.run_for(AFTERMATH);
+        simulation.run_until(LONGEST, |simulation| !simulation.busy());
+        simulation.run_until(LATEST, |simulation| told(simulation));
+        simulation
+    }
+}
+
+/// Whether every execution that began has its sealed end.
+fn told(simulation: &Simulation<'_>) -> bool {
+    let open = simulation.world.peek(Place::Standby, &keys::open_runs());
+    let open = open.and_then(|open| serde_json::from_value::<OpenRuns>(open).ok());
+    open.is_none_or(|open| open.executions.is_empty())
+}
+
+/// Whether anything is still to come of this night.
+fn open(simulation: &Simulation<'_>, now: Millis) -> bool {
+    simulation.busy() || (simulation.ends().is_empty() && now < QUIET)
+}
+
+/// A moment in the life of an execution.
+fn in_a_state(chance: &mut Chance) -> When {
+    const STATES: [&str; 22] = [
+        "Assess",
+        "RaiseCapacity",
+        "RaiseWhileAsking",
+        "AskApproval",
+        "LookAgain",
+        "Freeze",
+        "CloseLease",
+        "Fence",
+        "AwaitFence",
+        "AskAcceptance",
+        "Accept",
+        "Capture",
+        "Promote",
+        "AwaitPromotion",
+        "Unfence",
+        "Recycle",
+        "VerifyWrite",
+        "MoveTraffic",
+        "RunConsumers",
+        "Confirm",
+        "UndoGrantBack",
+        "UndoThaw",
+    ];
+    let drawn = usize::try_from(chance.below(STATES.len() as u64)).unwrap_or(0);
+    When::In(STATES.get(drawn).copied().unwrap_or("Fence"), Millis(chance.below(4_000)))
+}
+
+fn seconds(seconds: u64) -> Millis {
+    Millis::from_secs(seconds)
+}
+
+fn pick(chance: &mut Chance, of: &[u64]) -> u64 {
+    let drawn = usize::try_from(chance.below(of.len() as u64)).unwrap_or(0);
+    of.get(drawn).copied().unwrap_or_default()
+}
+
+fn people(chance: &mut Chance, variant: Variant) -> People {
+    if !matches!(variant, Variant::Asks | Variant::Stays) {
+        return People::Absent;
+    }
+    let first = Millis(2_000 + chance.below(200_000));
+    match chance.below(10) {
+        0 => People::Absent,
+        1 => People::Answer { after: seconds(280 + chance.below(100)), yes: true },
+        2 => People::Answer { after: first, yes: false },
+        4 => People::Mistaken { after: first },
+        5 => People::Own { after: first },
+        3 => People::Disagree { first, second: Millis(2_000 + chance.below(200_000)) },
+        _ => People::Answer { after: first, yes: true },
+    }
+}
+
+fn course(chance: &mut Chance) -> (i64, i64, i64) {
+    let mut below = |least: i64, most: u64| least + i64::try_from(chance.below(most)).unwrap_or(0);
+    (below(0, 20_000), below(5_000, 90_000), below(5_000, 90_000))
+}
+
+impl Deed {
+    fn done(self, simulation: &mut Simulation<'_>) {
+        let soon = Millis(20);
+        match self {
+            Self::Asks(kind) => {
+                let event = json!({"start": {"kind": kind, "by": "sre-1", "why": "a night"}});
+                simulation.deliver_in(soon, Function::AlarmHandler, event);
+            }
+            Self::Drills => {
+                let event = json!({"drill": {"by": "sre-1", "why": "a night"}});
+                simulation.deliver_in(soon, Function::DrillRunner, event);
+            }
+            Self::AlarmComes => simulation.deliver_in(soon, Function::AlarmHandler, alarm(simulation)),
+        }
+    }
+}
+
+fn alarm(simulation: &Simulation<'_>) -> Value {
+    let name = format!("understudy-{}-primary", simulation.world.plan.name);
+    let alarm = json!({"AlarmName": name, "NewStateValue": "ALARM"});
+    json!({"Records": [{"Sns": {"Message": alarm.to_string()}}]})
+}

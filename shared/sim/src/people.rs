@@ -1,0 +1,90 @@
+//! People: each question that reaches them is answered late, twice, or never.
+
+use crate::functions::{Function, Invoked};
+use crate::queue::Due;
+use crate::simulation::{Happening, People, Says, Simulation};
+use crate::tasks::Purpose;
+use crate::trace::What;
+use crate::world::{Place, span};
+use serde_json::{Value, json};
+use std::rc::Rc;
+use understudy_core::journal::Entry;
+use understudy_core::state::{Flag, keys};
+
+impl Simulation<'_> {
+    /// New questions in the trace set people to work.
+    pub(crate) fn people_look(&mut self) {
+        if self.people == People::Absent {
+            return;
+        }
+        let trace = self.world.trace();
+        let asked: Vec<Rc<str>> = trace
+            .iter()
+            .skip(self.seen)
+            .filter_map(|event| match &event.what {
+                What::Journaled(record) if matches!(record.entry, Entry::Asked { .. }) => {
+                    Some(record.execution.as_str().into())
+                }
+                _ => None,
+            })
+            .collect();
+        self.seen = trace.len();
+        drop(trace);
+        for execution in asked {
+            for (after, says) in self.people.answers() {
+                let happening = Happening::Person { execution: Rc::clone(&execution), says };
+                self.world.plan_for(self.world.moment() + after, Due::Happen(Box::new(happening)));
+            }
+        }
+    }
+}
+
+impl Simulation<'_> {
+    /// A person answers the open question of an execution, as the command line does.
+    pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
+        let event = self.answer_to(execution, yes, by)?;
+        Some(self.deliver(Function::Approver, &event))
+    }
+
+    pub(crate) fn says(&mut self, execution: &str, says: Says) -> Option<()> {
+        let mut event = self.answer_to(execution, says.yes, says.by)?;
+        if let Some(digest) = event.pointer_mut("/answer/digest").filter(|_| says.mistaken) {
+            *digest = Value::String("0".repeat(64));
+        }
+        self.invoke(Function::Approver, event, Purpose::Unheard, 20);
+        Some(())
+    }
+
+    pub(crate) fn hold(&self, raised: bool) {
+        let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
+        let flag = Flag { raised, by, why, at: self.world.now() };
+        self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
+    }
+
+    fn answer_to(&self, execution: &str, yes: bool, by: &str) -> Option<Value> {
+        let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
+        let asked: understudy_core::approval::Asked = serde_json::from_value(asked).ok()?;
+        if asked.settled().is_some() {
+            return None;
+        }
+        let digest = asked.question.digest();
+        Some(json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}}))
+    }
+}
+
+impl People {
+    fn answers(self) -> Vec<(i64, Says)> {
+        let one = |after, yes, by| (span(after), Says { yes, by, mistaken: false });
+        match self {
+            Self::Absent => Vec::new(),
+            Self::Answer { after, yes } => vec![one(after, yes, "sre-lead")],
+            Self::Disagree { first, second } => {
+                vec![one(first, true, "sre-lead"), one(second, false, "sre-deputy")]
+            }
+            Self::Mistaken { after } => {
+                vec![(span(after), Says { yes: true, by: "sre-lead", mistaken: true })]
+            }
+            Self::Own { after } => vec![one(after, true, "sre-1")],
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Everything that an operator would call broken: Regions, links, functions, applications, replicas.
+
+use super::{Inner, Place, World};
+use crate::trace::What;
+use stores::Store;
+
+use super::stores;
+
+/// Something that goes wrong, or right again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Everything in the Region stops.
+    Kill(Place),
+    /// The Region runs on, but nothing gets in or out.
+    Isolate(Place),
+    /// A Region that was dead or isolated is back; links that are cut stay cut.
+    Returns(Place),
+    /// Nothing passes between the two, either way.
+    Cut(Place, Place),
+    /// Nothing passes from the first to the second; the other way is open.
+    OneWay(Place, Place),
+    /// Functions in the Region are not invoked; its databases and applications run on.
+    Still(Place),
+    /// One call in five to the Region takes seconds.
+    Slow(Place),
+    /// This many of a thousand requests are throttled.
+    Throttle(u64),
+    /// The application in the Region stops answering; its database does not.
+    ApplicationDown(Place),
+    /// The primary's application answers every other half minute.
+    Flapping,
+    /// The replica receives and does not replay.
+    PauseReplay,
+    ResumeReplay,
+    /// The replica receives nothing more.
+    StallStream,
+    /// The service takes a promotion and does nothing.
+    PromotionHangs,
+    /// The service refuses promotions, as it does while it backs up.
+    BackingUp,
+    /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
+    GateDropped,
+    /// The evidence bucket is away.
+    BucketAway,
+    /// Somebody else publishes that the standby serves.
+    RogueSwitch,
+    /// All of the above is over, but for a promotion.
+    Heal,
+}
+
+impl Break {
+    /// Its column in the table of what met what.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill(Place::Primary) => "primary dies",
+            Self::Kill(_) => "another Region dies",
+            Self::Isolate(Place::Primary) => "primary isolated",
+            Self::Isolate(_) => "another isolated",
+            Self::Returns(_) => "a Region returns",
+            Self::Cut(..) => "link cut",
+            Self::OneWay(..) => "one way cut",
+            Self::Still(_) => "functions stand still",
+            Self::Slow(_) => "Region slow",
+            Self::Throttle(_) => "throttling",
+            Self::ApplicationDown(_) => "application down",
+            Self::Flapping => "flapping",
+            Self::PauseReplay => "replay paused",
+            Self::ResumeReplay => "replay resumed",
+            Self::StallStream => "stream stalls",
+            Self::PromotionHangs => "promotion hangs",
+            Self::BackingUp => "backing up",
+            Self::GateDropped => "gate dropped",
+            Self::BucketAway => "bucket away",
+            Self::RogueSwitch => "rogue datapoint",
+            Self::Heal => "heals",
+        }
+    }
+}
+
+impl World {
+    pub fn apply(&self, broken: Break) {
+        let mut inner = self.inner();
+        inner.catch_up();
+        inner.note(What::Broke(broken));
+        inner.cover(broken.name());
+        inner.apply(broken);
+    }
+
+    /// Whether anything runs in `place` at all.
+    pub fn alive(&self, place: Place) -> bool {
+        !self.inner.borrow().dead.contains(place)
+    }
+
+    /// Whether functions in `place` are invoked.
+    pub(crate) fn invokes(&self, place: Place) -> bool {
+        let inner = self.inner.borrow();
+        !inner.dead.contains(place) && !inner.still.contains(place)
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, broken: Break) {
+        match broken {
+            Break::Kill(place) => self.dead.insert(place),
+            Break::Isolate(place) => self.isolated.insert(place),
+            Break::Returns(place) => {
+                self.dead.remove(place);
+                self.isolated.remove(place);
+            }
+            Break::Cut(a, b) => {
+                self.cut.insert(a, b);
+                self.cut.insert(b, a);
+            }
+            Break::OneWay(a, b) => self.cut.insert(a, b),
+            Break::Still(place) => self.still.insert(place),
+            Break::Slow(place) => self.slow.insert(place),
+            // The SDK asks twice before it gives up.
+            Break::Throttle(permille) => self.throttled = permille * permille / 1000,
+            Break::ApplicationDown(place) => self.application_down.insert(place),
+            Break::Flapping => self.flapping = true,
+            Break::PauseReplay => self.stores.iter_mut().for_each(Store::pause_replay),
+            Break::ResumeReplay => self.stores.iter_mut().for_each(Store::resume_replay),
+            Break::StallStream => self.stores.iter_mut().for_each(|store| store.stall(true)),
+            Break::PromotionHangs => self.stores.iter_mut().for_each(Store::hang),
+            Break::BackingUp => {
+                let now = self.now;
+                self.stores.iter_mut().for_each(|store| store.back_up(now));
+            }
+            Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
+            Break::BucketAway => self.bucket_away = true,
+            Break::RogueSwitch => {
+                let now = self.now;
+                self.web.publish(now, 1.0);
+            }
+            Break::Heal => self.heal(),
+        }
+    }
+
+    fn heal(&mut self) {
+        self.dead.clear();
+        self.isolated.clear();
+        self.cut.clear();
+        self.still.clear();
+        self.slow.clear();
+        self.throttled = 0;
+        self.application_down.clear();
+        self.flapping = false;
+        self.bucket_away = false;
+        for store in &mut self.stores {
+            store.resume_replay();
+            store.stall(false);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What functions ask of a store: the statements of `sql-agent`, and the managed database service.
+
+use super::faults::{Passed, SQL_PATIENCE};
+use super::log::{LeaseRow, Wrote};
+use super::stores::{Instant, Refused, Store, side_of};
+use super::{Effect, Place, World, timestamp};
+use crate::queue::Moment;
+use crate::trace::What;
+use understudy_core::fault::Fault;
+use understudy_core::ports::{Databases, InstanceStatus, Sql};
+use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Statement, Written};
+
+/// `sql-agent` of one Region.
+pub struct SqlAgent<'a> {
+    pub world: &'a World,
+    pub place: Place,
+}
+
+impl Sql for SqlAgent<'_> {
+    async fn ask(&self, statement: &Statement) -> Result<Answer, Fault> {
+        let passed = self.world.pass_within(self.place, self.place, SQL_PATIENCE).await?;
+        if let Passed::Late(at) = passed {
+            let effect = Effect::Sql { place: self.place, statement: Box::new(statement.clone()) };
+            self.world.happens_late(at, effect);
+            return self.world.gave_up().await;
+        }
+        let answer = self.world.answer(self.place, statement);
+        self.world.reply(passed, answer?).await
+    }
+}
+
+impl World {
+    pub(super) fn answer(&self, place: Place, statement: &Statement) -> Result<Answer, Fault> {
+        let mut inner = self.inner();
+        inner.catch_up();
+        let (now, clock) = (inner.now, inner.clock(place));
+        let Some(store) = inner.stores.iter_mut().find(|store| store.name == statement.store()) else {
+            return Err(Fault::invalid(format!("store `{}`: not in the plan", statement.store())));
+        };
+        if !store.answers(place, now) {
+            return Ok(Refused::unreachable().answer());
+        }
+        let answer = match statement {
+            Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
+            Statement::SetLease { epoch, since, valid_ms, .. } => {
+                let valid = since
+                    .zip(*valid_ms)
+                    .map(|(since, valid)| since.as_millisecond() + i64::try_from(valid).unwrap_or(0));
+                set_lease(store, place, (now, clock), *epoch, valid)
+            }
+            Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
+            Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(clock)),
+            Statement::ApplicationRead { .. } => Answer::ApplicationRead,
+            Statement::ApplicationWrite { .. } => match store.gate(place, clock) {
+                Ok(()) => {
+                    let position = store.commit(place, (now, clock), Wrote::Row);
+                    inner.note(What::Acknowledged { side: side_of(place), client: "verify", position });
+                    Answer::ApplicationWrote
+                }
+                Err(refused) => refused.answer(),
+            },
+        };
+        Ok(answer)
+    }
+}
+
+fn heartbeat(store: &mut Store, place: Place, instant: Instant) -> Answer {
+    if place != Place::Primary && store.in_recovery() {
+        return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
+    }
+    Answer::Heartbeat(beat(store, place, instant))
+}
+
+fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
+    let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
+    let rows = store.rows(place);
+    let clock = timestamp(instant.1);
+    let ungated_writers = Vec::new();
+    Written {
+        before: clock,
+        committed_at: clock,
+        position,
+        rows,
+        gate_armed: !store.ungated,
+        ungated_writers,
+    }
+}
+
+/// Transactions of this world are over at once, so that no session of a writer is ever seen.
+fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answer {
+    let row = LeaseRow { epoch, valid_until: Some(instant.1), locked: true };
+    if let Some(refused) = set_row(store, place, instant, row) {
+        return refused;
+    }
+    Answer::Fence(FenceLook { sessions: 0, prepared: 0, written: beat(store, place, instant) })
+}
+
+fn set_lease(
+    store: &mut Store,
+    place: Place,
+    instant: Instant,
+    epoch: u64,
+    valid_until: Option<Moment>,
+) -> Answer {
+    let row = LeaseRow { epoch, valid_until, locked: false };
+    set_row(store, place, instant, row).unwrap_or(Answer::LeaseSet)
+}
+
+fn set_row(store: &mut Store, place: Place, instant: Instant, row: LeaseRow) -> Option<Answer> {
+    if place != Place::Primary && store.in_recovery() {
+        return Some(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer());
+    }
+    if store.lease(place).is_some_and(|there| there.epoch > row.epoch) {
+        return Some(Refused::by_server(FailureClass::Fenced, "the lease row holds a newer epoch").answer());
+    }
+    store.commit(place, instant, Wrote::Lease(row));
+    None
+}
+
+/// The managed databases of the standby Region.
+pub struct Rds<'a>(pub &'a World);
+
+impl Databases for Rds<'_> {
+    async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
+        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
+        let drawn = self.0.draw() % 8;
+        let status = {
+            let mut inner = self.0.inner();
+            inner.catch_up();
+            let store = inner.stores.iter().find(|store| store.instance == instance);
+            // What is read may be old, but a promotion that was taken shows at once as what it is: nothing.
+            store.map(|store| store.described(inner.now, if drawn == 0 { store.stale } else { 0 }))
+        };
+        self.0.reply(passed, status).await
+    }
+
+    async fn promote(&self, instance: &str) -> Result<(), Fault> {
+        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
+        if let Passed::Late(at) = passed {
+            self.0.happens_late(at, Effect::Promote { instance: instance.to_owned() });
+            return self.0.gave_up().await;
+        }
+        self.0.take_promotion(instance)?;
+        self.0.reply(passed, ()).await
+    }
+}
+
+impl World {
+    pub(super) fn take_promotion(&self, instance: &str) -> Result<(), Fault> {
+        let mut inner = self.inner();
+        let now = inner.now;
+        let Some(store) = inner.stores.iter_mut().find(|store| store.instance == instance) else {
+            return Err(Fault::invalid(format!("no instance `{instance}`")));
+        };
+        if store.promotion.is_some() || !store.attached || now < store.backing_up_until {
+            return Err(Fault::transient(format!("`{instance}` is in no state to be promoted now")));
+        }
+        store.promotion = Some(now);
+        inner.note(What::PromoteTaken { instance: instance.to_owned() });
+        Ok(())
+    }
+}
