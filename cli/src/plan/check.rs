@@ -66,7 +66,7 @@ fn wrong(arguments: &Arguments, path: &Path, problems: &Problems) -> Code {
 }
 
 fn json(path: &Path, plan: Option<&Plan>, findings: &[Finding], places: &Places) -> serde_json::Value {
-    let placed = |finding: &Finding| {
+    let with_place = |finding: &Finding| {
         let (line, column) = places.at(finding.fields.first().map_or("", String::as_str));
         let mut value = serde_json::to_value(finding).unwrap_or_default();
         if let Some(object) = value.as_object_mut() {
@@ -79,7 +79,7 @@ fn json(path: &Path, plan: Option<&Plan>, findings: &[Finding], places: &Places)
         "plan": path.display().to_string(),
         "digest": plan.map(Plan::digest),
         "problems": null,
-        "findings": findings.iter().map(placed).collect::<Vec<_>>(),
+        "findings": findings.iter().map(with_place).collect::<Vec<_>>(),
     })
 }
 

@@ -65,8 +65,8 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
 
 /// The schedule of the first region failover that has one: `drill-runner` knows one schedule.
 fn drill(plan: &Plan) -> BTreeMap<&'static str, String> {
-    let scheduled = plan.drills.iter().filter(|drill| drill.kind == DrillKind::RegionFailover);
-    let first = scheduled.filter_map(|drill| Some((drill, drill.schedule.as_ref()?))).next();
+    let mut whole = plan.drills.iter().filter(|drill| drill.kind == DrillKind::RegionFailover);
+    let first = whole.find_map(|drill| Some((drill, drill.schedule.as_ref()?)));
     first.map_or_else(BTreeMap::new, |(drill, schedule)| {
         let zone = drill.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
         BTreeMap::from([("DrillSchedule", schedule.text().to_owned()), ("DrillTimeZone", zone)])

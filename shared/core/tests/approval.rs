@@ -1,6 +1,11 @@
 //! Who may answer, how many must, and when it is settled (L8).
 
-#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

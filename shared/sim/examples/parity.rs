@@ -195,43 +195,38 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One entry of the interpreter, and for a task that waits for its token whatever becomes of that.
+    /// One entry of the interpreter, and whatever becomes of the call or the token that it asks for.
     fn turn(&mut self) -> Next {
         let began = self.now;
+        let is_task = matches!(self.machine.states.get(self.execution.state()), Some(State::Task(_)));
         let (owner, input, timeout) = match self.execution.step(self.machine, self.now) {
             Next::Invoke { owner, input, timeout } => (owner, input, timeout),
-            // A task that ends the execution before it calls its function made no attempt.
-            next @ Next::Ended { .. } if self.is_task() => return next,
             next => {
-                self.noted(Attempt { took_ms: resumed(&next, Millis::ZERO), ..Attempt::default() });
+                if !is_task {
+                    self.noted(Attempt { took_ms: resumed(&next, Millis::ZERO), ..Attempt::default() });
+                }
                 return next;
             }
         };
-        let mut attempt = Attempt { owner: Some(owner), handed: input, took_ms: None };
         let answer = self.answer();
-        let late = timeout.unwrap_or(Millis::ZERO);
+        let wait = timeout.unwrap_or(Millis::ZERO);
         let mut travelled = self.round_trip;
+        let result = invoked(&answer);
         if matches!(answer, Scripted::Hang) {
-            travelled = Millis::ZERO;
-            self.now = after(self.now, late);
+            (self.now, travelled) = (after(self.now, wait), Millis::ZERO);
         }
-        let mut next = self.execution.done(self.machine, invoked(&answer));
-        if matches!(next, Next::Parked) {
+        let mut next = self.execution.done(self.machine, result);
+        if let Next::Parked = next {
             next = if let Some(value) = value(&answer) {
                 self.execution.answered(self.machine, value)
             } else {
-                travelled = Millis::ZERO;
-                self.now = after(self.now, late);
-                self.execution.done(self.machine, invoked(&Scripted::Hang))
+                (self.now, travelled) = (after(self.now, wait), Millis::ZERO);
+                self.execution.done(self.machine, Err(late()))
             };
         }
-        attempt.took_ms = resumed(&next, travelled).map(|wait| wait + elapsed(began, self.now).0);
-        self.noted(attempt);
+        let took_ms = resumed(&next, travelled).map(|wait| wait + elapsed(began, self.now).0);
+        self.noted(Attempt { owner: Some(owner), handed: input, took_ms });
         next
-    }
-
-    fn is_task(&self) -> bool {
-        matches!(self.machine.states.get(self.execution.state()), Some(State::Task(_)))
     }
 
     fn answer(&mut self) -> Scripted {
@@ -266,6 +261,10 @@ fn resumed(next: &Next, travelled: Millis) -> Option<u64> {
     }
 }
 
+fn late() -> Failure {
+    Failure { error: "States.Timeout".to_owned(), cause: String::new(), hung: true }
+}
+
 /// What a function answers, or whoever sends its token.
 fn value(answer: &Scripted) -> Option<Value> {
     match answer {
@@ -279,9 +278,7 @@ fn value(answer: &Scripted) -> Option<Value> {
 fn invoked(answer: &Scripted) -> Result<Value, Failure> {
     match answer {
         Scripted::Answer(_) | Scripted::Bytes(_) | Scripted::Silence => Ok(value(answer).unwrap_or_default()),
-        Scripted::Hang => {
-            Err(Failure { error: "States.Timeout".to_owned(), cause: String::new(), hung: true })
-        }
+        Scripted::Hang => Err(late()),
         Scripted::Error(error) => {
             let cause = json!({"errorType": error, "errorMessage": "scripted"}).to_string();
             Err(Failure { error: error.clone(), cause, hung: false })

@@ -166,7 +166,7 @@ impl Given {
     fn number(&mut self, names: Names, what: &'static str) -> Result<Option<Found<u64>>, NoImport> {
         let Some((key, _)) = self.find(names.iter().copied(), what)? else { return Ok(None) };
         match self.object.get(&key).and_then(whole) {
-            Some(value) => Ok(Some(Found { value, key })),
+            Some(value) => Ok(Some(Found { key, value })),
             None => Err(NoImport::Value { key, expected: "a whole number above zero" }),
         }
     }
@@ -210,12 +210,11 @@ impl Page {
         // A field of a list's entry stands one deeper than its path is long.
         let depth = path.matches('.').count().saturating_add(path.matches("[]").count());
         let name = path.rsplit('.').next().unwrap_or(path);
-        let (value, origin) = match found {
-            Some(found) => (quoted(&found.value), format!("from `{}`", printable(&found.key))),
-            None => {
-                self.examples.push(path);
-                (example.to_owned(), "an example: replace it".to_owned())
-            }
+        let (value, origin) = if let Some(found) = found {
+            (quoted(&found.value), format!("from `{}`", printable(&found.key)))
+        } else {
+            self.examples.push(path);
+            (example.to_owned(), "an example: replace it".to_owned())
         };
         let field = format!("{:indent$}{name}: {value}", "", indent = depth.saturating_mul(2));
         _ = writeln!(self.text, "{field:<47} # {origin}");
@@ -307,7 +306,7 @@ impl Page {
         match lag {
             // A record, not a text: no quotes.
             Some(found) => {
-                self.line(&format!("    lag: {}    # block from `{}`", found.value, printable(&found.key)))
+                self.line(&format!("    lag: {}    # block from `{}`", found.value, printable(&found.key)));
             }
             None => self.field("stores[].lag", None, "{typical: 10s, warn: 5m, block: 10m}"),
         }

@@ -96,7 +96,7 @@ impl<C: Codec> Codec for List<C> {
     }
 
     fn schema(&self, definitions: &mut Definitions) -> Json {
-        Json::list(self.of.schema(definitions), self.filled)
+        Json::list(&self.of.schema(definitions), self.filled)
     }
 }
 
@@ -149,9 +149,8 @@ macro_rules! record {
             }
 
             fn show(&self) -> $crate::plan::write::Out {
-                let mut fields = Vec::new();
-                $( record!(@show fields, record!(@key $field $($key)?), &self.$field, $how ( $($row)* )); )*
-                $crate::plan::write::Out::Record(fields)
+                let fields = [$( record!(@show record!(@key $field $($key)?), &self.$field, $how ( $($row)* )), )*];
+                $crate::plan::write::Out::Record(fields.into_iter().flatten().collect())
             }
 
             fn schema(definitions: &mut $crate::plan::schema::Definitions) -> $crate::plan::schema::Json {
@@ -180,21 +179,17 @@ macro_rules! record {
         record!(@read $r, $key, may($codec, $example)).map(|given| given.unwrap_or($default))
     };
 
-    (@show $fields:ident, $key:expr, $value:expr, need($codec:expr, $example:expr)) => {
-        $fields.push(($key, $crate::plan::record::Codec::show(&$codec, $value)))
+    (@show $key:expr, $value:expr, need($codec:expr, $example:expr)) => {
+        Some(($key, $crate::plan::record::Codec::show(&$codec, $value)))
     };
-    (@show $fields:ident, $key:expr, $value:expr, may($codec:expr, $example:expr)) => {
-        $fields.extend($value.as_ref().map(|value| ($key, $crate::plan::record::Codec::show(&$codec, value))))
+    (@show $key:expr, $value:expr, may($codec:expr, $example:expr)) => {
+        $value.as_ref().map(|value| ($key, $crate::plan::record::Codec::show(&$codec, value)))
     };
-    (@show $fields:ident, $key:expr, $value:expr, any($codec:expr, $example:expr)) => {
-        if !$value.is_empty() {
-            record!(@show $fields, $key, $value, need($codec, $example));
-        }
+    (@show $key:expr, $value:expr, any($codec:expr, $example:expr)) => {
+        (!$value.is_empty()).then(|| ($key, $crate::plan::record::Codec::show(&$codec, $value)))
     };
-    (@show $fields:ident, $key:expr, $value:expr, or($default:expr, $codec:expr, $example:expr)) => {
-        if *$value != $default {
-            record!(@show $fields, $key, $value, need($codec, $example));
-        }
+    (@show $key:expr, $value:expr, or($default:expr, $codec:expr, $example:expr)) => {
+        (*$value != $default).then(|| ($key, $crate::plan::record::Codec::show(&$codec, $value)))
     };
 
     (@schema $definitions:ident, $key:expr, $doc:expr, $type:ty, need($codec:expr, $example:expr)) => {

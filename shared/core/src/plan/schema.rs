@@ -46,7 +46,7 @@ impl Look {
 }
 
 impl Json {
-    pub(super) fn list(items: Self, filled: bool) -> Self {
+    pub(super) fn list(items: &Self, filled: bool) -> Self {
         let mut schema = json!({"type": "array", "items": items.0});
         if filled {
             insert(&mut schema, "minItems", json!(1));
@@ -93,7 +93,7 @@ impl Definitions {
                 "description": sentence(about),
                 "additionalProperties": false,
                 "required": required,
-                "properties": Map::from_iter(fields.into_iter().map(|one| (one.key.to_owned(), one.schema))),
+                "properties": fields.into_iter().map(|one| (one.key.to_owned(), one.schema)).collect::<Map<_, _>>(),
             });
             self.0.insert(name.to_owned(), record);
         }
