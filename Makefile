@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit parity lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
+.PHONY: demo adopt test demos audit parity fuzz lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -62,6 +62,11 @@ parity: python
 	cargo build --quiet -p understudy-sim --example parity
 	$(VENV)/bin/python tests/parity/parity.py target/debug/examples/parity \
 		$(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
+
+# So many spoiled plan files, by case number; no input may panic. Not part of `make test`.
+CASES ?= 1000000
+fuzz:
+	cargo run --quiet -p understudy-core --example fuzz_plans -- $(CASES)
 
 # Licences, bans and sources; advisories need the network and run where there is one: `make advisories`.
 lint: $(DENY)
