@@ -1,6 +1,8 @@
-//! Journals: copied from the evidence bucket, checked byte by byte, and held against report and signature.
+//! Journals: copied from the evidence bucket, checked byte by byte, held against report and signature, and asked law by
+//! law.
 
 mod export;
+mod laws;
 mod signature;
 
 use crate::exit::{Code, Failure};
@@ -14,20 +16,30 @@ use understudy_core::report::line;
 pub enum Command {
     /// Copy the sealed records of an execution to a folder with its report and signature, and check them.
     Export(export::Arguments),
-    /// Check that a journal is whole, as its report says, and signed; print what it tells.
+    /// Check that a journal is whole, as its report says, and signed, and that its records keep the laws; print what
+    /// it tells.
     Check {
         /// A folder of sealed records, `<seq>.json`, as they lie in the evidence bucket or were exported.
         folder: PathBuf,
         /// The public key of whoever signed, in PEM; else the one in the folder.
         #[arg(long, value_name = "FILE")]
         public_key: Option<PathBuf>,
+        /// The plan that the execution ran under, for the rules that need its numbers.
+        #[arg(long)]
+        plan: Option<PathBuf>,
     },
 }
 
 pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
         Command::Export(arguments) => export::run(arguments),
-        Command::Check { folder, public_key } => check_folder(folder, public_key.as_deref()),
+        Command::Check { folder, public_key, plan } => {
+            let checked = check_folder(folder, public_key.as_deref())?;
+            let records = sealed(folder)?.iter().map(Stored::record).collect::<Result<Vec<_>, _>>();
+            let records =
+                records.map_err(|fault| Failure::new(Code::Disagreement, format!("error: {fault}")))?;
+            Ok(checked.max(laws::ask(&records, plan.as_deref())?))
+        }
     }
 }
 

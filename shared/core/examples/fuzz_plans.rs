@@ -15,6 +15,9 @@ use understudy_core::plan::{import, read};
 
 const FOLDERS: [&str; 3] = ["infra/plans", "tests/plans", "tests/plans/contradictions"];
 
+/// In bytes.
+const SHORT: usize = 2500;
+
 /// What YAML makes much of, and what plans do.
 const WORDS: &[&str] = &[
     ": ",
@@ -106,7 +109,8 @@ fn corpus() -> std::io::Result<Vec<String>> {
             }
         }
     }
-    plans.sort();
+    // The shortest first.
+    plans.sort_by_key(String::len);
     Ok(plans)
 }
 
@@ -118,7 +122,10 @@ fn place(text: &str, chance: &mut Chance) -> usize {
 
 fn spoiled(case: u64, corpus: &[&str]) -> String {
     let chance = &mut Chance::of(case);
-    let mut text = chance.pick(corpus).unwrap_or_default().to_owned();
+    // Most of the time a short one: it is read faster, and what can be wrong is wrong in it too.
+    let short = corpus.partition_point(|plan| plan.len() < SHORT);
+    let from = if chance.below(16) == 0 { corpus } else { corpus.get(..short).unwrap_or(corpus) };
+    let mut text = chance.pick(from).unwrap_or_default().to_owned();
     for _ in 0..=chance.below(4) {
         let (one, other) = (place(&text, chance), place(&text, chance));
         let (from, to) = (one.min(other), one.max(other));

@@ -9,20 +9,23 @@ use crate::up::{Options, Up};
 use std::process::Command;
 use understudy_core::report::{Attestation, Report};
 
-/// The journal from the bucket must be whole, as the report says, and signed by the stack's key.
+/// The journal from the bucket must be whole, as the report says, signed by the stack's key, and lawful.
 pub async fn sealed_journal(options: &Options, up: &Up, report: &Report) -> Result<Line, PythonError> {
-    let what = "the sealed journal is whole, its head is the report's, and the stack's key signed it";
+    let what = "the sealed journal is whole, keeps the laws, is the report's, and the stack's key signed it";
     let folder = options.state_dir().join("journal");
     let plan = options.state_dir().join("plan.yaml");
     let mut export = Command::new(options.binaries.join("understudy"));
-    export.args(["journal", "export"]).arg(plan).args([&report.execution, "--out"]).arg(&folder);
+    export.args(["journal", "export"]).arg(&plan).args([&report.execution, "--out"]).arg(&folder);
     let mut check = Command::new(options.binaries.join("understudy"));
-    check.args(["journal", "check"]).arg(&folder);
+    check.args(["journal", "check"]).arg(&folder).arg("--plan").arg(&plan);
     println!(
         "\n  {}",
         paint("33", &format!("$ understudy journal export plan.yaml {} --out …", report.execution))
     );
-    println!("  {}", paint("33", &format!("$ understudy journal check {}", folder.display())));
+    println!(
+        "  {}",
+        paint("33", &format!("$ understudy journal check {} --plan plan.yaml", folder.display()))
+    );
     let exported = run(export.envs(operator_environment(&up.cloud))).await;
     let checked = if exported.is_ok() { run(&mut check).await } else { exported };
     let told = match checked {
@@ -41,6 +44,7 @@ pub async fn sealed_journal(options: &Options, up: &Up, report: &Report) -> Resu
         }
         Attestation::SelfAttested => false,
     };
+    let lawful = told.contains("every law that records can show is kept");
     let (records, head) = (report.journal.records, &report.journal.head_sha256);
-    Ok(compare::line(whole && signed, what, format!("{records} records, {head}")))
+    Ok(compare::line(whole && signed && lawful, what, format!("{records} records, {head}")))
 }
