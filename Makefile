@@ -59,7 +59,7 @@ audit:
 # The simulator's interpreter against the emulator's, state by state: INPUTS random ones for each deployed workflow
 # beside the directed ones, from SEED.
 parity: python
-	cargo build --quiet -p understudy-sim --example parity
+	cargo build --quiet --workspace --example parity
 	$(VENV)/bin/python tests/parity/parity.py target/debug/examples/parity \
 		$(if $(INPUTS),--inputs $(INPUTS)) $(if $(SEED),--seed $(SEED))
 
