@@ -334,6 +334,7 @@ fn legend(report: &Report) -> Markup {
                     td { @if let Some(last_good) = clock.last_good { (time(last_good)) } @else { "not on record" } }
                     td { @if let Some(first_bad) = clock.first_bad { (time(first_bad)) } @else { "nothing stopped" } }
                     td.number { @if let Some(last_good) = clock.last_good { "within " (within(last_good, clock.zero())) } }
+                    @if expects { td {} }
                 }
                 @for segment in &clock.segments { (row(report, segment)) }
                 @if let Some(name) = open_segment(clock) {
@@ -342,6 +343,7 @@ fn legend(report: &Report) -> Markup {
                         td { (time(clock.segments.last().map_or(clock.zero(), |segment| segment.to))) }
                         td { "not reached" }
                         td.number { "did not end" }
+                        @if expects { td.number { @if let Some(predicted) = words::predicted(report, name) { (predicted) } } }
                     }
                 }
                 @if let (Some(after), Some(settled)) = (clock.served_after, clock.settled) {
@@ -353,6 +355,7 @@ fn legend(report: &Report) -> Markup {
                         td { (time(after)) }
                         td { (time(settled)) }
                         td.number { "within " (within(after, settled)) }
+                        @if expects { td {} }
                     }
                 }
             }
@@ -379,7 +382,9 @@ fn row(report: &Report, segment: &Segment) -> Markup {
             td { (time(segment.from)) }
             td { (time(segment.to)) }
             td.number { (duration(segment.ms)) }
-            @if let Some(predicted) = words::predicted(report, &segment.name) { td.number { (predicted) } }
+            @if !report.predicted.is_empty() {
+                td.number { @if let Some(predicted) = words::predicted(report, &segment.name) { (predicted) } }
+            }
         }
     }
 }
