@@ -213,16 +213,27 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             plan: self.plan.name.clone(),
             incident: Some(run.incident.clone()),
             text: format!(
-                "{}: {}. Answer until {}: `understudy {verb} PLAN {} --by ROLE --digest {}`, or `refuse`; silence is \
+                "{}: {}. Answer until {}{}: `understudy {verb} PLAN {} --by ROLE --digest {}`, or `refuse`; silence is \
                  a no",
                 self.plan.title,
                 question.shown,
                 instant(question.expires_at),
+                self.who(question),
                 question.execution,
                 question.digest()
             ),
             dedup: format!("{}-{verb}", question.execution),
         }
+    }
+
+    /// How many must say yes and who is heard, where the plan says so: one woken person must not take a single yes
+    /// for enough.
+    fn who(&self, question: &Question) -> String {
+        let many = (question.approvals > 1)
+            .then(|| format!(", {} different people must say yes", question.approvals));
+        let roles = &self.plan.policy.approvers;
+        let heard = (!roles.is_empty()).then(|| format!(", heard are {}", roles.join(", ")));
+        many.into_iter().chain(heard).collect()
     }
 
     /// Takes an answer that fits the open question, and tells the workflow.

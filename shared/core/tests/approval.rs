@@ -41,6 +41,7 @@ struct World {
     cells: RefCell<BTreeMap<Key, Cell>>,
     sent: RefCell<Vec<Value>>,
     late: Counter<u64>,
+    pages: RefCell<Vec<String>>,
 }
 
 impl Cells for World {
@@ -73,7 +74,8 @@ impl Tokens for World {
 }
 
 impl Pager for World {
-    async fn page(&self, _: &Page) -> Result<(), Fault> {
+    async fn page(&self, page: &Page) -> Result<(), Fault> {
+        self.pages.borrow_mut().push(page.text.clone());
         Ok(())
     }
 }
@@ -164,6 +166,8 @@ fn one_yes_is_enough_where_the_plan_says_no_more() {
 #[test]
 fn two_different_people_must_say_yes_where_the_plan_says_two() {
     let asked = Asked::of(plan(2, &["cto", "cro", "sre-lead"]));
+    let page = asked.world.pages.borrow().concat();
+    assert!(page.contains("2 different people must say yes, heard are cto, cro, sre-lead"), "{page}");
     assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Done));
     assert!(asked.sent().is_empty() && asked.is_open(), "one of two is nothing yet");
     assert_eq!(
