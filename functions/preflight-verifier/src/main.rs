@@ -8,12 +8,13 @@ use understudy_aws::scaffold::WallClock;
 use understudy_aws::secrets::SecretsManager;
 use understudy_aws::sql_agent::SqlAgent;
 use understudy_aws::{Environment, serve};
+use understudy_core::ports::Both;
 use understudy_core::steps::assess::{Ports, Verifier, answer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Environment::load()?;
-    let (prefix, region) = (env.prefix(), env.region());
+    let (prefix, region, primary) = (env.prefix(), env.region(), &env.plan.regions.primary);
     let witness = Table::witness(&env.plan, &prefix).await;
     let verifier = &Verifier {
         plan: &env.plan,
@@ -22,8 +23,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: &WallClock,
         ports: Ports {
             witness: witness.as_ref(),
-            sql: &SqlAgent::new(region, &prefix).await,
-            databases: &Rds::new(region).await,
+            sql: Both {
+                standby: &SqlAgent::new(region, &prefix).await,
+                primary: &SqlAgent::new(primary, &prefix).await,
+            },
+            databases: Both { standby: &Rds::new(region).await, primary: &Rds::new(primary).await },
             http: &Web::new(Resolver::new()?)?,
             secrets: &SecretsManager::new(region).await,
         },

@@ -7,12 +7,13 @@ use understudy_aws::scaffold::WallClock;
 use understudy_aws::secrets::SecretsManager;
 use understudy_aws::sql_agent::SqlAgent;
 use understudy_aws::{Environment, serve};
+use understudy_core::ports::Both;
 use understudy_core::steps::promoter::{Ports, Promoter, answer};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Environment::load()?;
-    let (prefix, region) = (env.prefix(), env.region());
+    let (prefix, region, primary) = (env.prefix(), env.region(), &env.plan.regions.primary);
     let witness = Table::witness(&env.plan, &prefix).await;
     let promoter = &Promoter {
         plan: &env.plan,
@@ -21,10 +22,13 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         clock: &WallClock,
         ports: Ports {
             witness: witness.as_ref(),
-            sql: &SqlAgent::new(region, &prefix).await,
-            databases: &Rds::new(region).await,
+            sql: Both {
+                standby: &SqlAgent::new(region, &prefix).await,
+                primary: &SqlAgent::new(primary, &prefix).await,
+            },
+            databases: Both { standby: &Rds::new(region).await, primary: &Rds::new(primary).await },
             secrets: &SecretsManager::new(region).await,
-            guard: &Guard::new(&env.plan.regions.primary, &prefix).await,
+            guard: &Guard::new(primary, &prefix).await,
         },
     };
     serve(|event| async move { answer(promoter, &event).await }).await

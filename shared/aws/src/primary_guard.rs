@@ -7,7 +7,7 @@ use std::time::Duration;
 use understudy_core::fault::Fault;
 use understudy_core::guard::Fenced;
 use understudy_core::plan::Region;
-use understudy_core::ports::{FenceOrder, FencedStore, PrimaryGuard};
+use understudy_core::ports::{FenceOrder, FencedStore, GivesWay};
 
 /// The guard's own calls of `sql-agent` end within this; a Region that does not answer costs no more.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -23,7 +23,7 @@ impl Guard {
     }
 }
 
-impl PrimaryGuard for Guard {
+impl GivesWay for Guard {
     async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
         let payload = json!({ "fence": order }).to_string().into_bytes();
         match self.0.call("primary-guard fence", payload).await? {

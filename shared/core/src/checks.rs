@@ -9,9 +9,10 @@ use crate::plan::{Plan, Store};
 use crate::run::Kind;
 use crate::situation::{Situation, StoreSituation};
 use crate::sql::Replica;
+use crate::switch::Side;
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
-use crate::words::{instant, span};
+use crate::words::{count, instant, span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -79,9 +80,10 @@ pub enum Occasion {
 const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);
 const SWITCHOVER: Occasion = Occasion::Execution(Kind::Switchover);
 const DRILL: Occasion = Occasion::Execution(Kind::Drill);
-const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER, DRILL];
-/// The primary lives and gives way.
-const PLANNED: &[Occasion] = &[SWITCHOVER, DRILL];
+const FAILBACK: Occasion = Occasion::Execution(Kind::Failback);
+const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER, DRILL, FAILBACK];
+/// The side that serves lives and gives way.
+const PLANNED: &[Occasion] = &[SWITCHOVER, DRILL, FAILBACK];
 
 /// One row of the table of checks.
 pub struct Check {
@@ -127,12 +129,35 @@ pub const CHECKS: &[Check] = &[
         asked: &[Occasion::Watch, FAILOVER],
         ask: fence_possible,
     },
-    Check { id: "PF-11", question: "is the primary there to give way?", asked: PLANNED, ask: primary_lives },
+    Check {
+        id: "PF-11",
+        question: "is the primary there to give way?",
+        asked: &[SWITCHOVER, DRILL],
+        ask: primary_lives,
+    },
     Check {
         id: "PF-12",
         question: "does the fence stop every writer?",
         asked: PLANNED,
         ask: all_writers_known,
+    },
+    Check {
+        id: "PF-13",
+        question: "is the standby there to give way?",
+        asked: &[FAILBACK],
+        ask: standby_lives,
+    },
+    Check {
+        id: "PF-14",
+        question: "does the primary follow the standby?",
+        asked: &[FAILBACK],
+        ask: primary_follows,
+    },
+    Check {
+        id: "PF-15",
+        question: "how often would the dead-man have acted?",
+        asked: &[Occasion::Watch],
+        ask: would_have_fenced,
     },
 ];
 
@@ -241,7 +266,7 @@ fn soften(finding: Finding, required: bool) -> Finding {
 fn with_replica(
     id: &str,
     store: &Store,
-    seen: &StoreSituation,
+    (seen, to): (&StoreSituation, Side),
     ask: impl Fn(&Replica) -> Finding,
 ) -> Finding {
     match &seen.replica {
@@ -251,7 +276,7 @@ fn with_replica(
             &store.name,
             Grade::Unknown,
             reason,
-            format!("make `{}` in the standby reachable for sql-agent", store.standby.id),
+            format!("make `{}` in the {} reachable for sql-agent", store.instance(to).id, to.name()),
         ),
     }
 }
@@ -259,7 +284,7 @@ fn with_replica(
 fn replica_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-03";
     let ask = |store: &Store, seen: &StoreSituation| {
-        with_replica(id, store, seen, |replica| {
+        with_replica(id, store, (seen, s.to), |replica| {
             if replica.in_recovery {
                 pass(id, &store.name, "it answers and is in recovery")
             } else {
@@ -315,7 +340,7 @@ pub fn lag_behind(watermark: &crate::sql::Written, replica: &Replica) -> Option<
 fn replica_lag(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-04";
     let ask = |store: &Store, seen: &StoreSituation| {
-        with_replica(id, store, seen, |replica| match current_watermark(plan, s, seen) {
+        with_replica(id, store, (seen, s.to), |replica| match current_watermark(plan, s, seen) {
             Ok(watermark) => judge_lag(id, store, replica, lag_behind(watermark, replica)),
             Err(reason) => finding(
                 id,
@@ -365,7 +390,7 @@ fn judge_lag(id: &str, store: &Store, replica: &Replica, lag: Option<Millis>) ->
 fn consistency(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-05";
     let ask = |store: &Store, seen: &StoreSituation| {
-        with_replica(id, store, seen, |replica| match current_watermark(plan, s, seen) {
+        with_replica(id, store, (seen, s.to), |replica| match current_watermark(plan, s, seen) {
             Ok(watermark) => judge_rows(id, store, &watermark.rows, &replica.rows),
             Err(reason) => finding(
                 id,
@@ -486,10 +511,12 @@ fn standby_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
         .iter()
         .map(|route| {
             let fix = format!(
-                "start the application in the standby: `GET {}{}` must answer 2xx",
-                route.standby, route.health_path
+                "start the application in the {}: `GET {}{}` must answer 2xx",
+                s.to.name(),
+                route.endpoint(s.to),
+                route.health_path
             );
-            match s.routes.iter().find(|seen| seen.route == route.name).map(|seen| &seen.standby) {
+            match s.routes.iter().find(|seen| seen.route == route.name).map(|seen| &seen.answer) {
                 Some(Observed::Known { value, .. }) if value.is_good() => {
                     pass(id, &route.name, value.to_string())
                 }
@@ -574,6 +601,89 @@ fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
             evidence,
             "start the guard in the primary, or let the votes decide on a failover",
         ),
+    }]
+}
+
+/// Going back needs a standby that serves, by the newest lease, and says what it wrote last.
+fn standby_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-13";
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("lease: {}", describe_lease(&lease));
+    let unreadable = s.keepers.iter().find_map(|view| match &view.sighting {
+        Observed::Unknown { reason } => Some(format!("keeper `{}`: {reason}", view.keeper)),
+        Observed::Known { .. } => None,
+    });
+    vec![match (lease, unreadable) {
+        (_, Some(reason)) | (Standing::Unknown { reason }, None) => {
+            finding(id, &plan.name, Grade::Unknown, reason, "make every keeper of the lease readable")
+        }
+        (Standing::Moved { .. }, None) => pass(id, &plan.name, evidence),
+        (Standing::Renewed { .. } | Standing::Stale { .. }, None) => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "nothing to do: the standby holds no lease, so there is nothing to come back from",
+        ),
+    }]
+}
+
+/// A replica of anything else, or one that stands alone, lacks what was written since the move.
+fn primary_follows(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-14";
+    let ask = |store: &Store, seen: &StoreSituation| {
+        let (here, source) = (&store.primary.id, &store.standby.id);
+        let fix = format!("build `{here}` anew as a replica of `{source}`, and wait until it has caught up");
+        match &seen.instance {
+            Observed::Unknown { reason } => finding(id, &store.name, Grade::Unknown, reason, fix),
+            Observed::Known { value, .. } => match value.source.as_deref().map(last_of_arn) {
+                Some(followed) if followed == source => {
+                    pass(id, &store.name, format!("`{here}` follows `{source}`"))
+                }
+                Some(other) => {
+                    finding(id, &store.name, Grade::Block, format!("`{here}` follows `{other}`"), fix)
+                }
+                None => finding(id, &store.name, Grade::Block, format!("`{here}` follows nobody"), fix),
+            },
+        }
+    };
+    each_store(plan, s, ask, id)
+}
+
+/// The service names a source in another Region by its ARN.
+fn last_of_arn(source: &str) -> &str {
+    source.rsplit(':').next().unwrap_or(source)
+}
+
+/// Whoever arms the dead-man should know how often it would have stopped a writer. It never blocks.
+fn would_have_fenced(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-15";
+    let ttl = span(plan.lease.ttl);
+    vec![match &s.shadow {
+        Observed::Unknown { reason } => {
+            finding(id, &plan.name, Grade::Warn, reason, "make the state table readable")
+        }
+        Observed::Known { value: None, .. } => finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            "nothing was counted yet",
+            "start the guard in the primary: it counts from its first renewal on",
+        ),
+        Observed::Known { value: Some(shadow), .. } => {
+            let (times, since) = (count(shadow.times as usize, "time"), instant(shadow.since));
+            let evidence = format!("{times} since {since} no renewal was taken for longer than {ttl}");
+            match shadow.last {
+                None => pass(id, &plan.name, evidence),
+                Some(gap) => finding(
+                    id,
+                    &plan.name,
+                    Grade::Warn,
+                    format!("{evidence}, last from {} to {}", instant(gap.from), instant(gap.to)),
+                    "find out whether the primary was gone then: if it served, an armed dead-man would have been the outage",
+                ),
+            }
+        }
     }]
 }
 

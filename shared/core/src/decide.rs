@@ -159,7 +159,8 @@ fn next(incident: &Incident, kind: Kind, asked: Option<Request>, onset: Option<O
 }
 
 /// What a person may have started. Asking replaces the wait for better evidence, never the evidence: a failover
-/// needs a primary that is down, a switchover one that lives (L8, L11), a drill one that is no production's (L9).
+/// needs a primary that is down, a switchover one that lives (L8, L11), a drill one that is no production's (L9), a
+/// failback a standby that serves. None of them but the first ever starts by itself.
 pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
@@ -170,6 +171,7 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     let fits = match request.kind {
         Kind::Failover => primary_is_lost(q).map(Some),
         Kind::Switchover => primary_lives(q).map(|()| None),
+        Kind::Failback => standby_serves(q).map(|()| None),
         Kind::Drill => may_rehearse(q.plan, q.now).and_then(|()| primary_lives(q)).map(|()| None),
     };
     let onset = match fits {
@@ -179,6 +181,20 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     match q.incident.filter(|incident| incident.is_open()) {
         Some(incident) => next(incident, request.kind, Some(request.clone()), onset),
         None => first(q, request.kind, Some(request.clone()), onset),
+    }
+}
+
+/// Going back needs somebody to come back from. Whether there is something to go back to is judged by the checks.
+fn standby_serves(q: &Question<'_>) -> Result<(), String> {
+    match q.lease {
+        Standing::Moved { .. } => Ok(()),
+        Standing::Renewed { keeper } => {
+            Err(format!("the primary serves already: keeper `{keeper}` gets its renewals"))
+        }
+        Standing::Stale { since } => Err(format!(
+            "the standby holds no lease; the primary's was last renewed at {since}. That is a failover, or nothing"
+        )),
+        Standing::Unknown { reason } => Err(format!("who holds the lease is not known: {reason}")),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The guard, the one thing that runs in the primary. Its tick: heartbeat, renew, set the lease row, watermark.
-//! Its one order: stop the writers, once the keepers say that the lease was closed for it.
+//! The guard, the one thing that runs in the primary. Its tick: heartbeat, renew, set the lease row, watermark; or,
+//! where another Region writes, fence this one. Its one order: stop the writers, once the keepers say that the lease
+//! was closed for it.
 //!
 //! A renewal attests the writer, not the guard: no heartbeat, no renewal. Each tick ends whatever happens; the
 //! next one starts afresh from what the keepers say. So a fence that was taken back is lifted by the next tick.
@@ -8,12 +9,15 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY, keepers};
 use crate::lease::{Lease, Lost, renew};
-use crate::plan::{OnLeaseLoss, Plan};
+use crate::plan::{OnLeaseLoss, Plan, Region};
 use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
+use crate::returned::{Returned, fence_again};
+use crate::shadow;
 use crate::sql::{Answer, Statement, Written};
 use crate::state::{Change, keys, load, update};
 use crate::watermark::Watermark;
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,8 +37,8 @@ pub enum Tick {
     NoHeartbeat { reason: String },
     /// No keeper took the renewal: the lease row in the database runs out by itself.
     NoKeeper { reason: String },
-    /// Another Region holds the newest epoch: this side stays fenced.
-    NotHolder { epoch: u64, holder: String },
+    /// Another Region holds the newest epoch: this side is fenced, again.
+    NotHolder(Returned),
 }
 
 /// What one event led to.
@@ -115,10 +119,19 @@ async fn fence<C: Cells>(
             order.execution, order.epoch, lease.epoch
         )));
     }
+    stop_writers(plan, sql, order.epoch, &lease.holder).await
+}
+
+/// Stops the writers of every store of one Region under `epoch` of `holder`, and tells what is left of them.
+pub async fn stop_writers(
+    plan: &Plan,
+    sql: &impl Sql,
+    epoch: u64,
+    holder: &Region,
+) -> Result<Vec<FencedStore>, Fault> {
     let mut fenced = Vec::new();
     for store in &plan.stores {
-        let holder = lease.holder.0.clone();
-        let statement = Statement::Fence { store: store.name.clone(), epoch: order.epoch, holder };
+        let statement = Statement::Fence { store: store.name.clone(), epoch, holder: holder.0.clone() };
         match sql.ask(&statement).await? {
             Answer::Fence(look) => fenced.push(FencedStore { store: store.name.clone(), look }),
             Answer::Failed { class, detail } => {
@@ -136,20 +149,48 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
     clock: &K,
     sql: &S,
 ) -> Result<Tick, Fault> {
+    let seen = Seen::by(keepers).await;
+    // Before anything is written here: this Region may have come back into a world that went on without it (L2).
+    if let Some(lease) = seen.newest.as_ref().filter(|lease| lease.holder != plan.regions.primary) {
+        return Ok(Tick::NotHolder(fence_again(plan, keepers, sql, lease, clock.now()).await));
+    }
     let heartbeats = match heartbeats(plan, sql).await {
         Ok(heartbeats) => heartbeats,
         Err(reason) => return Ok(Tick::NoHeartbeat { reason }),
     };
     let armed =
         plan.lease.on_loss == OnLeaseLoss::Fence && heartbeats.iter().all(|(_, written)| written.gate_armed);
-    let renewed = match renew_everywhere(plan, keepers, armed).await {
+    let at = heartbeats.iter().map(|(_, written)| written.before).min();
+    let renewed = match renew_everywhere(plan, keepers, &seen, armed, at).await {
         Ok(renewed) => renewed,
         Err(tick) => return Ok(tick),
     };
     set_lease_rows(plan, sql, renewed.epoch, &heartbeats).await?;
-    let watermark_missed =
-        record_watermarks(keepers, clock, &heartbeats).await.err().map(|fault| fault.to_string());
+    let recorded = record(plan, keepers, clock, &heartbeats, seen.renewed_at()).await;
+    let watermark_missed = recorded.err().map(|fault| fault.to_string());
     Ok(Tick::Renewed { epoch: renewed.epoch, keepers: renewed.keepers, armed, watermark_missed })
+}
+
+/// What the keepers say of the lease as a tick begins.
+struct Seen {
+    newest: Option<Lease>,
+    /// Every keeper answered.
+    all: bool,
+}
+
+impl Seen {
+    async fn by<C: Cells>(keepers: &[Keeper<'_, C>]) -> Self {
+        let key = &keys::lease();
+        let reads = join_all(keepers.iter().map(|keeper| load::<Lease>(keeper.cells, key))).await;
+        let all = reads.iter().all(Result::is_ok);
+        let leases = reads.into_iter().flatten().flatten();
+        // Of two copies of one epoch the one that was renewed later: a keeper may have been out of reach.
+        Self { newest: leases.max_by_key(|lease| (lease.epoch, lease.renewed_at)), all }
+    }
+
+    fn renewed_at(&self) -> Option<Timestamp> {
+        self.newest.as_ref().and_then(|lease| lease.renewed_at)
+    }
 }
 
 type Heartbeats = Vec<(String, Written)>;
@@ -179,24 +220,21 @@ struct Renewed {
 async fn renew_everywhere<C: Cells>(
     plan: &Plan,
     keepers: &[Keeper<'_, C>],
+    seen: &Seen,
     armed: bool,
+    at: Option<Timestamp>,
 ) -> Result<Renewed, Tick> {
     let me = &plan.regions.primary;
     let key = &keys::lease();
-    let reads = join_all(keepers.iter().map(|keeper| load::<Lease>(keeper.cells, key))).await;
-    let newest = reads.iter().flatten().flatten().max_by_key(|lease| lease.epoch);
-    if let Some(lease) = newest.filter(|lease| lease.holder != *me) {
-        return Err(Tick::NotHolder { epoch: lease.epoch, holder: lease.holder.0.clone() });
-    }
-    let epoch = match newest {
+    let epoch = match &seen.newest {
         Some(lease) => lease.epoch,
         // The first lease ever; but only when every keeper says so, for one unread may hold a newer one.
-        None if reads.iter().all(Result::is_ok) => 1,
+        None if seen.all => 1,
         None => return Err(Tick::NoKeeper { reason: "no keeper could be read".to_owned() }),
     };
     let renewals = keepers.iter().map(|keeper| async move {
         let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, armed) {
-            Ok(lease) => Ok(Change::Write(lease)),
+            Ok(lease) => Ok(Change::Write(Lease { renewed_at: at, ..lease })),
             Err(Lost { epoch, holder }) => {
                 Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
             }
@@ -239,10 +277,13 @@ async fn set_lease_rows(
     Ok(())
 }
 
-async fn record_watermarks<C: Cells>(
+/// Leaves in the standby what the primary wrote, and counts a gap between two renewals.
+async fn record<C: Cells>(
+    plan: &Plan,
     keepers: &[Keeper<'_, C>],
     clock: &impl Clock,
     heartbeats: &Heartbeats,
+    renewed_at: Option<Timestamp>,
 ) -> Result<(), Fault> {
     let Some(standby) = keepers.iter().find(|keeper| keeper.name == STANDBY) else {
         return Err(Fault::bug("the plan has no keeper in the standby"));
@@ -255,5 +296,8 @@ async fn record_watermarks<C: Cells>(
         })
         .await?;
     }
-    Ok(())
+    match heartbeats.iter().map(|(_, written)| written.before).min() {
+        Some(at) => shadow::count(keepers, renewed_at, at, plan.lease.ttl).await,
+        None => Ok(()),
+    }
 }

@@ -13,6 +13,7 @@ use crate::lease::{KeeperView, standing};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
+use crate::returned;
 use crate::run::{Confirmation, Run};
 use crate::state::{Change, keys, load, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
@@ -104,6 +105,9 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         self.record(&decision, hint, now).await?;
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
+        if *hint == Hint::Tick {
+            returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
+        }
         Ok(decision)
     }
 

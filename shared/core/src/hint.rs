@@ -118,7 +118,7 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
 fn request(event: &Value) -> Result<Request, Fault> {
     call::only(event, &["start"])?;
     call::only(event.get("start").unwrap_or(&Value::Null), &["kind", "by", "why"])?;
-    let known = "`failover` or `switchover`";
+    let known = "`failover`, `switchover` or `failback`";
     let kind = call::field(event, "start.kind", known)?;
     if kind == Kind::Drill {
         return Err(Fault::invalid(format!(

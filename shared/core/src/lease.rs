@@ -22,6 +22,10 @@ pub struct Lease {
     pub counter: u64,
     /// Whether the dead-man in the database was seen armed when this renewal was made.
     pub armed: bool,
+    /// By the clock of the primary's database, just before the write that this renewal attests. For counting gaps
+    /// only: nobody else's clock is compared with it.
+    #[serde(default)]
+    pub renewed_at: Option<Timestamp>,
     /// The execution that took the epoch, once the keeper is closed to renewals of the one before.
     pub closed_by: Option<String>,
 }
@@ -29,7 +33,7 @@ pub struct Lease {
 impl Lease {
     /// The first renewal of `epoch`.
     pub fn granted(epoch: u64, holder: &Region, armed: bool) -> Self {
-        Self { epoch, holder: holder.clone(), counter: 1, armed, closed_by: None }
+        Self { epoch, holder: holder.clone(), counter: 1, armed, renewed_at: None, closed_by: None }
     }
 }
 
@@ -73,6 +77,7 @@ pub fn close(
             holder: claimant.clone(),
             counter: other.map_or(0, |lease| lease.counter),
             armed: other.is_some_and(|lease| lease.armed),
+            renewed_at: other.and_then(|lease| lease.renewed_at),
             closed_by: Some(execution.to_owned()),
         })),
     }

@@ -6,6 +6,7 @@
 use crate::fault::Fault;
 use crate::plan::Region;
 use crate::sql::{Answer, FenceLook, Secret, Statement};
+use crate::switch::Side;
 use crate::time::Millis;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -99,10 +100,10 @@ pub struct FencedStore {
     pub look: FenceLook,
 }
 
-/// The guard of the primary, asked from the standby. A planned move alone asks it: on the way out of an outage
-/// nothing waits for the Region that failed (L1).
+/// The side that gives way in a planned move. On the way out of an outage nobody asks it: nothing waits for the Region
+/// that failed (L1).
 #[expect(async_fn_in_trait, reason = "as Cells")]
-pub trait PrimaryGuard {
+pub trait GivesWay {
     /// Stops the writers, or stops them again; tells what is left of them in every store.
     async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault>;
 }
@@ -118,7 +119,22 @@ pub struct InstanceStatus {
     pub backup_retention_days: Option<i32>,
 }
 
-/// The managed databases of the standby Region.
+/// The same thing in both Regions. What stands in the primary's is asked by a failback alone (L1).
+pub struct Both<'a, T> {
+    pub standby: &'a T,
+    pub primary: &'a T,
+}
+
+impl<'a, T> Both<'a, T> {
+    pub fn at(&self, side: Side) -> &'a T {
+        match side {
+            Side::Standby => self.standby,
+            Side::Primary => self.primary,
+        }
+    }
+}
+
+/// The managed databases of one Region.
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Databases {
     async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault>;

@@ -555,6 +555,9 @@ pub fn line(record: &Record) -> Line {
         Entry::Accepted { incident, attempt, kind: Kind::Drill, hint, .. } => {
             format!("drill accepted: {incident}, attempt {attempt}, {hint}")
         }
+        Entry::Accepted { incident, attempt, kind: Kind::Failback, hint, .. } => {
+            format!("way back accepted: {incident}, attempt {attempt}, {hint}")
+        }
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();
             format!(

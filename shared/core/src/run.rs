@@ -7,6 +7,7 @@ use crate::ports::Cells;
 use crate::sql::Lsn;
 use crate::state::{Change, keys, load, update};
 use crate::steps::Step;
+use crate::switch::Side;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,13 +24,28 @@ pub enum Kind {
     Switchover,
     /// A planned move in the rehearsal environment.
     Drill,
+    /// Planned, the other way: the standby serves and gives way to the primary, which follows it by now.
+    Failback,
 }
 
 impl Kind {
+    /// The side that is to serve.
+    pub fn to(self) -> Side {
+        match self {
+            Self::Failover | Self::Switchover | Self::Drill => Side::Standby,
+            Self::Failback => Side::Primary,
+        }
+    }
+
+    /// Both sides live, and a person asked: one gives way, and nothing is lost.
+    pub fn is_planned(self) -> bool {
+        self != Self::Failover
+    }
+
     /// The end of one that went well.
     pub fn success(self) -> End {
         match self {
-            Self::Failover | Self::Switchover => End::Recovered,
+            Self::Failover | Self::Switchover | Self::Failback => End::Recovered,
             Self::Drill => End::Rehearsed,
         }
     }
@@ -39,6 +55,7 @@ impl Kind {
             Self::Failover => "failover",
             Self::Switchover => "switchover",
             Self::Drill => "drill",
+            Self::Failback => "failback",
         }
     }
 }

@@ -1,14 +1,17 @@
-//! All that is known at one instant about the standby's fitness to take over.
+//! All that is known at one instant about the fitness of one side to take over: the standby's, or in a failback the
+//! primary's.
 //!
 //! Gathered once by the preflight verifier, every field Known or Unknown; checks read only this. Nothing in
-//! it asks the primary: what the primary last wrote comes from the watermark kept in the standby (L1).
+//! it asks the primary, unless the way leads back there: what the primary last wrote comes from the watermark kept in
+//! the standby (L1).
 
 use crate::lease::KeeperView;
 use crate::observed::Observed;
 use crate::ports::{HttpAnswer, InstanceStatus};
+use crate::shadow::Shadow;
 use crate::sql::{Replica, Written};
 use crate::state::Flag;
-use crate::switch::Desired;
+use crate::switch::{Desired, Side};
 use crate::votes::Votes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,11 +19,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Situation {
     pub at: Timestamp,
+    /// The side that is to serve, whose fitness this is about.
+    pub to: Side,
     pub votes: Votes,
     pub keepers: Vec<KeeperView>,
     /// `None` when automation is not on hold.
     pub hold: Observed<Option<Flag>>,
     pub switch: Observed<Desired>,
+    /// `None` before the first renewal was counted.
+    pub shadow: Observed<Option<Shadow>>,
     pub stores: Vec<StoreSituation>,
     pub routes: Vec<RouteSituation>,
 }
@@ -28,7 +35,7 @@ pub struct Situation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoreSituation {
     pub store: String,
-    /// What the primary last wrote, as its guard recorded it here.
+    /// What the writing side last wrote: of the primary as its guard recorded it here, of the standby as it says.
     pub watermark: Observed<Written>,
     pub replica: Observed<Replica>,
     pub instance: Observed<InstanceStatus>,
@@ -39,6 +46,6 @@ pub struct StoreSituation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteSituation {
     pub route: String,
-    /// The standby's endpoint, asked by its own name.
-    pub standby: Observed<HttpAnswer>,
+    /// The endpoint of the side that is to serve, asked by its own name.
+    pub answer: Observed<HttpAnswer>,
 }

@@ -71,6 +71,16 @@ pub mod keys {
         Key::new("lease", "current")
     }
 
+    /// How often the dead-man would have acted. Of the same kind as the lease: the guard writes both.
+    pub fn shadow() -> Key {
+        Key::new("lease", "shadow")
+    }
+
+    /// What the guard of an old primary found there.
+    pub fn returned() -> Key {
+        Key::new("lease", "returned")
+    }
+
     /// When this Region first saw the present renewal of a keeper.
     pub fn sighting(keeper: &str) -> Key {
         Key::new("sighting", keeper)

@@ -12,6 +12,21 @@ pub enum Side {
 }
 
 impl Side {
+    pub fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Standby,
+            Self::Standby => Self::Primary,
+        }
+    }
+
+    /// `primary`, `standby`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Standby => "standby",
+        }
+    }
+
     /// The level of the switch metric: 1 = the standby serves.
     pub fn level(self) -> f64 {
         match self {

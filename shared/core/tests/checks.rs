@@ -11,6 +11,7 @@ use understudy_core::observed::Observed;
 use understudy_core::plan::{Arming, OnLeaseLoss, Plan, read};
 use understudy_core::ports::{HttpAnswer, InstanceStatus};
 use understudy_core::run::Kind;
+use understudy_core::shadow::{Gap, Shadow};
 use understudy_core::situation::{RouteSituation, Situation, StoreSituation};
 use understudy_core::sql::{Lsn, Replica, Written};
 use understudy_core::state::Flag;
@@ -87,6 +88,8 @@ fn fit() -> Situation {
         backup_retention_days: Some(7),
     };
     Situation {
+        to: Side::Standby,
+        shadow: known(Some(Shadow { since: ago(9000), times: 0, last: None })),
         at: NOW,
         votes: votes(),
         keepers: vec![keeper("standby", 300, true), keeper("witness", 310, true)],
@@ -104,7 +107,7 @@ fn fit() -> Situation {
             instance: known(instance),
             login: known(()),
         }],
-        routes: vec![RouteSituation { route: "api".to_owned(), standby: known(HttpAnswer::Status(200)) }],
+        routes: vec![RouteSituation { route: "api".to_owned(), answer: known(HttpAnswer::Status(200)) }],
     }
 }
 
@@ -180,8 +183,12 @@ fn a_switchover_needs_a_primary_that_renews_and_a_fence_that_reaches_every_write
 #[test]
 fn readiness_asks_nothing_about_a_primary_that_is_down_or_gives_way() {
     let asked = checks::assess(&plan(), Occasion::Watch, &fit());
-    assert!(asked.iter().all(|finding| !["PF-01", "PF-11", "PF-12"].contains(&finding.id.as_str())));
-    assert_eq!(asked.len(), CHECKS.len() - 3);
+    assert!(
+        asked
+            .iter()
+            .all(|finding| !["PF-01", "PF-11", "PF-12", "PF-13", "PF-14"].contains(&finding.id.as_str()))
+    );
+    assert_eq!(asked.len(), CHECKS.len() - 5);
 }
 
 #[test]
@@ -278,7 +285,7 @@ fn pf_06_the_service_must_be_able_to_promote() {
 #[test]
 fn pf_08_the_standby_answers_with_a_success() {
     let with = |answer: HttpAnswer| {
-        grade("PF-08", move |s| s.routes.iter_mut().for_each(|route| route.standby = known(answer.clone())))
+        grade("PF-08", move |s| s.routes.iter_mut().for_each(|route| route.answer = known(answer.clone())))
     };
     for (status, wanted) in [(199, Grade::Block), (200, Grade::Pass), (299, Grade::Pass), (300, Grade::Block)]
     {
@@ -316,6 +323,77 @@ fn pf_10_the_newest_renewal_must_be_armed() {
     let mut stays = plan();
     stays.lease.on_loss = OnLeaseLoss::Stay;
     assert_eq!(finding(&stays, &fit(), "PF-10").grade, Grade::Warn);
+}
+
+/// A standby that serves, and an old primary that follows it by now.
+fn turned() -> Situation {
+    let moved = |name: &str| {
+        let lease = Lease::granted(2, &plan().regions.standby, true);
+        let sighting = known(Sighting { lease, first_seen_at: ago(9000) });
+        KeeperView { keeper: name.to_owned(), sighting }
+    };
+    let mut turned =
+        Situation { to: Side::Primary, keepers: vec![moved("standby"), moved("witness")], ..fit() };
+    store(&mut turned).instance = known(InstanceStatus {
+        id: "financial-rag".to_owned(),
+        status: "available".to_owned(),
+        source: Some("arn:aws:rds:us-west-2:111122223333:db:financial-rag-replica".to_owned()),
+        backup_retention_days: Some(7),
+    });
+    turned
+}
+
+#[test]
+fn a_failback_needs_a_standby_that_serves_and_a_primary_that_follows_it() {
+    let back =
+        |situation: &Situation| checks::assess(&plan(), Occasion::Execution(Kind::Failback), situation);
+    let grade = |situation: &Situation, id: &str| {
+        back(situation).into_iter().find(|finding| finding.id == id).expect("it is asked").grade
+    };
+    assert_eq!(verdict(&back(&turned())), Verdict::Ready, "{:#?}", back(&turned()));
+    let serves = Situation { keepers: fit().keepers, ..turned() };
+    assert_eq!(grade(&serves, "PF-13"), Grade::Block, "the primary holds the lease");
+    let mut unread = turned();
+    unread.keepers.last_mut().expect("a keeper").sighting = Observed::unknown("timed out");
+    assert_eq!(grade(&unread, "PF-13"), Grade::Unknown);
+    for source in [None, Some("another".to_owned())] {
+        let mut astray = turned();
+        let Observed::Known { value, .. } = &mut store(&mut astray).instance else { panic!("no instance") };
+        value.source.clone_from(&source);
+        assert_eq!(grade(&astray, "PF-14"), Grade::Block, "{source:?}");
+    }
+    let mut unseen = turned();
+    store(&mut unseen).instance = Observed::unknown("timed out");
+    assert_eq!(grade(&unseen, "PF-14"), Grade::Unknown);
+    assert!(back(&not_caught_up()).iter().any(|finding| finding.id == "PF-04" && finding.blocks()));
+}
+
+/// As [`turned`], but the old primary has not caught up yet.
+fn not_caught_up() -> Situation {
+    let mut late = turned();
+    let block = plan().stores.first().expect("a store").lag.block.0;
+    replica(&mut late, |r| {
+        r.replayed = Some(Lsn(999));
+        r.replayed_commit_at = Some(before(ago(300), Millis(block + 1)));
+    });
+    late
+}
+
+#[test]
+fn pf_15_what_the_dead_man_would_have_done_is_said_and_blocks_nothing() {
+    let watch = |shadow: Observed<Option<Shadow>>| {
+        let findings = checks::assess(&plan(), Occasion::Watch, &Situation { shadow, ..fit() });
+        assert_eq!(verdict(&findings), Verdict::Ready);
+        let found = findings.into_iter().find(|finding| finding.id == "PF-15").expect("it is asked");
+        (found.grade, found.evidence)
+    };
+    let gap = Gap { from: ago(900), to: ago(600) };
+    assert_eq!(watch(known(Some(Shadow { since: ago(9000), times: 0, last: None }))).0, Grade::Pass);
+    assert_eq!(watch(known(None)).0, Grade::Warn);
+    assert_eq!(watch(Observed::unknown("timed out")).0, Grade::Warn);
+    let (grade, evidence) = watch(known(Some(Shadow { since: ago(9000), times: 1, last: Some(gap) })));
+    assert_eq!(grade, Grade::Warn);
+    assert!(evidence.starts_with("1 time since"), "{evidence}");
 }
 
 #[test]
@@ -371,9 +449,9 @@ fn observations(value: &Value, at: &str, paths: &mut Vec<String>) {
 fn one_observation_missing_is_never_ready() {
     for situation in every_gap() {
         let findings = assess(&plan(), &situation);
-        let one_vote = situation.votes != fit().votes;
-        // Two of three votes are a quorum: one unknown vote is what the third is for.
-        let wanted = if one_vote { Verdict::Ready } else { Verdict::Refused };
+        // Two of three votes are a quorum: one unknown vote is what the third is for. The count decides nothing.
+        let spared = situation.votes != fit().votes || situation.shadow != fit().shadow;
+        let wanted = if spared { Verdict::Ready } else { Verdict::Refused };
         assert_eq!(verdict(&findings), wanted, "{situation:#?}");
     }
     let mut unseen = fit();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use understudy_core::fault::Fault;
-use understudy_core::ports::{FenceOrder, FencedStore, PrimaryGuard, Role};
+use understudy_core::ports::{Both, FenceOrder, FencedStore, GivesWay, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
 use understudy_core::{approval, drill, guard, handler, prober};
 
@@ -170,8 +170,14 @@ async fn preflight_verifier(world: Rc<World>, event: Value, wanted: bool) -> Inv
         clock: &world.clock(from),
         ports: assess::Ports {
             witness: witness.as_ref(),
-            sql: &SqlAgent { world, place: from },
-            databases: &Rds(world),
+            sql: Both {
+                standby: &SqlAgent { world, place: from },
+                primary: &SqlAgent { world, place: Place::Primary },
+            },
+            databases: Both {
+                standby: &Rds { world, at: from },
+                primary: &Rds { world, at: Place::Primary },
+            },
             http: &Net { world, from },
             secrets: &Desk(world),
         },
@@ -190,8 +196,14 @@ async fn store_promoter(world: Rc<World>, event: Value) -> Invoked {
         clock: &world.clock(from),
         ports: promoter::Ports {
             witness: witness.as_ref(),
-            sql: &SqlAgent { world, place: from },
-            databases: &Rds(world),
+            sql: Both {
+                standby: &SqlAgent { world, place: from },
+                primary: &SqlAgent { world, place: Place::Primary },
+            },
+            databases: Both {
+                standby: &Rds { world, at: from },
+                primary: &Rds { world, at: Place::Primary },
+            },
             secrets: &Desk(world),
             guard: &Guard(world),
         },
@@ -260,7 +272,7 @@ struct Guard<'a>(&'a World);
 /// The adapter waits for the guard this long, in milliseconds.
 const GUARD_PATIENCE: i64 = 12_000;
 
-impl PrimaryGuard for Guard<'_> {
+impl GivesWay for Guard<'_> {
     async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Primary).await?;
         if !self.0.invokes(Place::Primary) {

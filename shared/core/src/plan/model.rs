@@ -16,6 +16,7 @@ use super::units::{
     PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME,
     STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, YEARS, ZONE_ID,
 };
+use crate::switch::Side;
 use crate::time::Millis;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -334,7 +335,36 @@ record! {
     }
 }
 
+impl Regions {
+    #[must_use]
+    pub fn of(&self, side: Side) -> &Region {
+        match side {
+            Side::Primary => &self.primary,
+            Side::Standby => &self.standby,
+        }
+    }
+}
+
+impl Store {
+    #[must_use]
+    pub fn instance(&self, side: Side) -> &Instance {
+        match side {
+            Side::Primary => &self.primary,
+            Side::Standby => &self.standby,
+        }
+    }
+}
+
 impl Route {
+    /// Where that side's application answers by its own name.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> &str {
+        match side {
+            Side::Primary => &self.primary,
+            Side::Standby => &self.standby,
+        }
+    }
+
     /// Scheme of the public name.
     #[must_use]
     pub fn scheme(&self) -> Scheme {

@@ -32,7 +32,7 @@ pub fn time(at: Timestamp) -> String {
 pub fn onset(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Failover => ("last good probe", "first failed probe"),
-        Kind::Switchover | Kind::Drill => ("writers told to stop", "no writer left"),
+        Kind::Switchover | Kind::Drill | Kind::Failback => ("writers told to stop", "no writer left"),
     }
 }
 
@@ -40,7 +40,7 @@ pub fn onset(kind: Kind) -> (&'static str, &'static str) {
 pub fn began(kind: Kind) -> &'static str {
     match kind {
         Kind::Failover => "between the last good and the first failed probe",
-        Kind::Switchover | Kind::Drill => {
+        Kind::Switchover | Kind::Drill | Kind::Failback => {
             "between the order to stop the writers and the first look that found none"
         }
     }
@@ -51,7 +51,7 @@ pub fn zero(report: &Report) -> &'static str {
     match (report.clock.first_bad, report.kind) {
         (None, _) => "the start",
         (Some(_), Kind::Failover) => "the first failed probe",
-        (Some(_), Kind::Switchover | Kind::Drill) => "the first look that found no writer",
+        (Some(_), Kind::Switchover | Kind::Drill | Kind::Failback) => "the first look that found no writer",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Assess: gather the situation once, ask every check, fix the epoch to claim.
 //!
-//! All questions go out at the same time, each bounded by its adapter; the primary is never asked (L1).
+//! All questions go out at the same time, each bounded by its adapter; the primary is never asked (L1), unless a person
+//! wants to go back there.
 
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::call::{self, Call};
@@ -11,15 +12,16 @@ use crate::journal::Entry;
 use crate::keepers::{self, Keeper};
 use crate::observed::Observed;
 use crate::plan::{Plan, Route, Store};
-use crate::ports::{Cells, Clock, Databases, Http, Secrets, Sql};
+use crate::ports::{Both, Cells, Clock, Databases, Http, Secrets, Sql};
 use crate::run::{Kind, Run};
+use crate::shadow::Shadow;
 use crate::situation::{RouteSituation, Situation, StoreSituation};
-use crate::sql::{Answer, Statement};
+use crate::sql::{Answer, Statement, Written};
 use crate::state::{Change, keys, load, raised, update};
-use crate::switch::Desired;
+use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
-use futures_util::future::{join, join_all, join4};
+use futures_util::future::{join, join_all, join3, join4};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,8 +30,8 @@ use serde_json::Value;
 pub struct Ports<'a, C, S, D, H, X> {
     /// The witness's table, where the plan has one.
     pub witness: Option<&'a C>,
-    pub sql: &'a S,
-    pub databases: &'a D,
+    pub sql: Both<'a, S>,
+    pub databases: Both<'a, D>,
     pub http: &'a H,
     pub secrets: &'a X,
 }
@@ -112,7 +114,7 @@ where
     X: Secrets,
 {
     let before = Run::read(ctx.cells, ctx.execution).await?;
-    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports).await;
+    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports, before.kind.to()).await;
     let findings = checks::assess(ctx.plan, Occasion::Execution(before.kind), &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
@@ -189,14 +191,14 @@ fn shown(kind: Kind, findings: &[Finding], loss: Option<u64>) -> String {
     let warnings: Vec<&str> =
         findings.iter().filter(|f| f.grade == checks::Grade::Warn).map(|f| f.evidence.as_str()).collect();
     let known = loss.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms} ms behind the last watermark"));
-    let (primary, loss) = match kind {
-        Kind::Failover => ("is down", format!("known loss: {known}")),
-        Kind::Switchover | Kind::Drill => {
-            ("lives and gives way", format!("nothing is to be lost; the replica is {known}"))
-        }
+    let (to, from) = (kind.to().name(), kind.to().other().name());
+    let (how, loss) = if kind.is_planned() {
+        ("lives and gives way", format!("nothing is to be lost; the replica is {known}"))
+    } else {
+        ("is down", format!("known loss: {known}"))
     };
     format!(
-        "the primary {primary} and the standby is fit ({} checks, {} warnings{}{}); {loss}",
+        "the {from} {how} and the {to} is fit ({} checks, {} warnings{}{}); {loss}",
         findings.len(),
         warnings.len(),
         if warnings.is_empty() { "" } else { ": " },
@@ -231,19 +233,20 @@ where
     H: Http,
     X: Secrets,
 {
-    let situation = gather(plan, cells, clock, ports).await;
+    let situation = gather(plan, cells, clock, ports, Side::Standby).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
     let readiness = Readiness { at: situation.at, verdict: checks::verdict(&findings), findings };
     update::<Readiness, _>(cells, &keys::readiness(), |_| Ok(Change::Write(readiness.clone()))).await?;
     Ok(readiness)
 }
 
-/// All that is known now, asked at the same time.
+/// All that is known now of the side that is to serve, asked at the same time.
 pub async fn gather<C, K, S, D, H, X>(
     plan: &Plan,
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
+    to: Side,
 ) -> Situation
 where
     C: Cells,
@@ -254,23 +257,26 @@ where
     X: Secrets,
 {
     let all = keepers::keepers(cells, ports.witness);
-    let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports)));
-    let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http)));
-    let (hold_key, switch_key) = (keys::hold(), keys::switch());
-    let state = join4(
-        votes(&all, clock),
-        keepers::look(&all, cells, clock),
+    let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports, to)));
+    let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, to)));
+    let (hold_key, switch_key, shadow_key) = (keys::hold(), keys::switch(), keys::shadow());
+    let flags = join3(
         raised(cells, &hold_key),
         load::<Desired>(cells, &switch_key),
+        load::<Shadow>(cells, &shadow_key),
     );
-    let ((stores, routes), (votes, keepers, hold, switch)) = join(join(stores, routes), state).await;
+    let state = join3(votes(&all, clock), keepers::look(&all, cells, clock), flags);
+    let ((stores, routes), (votes, keepers, (hold, switch, shadow))) =
+        join(join(stores, routes), state).await;
     let at = clock.now();
     Situation {
         at,
+        to,
         votes,
         keepers,
         hold: observed(hold, "state table", at),
         switch: observed(switch, "state table", at).flatten("the switch was never set"),
+        shadow: observed(shadow, "state table", at),
         stores,
         routes,
     }
@@ -304,6 +310,7 @@ async fn look_at_store<C, K, S, D, H, X>(
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
+    to: Side,
 ) -> StoreSituation
 where
     C: Cells,
@@ -313,27 +320,51 @@ where
     H: Http,
     X: Secrets,
 {
-    let key = keys::watermark(&store.name);
     let status = Statement::ReplicaStatus { store: store.name.clone() };
     let (watermark, replica, instance, login) = join4(
-        load::<Watermark>(cells, &key),
-        ports.sql.ask(&status),
-        ports.databases.describe(&store.standby.id),
-        log_in(store, ports),
+        last_written(store, cells, clock, ports, to),
+        ports.sql.at(to).ask(&status),
+        ports.databases.at(to).describe(&store.instance(to).id),
+        log_in(store, ports.sql.at(to), ports.secrets),
     )
     .await;
     let at = clock.now();
     StoreSituation {
         store: store.name.clone(),
-        watermark: recorded(watermark),
+        watermark,
         replica: replica_answer(replica, at),
         instance: observed(instance, "RDS", at).flatten("no such instance"),
         login: login_answer(login, at),
     }
 }
 
+/// What the writing side wrote last. Of the primary it is on record here; the standby, from which a failback leads
+/// away, is at hand and says so itself.
+async fn last_written<C, K, S, D, H, X>(
+    store: &Store,
+    cells: &C,
+    clock: &K,
+    ports: &Ports<'_, C, S, D, H, X>,
+    to: Side,
+) -> Observed<Written>
+where
+    C: Cells,
+    K: Clock,
+    S: Sql,
+{
+    if to == Side::Standby {
+        return recorded(load::<Watermark>(cells, &keys::watermark(&store.name)).await);
+    }
+    match ports.sql.standby.ask(&Statement::Heartbeat { store: store.name.clone() }).await {
+        Ok(Answer::Heartbeat(written)) => Observed::known(written, "sql-agent", clock.now()),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    }
+}
+
 /// A watermark is as old as its recording, not as its reading.
-fn recorded(read: Result<Option<Watermark>, Fault>) -> Observed<crate::sql::Written> {
+fn recorded(read: Result<Option<Watermark>, Fault>) -> Observed<Written> {
     match read {
         Ok(Some(watermark)) => Observed::known(watermark.written, "watermark", watermark.recorded_at),
         Ok(None) => Observed::unknown("the guard has not recorded one yet"),
@@ -350,12 +381,9 @@ fn replica_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<crat
     }
 }
 
-async fn log_in<C, S: Sql, D, H, X: Secrets>(
-    store: &Store,
-    ports: &Ports<'_, C, S, D, H, X>,
-) -> Result<Answer, Fault> {
-    let login = ports.secrets.login(&store.application.secret).await?;
-    ports.sql.ask(&Statement::ApplicationRead { store: store.name.clone(), login }).await
+async fn log_in(store: &Store, sql: &impl Sql, secrets: &impl Secrets) -> Result<Answer, Fault> {
+    let login = secrets.login(&store.application.secret).await?;
+    sql.ask(&Statement::ApplicationRead { store: store.name.clone(), login }).await
 }
 
 fn login_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<()> {
@@ -367,8 +395,14 @@ fn login_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<()> {
     }
 }
 
-async fn look_at_route(plan: &Plan, route: &Route, clock: &impl Clock, http: &impl Http) -> RouteSituation {
-    let url = format!("{}{}", route.standby, route.health_path);
+async fn look_at_route(
+    plan: &Plan,
+    route: &Route,
+    clock: &impl Clock,
+    http: &impl Http,
+    to: Side,
+) -> RouteSituation {
+    let url = format!("{}{}", route.endpoint(to), route.health_path);
     let answer = http.get(&url, plan.detection.probe_timeout).await;
-    RouteSituation { route: route.name.clone(), standby: Observed::known(answer, url, clock.now()) }
+    RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, clock.now()) }
 }

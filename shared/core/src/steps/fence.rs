@@ -4,17 +4,20 @@
 //! receipt nothing after this module runs (L2). A primary that lives is asked in `handover`, not here.
 
 use super::assess::votes;
-use super::{Context, Outcome, Reply, Step, handover};
+use super::handover::{self, OurWriters};
+use super::promote::let_write;
+use super::{Context, Outcome, Reply, Step};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::{Keeper, peek};
 use crate::lease::{Lease, Sighting, close, lapses_at};
-use crate::plan::OnLeaseLoss;
-use crate::ports::{Cells, Clock, PrimaryGuard, Sql};
+use crate::plan::{OnLeaseLoss, Region};
+use crate::ports::{Both, Cells, Clock, GivesWay, Sql};
 use crate::run::{Closed, Kind, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
+use crate::switch::Side;
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
 use crate::words::{count, instant};
@@ -36,7 +39,8 @@ pub async fn close_lease<C: Cells, K: Clock>(
     let epoch = run.claimed_epoch()?;
     ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {}", count(keepers.len(), "keeper")))
         .await?;
-    let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, epoch))).await;
+    let claimant = ctx.plan.regions.of(run.kind.to());
+    let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, epoch, claimant))).await;
     // Another execution's claim is final; everything else leaves a keeper open, which the fence will see.
     if let Some(Err(fenced @ Fault::Fenced(_))) = answers.iter().find(|c| matches!(c, Err(Fault::Fenced(_))))
     {
@@ -85,13 +89,14 @@ async fn close_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keeper: &Keeper<'_, C>,
     epoch: u64,
+    claimant: &Region,
 ) -> Result<KeeperClosed, Fault> {
     let sighting = load::<Sighting>(ctx.cells, &keys::sighting(keeper.name)).await?;
-    let standby = &ctx.plan.regions.standby;
-    let closed =
-        update::<Lease, _>(keeper.cells, &keys::lease(), |lease| close(lease, epoch, standby, ctx.execution))
-            .await?
-            .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
+    let closed = update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
+        close(lease, epoch, claimant, ctx.execution)
+    })
+    .await?
+    .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
     let now = ctx.clock.now();
     // A renewal that was never sighted happened before the close, so before now: later is safer.
     let last_renewal_seen_at = match sighting {
@@ -101,15 +106,17 @@ async fn close_one<C: Cells, K: Clock>(
     Ok(KeeperClosed { last_renewal_seen_at, armed: closed.armed })
 }
 
-/// `Fence`: a lost primary is waited out, a living one gives way.
+/// `Fence`: a lost primary is waited out, a living side gives way.
 pub async fn fence<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    guard: &impl PrimaryGuard,
+    guard: &impl GivesWay,
+    sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     match run.kind {
         Kind::Failover => wait_out(ctx, run).await,
         Kind::Switchover | Kind::Drill => handover::fence(ctx, guard).await,
+        Kind::Failback => handover::fence(ctx, &OurWriters { ctx, sql: sql.standby }).await,
     }
 }
 
@@ -234,14 +241,17 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
 ///
 /// A replica whose primary died in the middle of a record has received more than it will ever replay, so it is
 /// waited for only as long as it moves.
-pub async fn capture<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
+pub async fn capture<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    sql: &Both<'_, impl Sql>,
+) -> Result<Reply, Fault> {
     let (before, _, since) = Run::look(ctx.cells, ctx.execution, Step::Capture, ctx.clock.now()).await?;
     let Some(receipt) = &before.receipt else {
         return Err(Fault::bug("`Capture` ran without a fence receipt"));
     };
     let mut positions = Vec::new();
     for store in &ctx.plan.stores {
-        positions.push(position(&store.name, store.required, sql).await?);
+        positions.push(position(&store.name, store.required, sql.at(before.kind.to())).await?);
     }
     Run::change(ctx.cells, ctx.execution, |run| run.positions.clone_from(&positions)).await?;
     if let Some(last) = receipt.last_written().and_then(|last| handover::behind(last, &positions)) {
@@ -282,6 +292,7 @@ async fn position(store: &str, required: bool, sql: &impl Sql) -> Result<Positio
 pub async fn grant_back<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
+    sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     Run::give_back(ctx.cells, ctx.execution).await?;
@@ -289,14 +300,16 @@ pub async fn grant_back<C: Cells, K: Clock>(
         return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));
     };
     let back = epoch.saturating_add(1);
-    ctx.intent(Step::GrantBack, format!("give the lease back to the primary under epoch {back}")).await?;
-    let primary = &ctx.plan.regions.primary;
+    let from = run.kind.to().other();
+    let what = format!("give the lease back to the {} under epoch {back}", from.name());
+    ctx.intent(Step::GrantBack, what).await?;
+    let holder = ctx.plan.regions.of(from);
     let grants = keepers.iter().map(|keeper| async move {
         update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
             Ok(match lease {
                 Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => {
                     let counter = lease.counter;
-                    Change::Write(Lease { counter, ..Lease::granted(back, primary, false) })
+                    Change::Write(Lease { counter, ..Lease::granted(back, holder, false) })
                 }
                 _ => Change::Keep,
             })
@@ -304,8 +317,12 @@ pub async fn grant_back<C: Cells, K: Clock>(
         .await
     });
     let failed = join_all(grants).await.into_iter().find_map(Result::err);
-    match failed {
-        Some(fault) => Err(fault),
-        None => ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await,
+    if let Some(fault) = failed {
+        return Err(fault);
     }
+    // The primary's guard lifts its own fence. The standby has no guard.
+    if from == Side::Standby {
+        let_write(ctx.plan, ctx.plan.stores.iter(), sql.standby, back, from).await?;
+    }
+    ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await
 }

@@ -1,13 +1,15 @@
-//! A living primary gives way: its writers are stopped by order, and shown to be gone. Then nothing is lost.
+//! The side that serves gives way: its writers are stopped by order, and shown to be gone. Then nothing is lost.
 //!
-//! Planned moves only. This is the one place on the standby's side that asks the Region of the primary for
-//! anything; it is bounded, and when the proof cannot be had in time the writers get their right back.
+//! Planned moves only. Away from the primary this asks the primary's Region; it is bounded, and when the proof cannot
+//! be had in time the writers get their right back.
 
 use super::fence::receive;
+use super::promote::still_ours;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
+use crate::guard::stop_writers;
 use crate::journal::Entry;
-use crate::ports::{Cells, Clock, FenceOrder, FencedStore, PrimaryGuard};
+use crate::ports::{Cells, Clock, FenceOrder, FencedStore, GivesWay, Sql};
 use crate::run::{LastWritten, Position, Receipt, Run};
 use crate::time::{Millis, elapsed};
 use jiff::Timestamp;
@@ -18,7 +20,7 @@ const LOOKS_PER_TICK: u64 = 12;
 /// `Fence` of a planned move: the order again and again, until two looks in a row found no writer.
 pub async fn fence<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    guard: &impl PrimaryGuard,
+    giving: &impl GivesWay,
 ) -> Result<Reply, Fault> {
     let asked_at = ctx.clock.now();
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Fence, asked_at).await?;
@@ -27,14 +29,15 @@ pub async fn fence<C: Cells, K: Clock>(
         receive(ctx, receipt).await?;
         return Ok(Reply::new(Outcome::Fenced, format!("fenced under epoch {}", receipt.epoch())));
     }
-    let what = format!("stop the writers of the primary under epoch {epoch}");
+    let from = run.kind.to().other().name();
+    let what = format!("stop the writers of the {from} under epoch {epoch}");
     ctx.journal().append_once(Entry::Intent { step: Step::Fence, what }).await?;
     // Writers that stand still serve nobody: a hand-over that takes longer than a lease is given up.
     let out_of_time = elapsed(since, asked_at) > ctx.plan.lease.ttl;
     let order = FenceOrder { execution: ctx.execution.to_owned(), epoch };
-    let unquiet = match guard.fence(&order).await {
+    let unquiet = match giving.fence(&order).await {
         Err(void @ Fault::Fenced(_)) => return Err(void),
-        Err(fault) => Some(format!("the primary does not answer: {fault}")),
+        Err(fault) => Some(format!("the {from} does not answer: {fault}")),
         Ok(stores) => match unquiet(ctx, &stores) {
             None => return quiet(ctx, &run, epoch, &stores).await,
             some => some,
@@ -46,6 +49,21 @@ pub async fn fence<C: Cells, K: Clock>(
         return ctx.outcome(Step::Fence, Outcome::Exhausted, why).await;
     }
     Ok(Reply::again(pause(ctx), why))
+}
+
+/// The standby's own writers, which give way in a failback: no other Region is asked.
+pub struct OurWriters<'a, C, K, S> {
+    pub ctx: &'a Context<'a, C, K>,
+    pub sql: &'a S,
+}
+
+impl<C: Cells, K: Clock, S: Sql> GivesWay for OurWriters<'_, C, K, S> {
+    async fn fence(&self, order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
+        let plan = self.ctx.plan;
+        // A late order of an execution that was rolled back stops nobody (L5).
+        still_ours(self.ctx, order.epoch).await?;
+        stop_writers(plan, self.sql, order.epoch, &plan.regions.primary).await
+    }
 }
 
 /// Why the writers do not count as stopped. A store that was not looked at may be written (L4).
@@ -87,7 +105,7 @@ fn last_written(stores: &[FencedStore]) -> Vec<LastWritten> {
     stores.iter().map(one).collect()
 }
 
-/// Which store has not replayed all that the primary wrote before it was stopped.
+/// Which store has not replayed all that was written on the other side before that was stopped.
 pub fn behind<'a>(last_written: &'a [LastWritten], positions: &[Position]) -> Option<&'a LastWritten> {
     last_written.iter().find(|last| {
         let here = positions.iter().find(|position| position.store == last.store);

@@ -4,11 +4,12 @@ use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::lease::Lease;
-use crate::plan::Store;
-use crate::ports::{Cells, Clock, Databases, Secrets, Sql};
+use crate::plan::{Plan, Store};
+use crate::ports::{Both, Cells, Clock, Databases, Secrets, Sql};
 use crate::run::Run;
 use crate::sql::{Answer, FailureClass, Statement};
 use crate::state::{keys, load, raised};
+use crate::switch::Side;
 use crate::time::{Millis, elapsed};
 
 /// Looks of one waiting step are this share of a tick apart.
@@ -19,10 +20,11 @@ const VERIFY_LIMIT: Millis = Millis::from_secs(300);
 /// `Promote`: the one-way door.
 pub async fn promote<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    databases: &impl Databases,
+    databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Promote, now).await?;
+    let to = run.kind.to();
     // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
     let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
     // Once an earlier delivery went through the door, a hold comes too late: there is no way back.
@@ -31,7 +33,7 @@ pub async fn promote<C: Cells, K: Clock>(
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
-        if let Some(not_yet) = promote_one(ctx, store, databases).await? {
+        if let Some(not_yet) = promote_one(ctx, store, to, databases.at(to)).await? {
             if !run.promotion_asked && elapsed(since, now) > store.promote_timeout {
                 return ctx.outcome(Step::Promote, Outcome::Stopped, not_yet).await;
             }
@@ -51,7 +53,7 @@ async fn stopped<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<S
 }
 
 /// RDS takes no token, so the epoch is checked immediately before the call.
-async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoch: u64) -> Result<(), Fault> {
+pub(super) async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoch: u64) -> Result<(), Fault> {
     match load::<Lease>(ctx.cells, &keys::lease()).await? {
         Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => Ok(()),
         Some(lease) => {
@@ -70,14 +72,13 @@ const BUSY: &[&str] =
 async fn promote_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     store: &Store,
+    to: Side,
     databases: &impl Databases,
 ) -> Result<Option<String>, Fault> {
-    let id = &store.standby.id;
+    let id = &store.instance(to).id;
     let Some(instance) = databases.describe(id).await? else {
-        return Err(Fault::invalid(format!(
-            "stores.{}.standby.id: no instance `{id}` in the standby",
-            store.name
-        )));
+        let (name, side) = (&store.name, to.name());
+        return Err(Fault::invalid(format!("stores.{name}.{side}.id: no instance `{id}` in the {side}")));
     };
     if BUSY.contains(&instance.status.as_str()) && instance.source.is_some() {
         return Ok(Some(format!(
@@ -97,13 +98,16 @@ async fn promote_one<C: Cells, K: Clock>(
 /// `AwaitPromotion`: until every required store stands alone and takes writes by its own word.
 pub async fn await_promotion<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    databases: &impl Databases,
-    sql: &impl Sql,
+    databases: &Both<'_, impl Databases>,
+    sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
-    let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
+    let to = run.kind.to();
     for store in ctx.plan.stores.iter().filter(|store| store.required) {
-        if let Some(not_yet) = unpromoted(store, databases, sql).await? {
+        if let Some(not_yet) =
+            unpromoted(&store.name, &store.instance(to).id, databases.at(to), sql.at(to)).await?
+        {
             if elapsed(since, now) > store.promote_timeout {
                 return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, not_yet).await;
             }
@@ -120,18 +124,18 @@ pub async fn await_promotion<C: Cells, K: Clock>(
 /// Why a store does not count as promoted yet. The service's `available` alone proves nothing: it stands
 /// before, during and after.
 async fn unpromoted(
-    store: &Store,
+    store: &str,
+    id: &str,
     databases: &impl Databases,
     sql: &impl Sql,
 ) -> Result<Option<String>, Fault> {
-    let id = &store.standby.id;
     let Some(instance) = databases.describe(id).await? else {
         return Ok(Some(format!("`{id}` is not listed")));
     };
     if let Some(source) = instance.source {
         return Ok(Some(format!("`{id}` is `{}`, still a replica of `{source}`", instance.status)));
     }
-    match sql.ask(&Statement::ReplicaStatus { store: store.name.clone() }).await? {
+    match sql.ask(&Statement::ReplicaStatus { store: store.to_owned() }).await? {
         Answer::Replica(replica) if !replica.in_recovery => Ok(None),
         Answer::Replica(_) => Ok(Some(format!("`{id}` is still in recovery"))),
         Answer::Failed { class, detail } => Ok(Some(format!("`{id}` does not answer ({class:?}): {detail}"))),
@@ -145,19 +149,31 @@ fn pause<C, K>(ctx: &Context<'_, C, K>) -> Millis {
 
 /// `Unfence`: role and lease rows are data; they replicated, and the promoted store refuses its application
 /// until the lease row names the new epoch.
-pub async fn unfence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql) -> Result<Reply, Fault> {
+pub async fn unfence<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    sql: &Both<'_, impl Sql>,
+) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    let epoch = run.claimed_epoch()?;
+    let (epoch, to) = (run.claimed_epoch()?, run.kind.to());
     still_ours(ctx, epoch).await?;
-    ctx.intent(Step::Unfence, format!("let epoch {epoch} write in the standby")).await?;
-    for store in ctx.plan.stores.iter().filter(|store| run.promoted.contains_key(&store.name)) {
-        let statement = Statement::SetLease {
-            store: store.name.clone(),
-            epoch,
-            holder: ctx.plan.regions.standby.0.clone(),
-            since: None,
-            valid_ms: None,
-        };
+    ctx.intent(Step::Unfence, format!("let epoch {epoch} write in the {}", to.name())).await?;
+    let promoted = ctx.plan.stores.iter().filter(|store| run.promoted.contains_key(&store.name));
+    let_write(ctx.plan, promoted, sql.at(to), epoch, to).await?;
+    ctx.outcome(Step::Unfence, Outcome::Done, format!("epoch {epoch} may write")).await
+}
+
+/// Lets `epoch` of `side` write in these stores, without end: a guard that renews sets one later.
+pub(super) async fn let_write<'s>(
+    plan: &Plan,
+    stores: impl Iterator<Item = &'s Store>,
+    sql: &impl Sql,
+    epoch: u64,
+    side: Side,
+) -> Result<(), Fault> {
+    for store in stores {
+        let holder = plan.regions.of(side).0.clone();
+        let statement =
+            Statement::SetLease { store: store.name.clone(), epoch, holder, since: None, valid_ms: None };
         match sql.ask(&statement).await? {
             Answer::LeaseSet => {}
             Answer::Failed { class, detail } => {
@@ -169,22 +185,22 @@ pub async fn unfence<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, sql: &impl Sql
             other => return Err(Fault::bug(format!("sql-agent answered a lease with {other:?}"))),
         }
     }
-    ctx.outcome(Step::Unfence, Outcome::Done, format!("epoch {epoch} may write")).await
+    Ok(())
 }
 
 /// `VerifyWrite`: as the application, one row written, committed, and read back on a second connection.
 pub async fn verify_write<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    sql: &impl Sql,
+    sql: &Both<'_, impl Sql>,
     secrets: &impl Secrets,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
-    let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::VerifyWrite, now).await?;
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::VerifyWrite, now).await?;
     for store in ctx.plan.stores.iter().filter(|store| store.required) {
         let login = secrets.login(&store.application.secret).await?;
         let token = ctx.execution.to_owned();
         let statement = Statement::ApplicationWrite { store: store.name.clone(), login, token };
-        match sql.ask(&statement).await? {
+        match sql.at(run.kind.to()).ask(&statement).await? {
             Answer::ApplicationWrote => {
                 let entry = Entry::Verified { store: store.name.clone(), position: None };
                 ctx.journal().append_once(entry).await?;

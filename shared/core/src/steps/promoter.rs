@@ -5,17 +5,17 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::keepers;
 use crate::plan::Plan;
-use crate::ports::{Cells, Clock, Databases, PrimaryGuard, Secrets, Sql};
+use crate::ports::{Both, Cells, Clock, Databases, GivesWay, Secrets, Sql};
 use serde_json::Value;
 
-/// What the promoter may touch: both keepers, the standby's databases, the application's login, and in a planned
-/// move the primary's guard.
+/// What the promoter may touch: both keepers, the databases of the side that is to serve, the application's login, and
+/// in a planned move the guard of the primary.
 pub struct Ports<'a, C, S, D, X, G> {
     pub witness: Option<&'a C>,
-    pub sql: &'a S,
-    pub databases: &'a D,
+    pub sql: Both<'a, S>,
+    pub databases: Both<'a, D>,
     pub secrets: &'a X,
-    /// The guard of the primary: planned moves only.
+    /// The guard of the primary: planned moves away from it only.
     pub guard: &'a G,
 }
 
@@ -29,7 +29,7 @@ pub struct Promoter<'a, C, K, S, D, X, G> {
 }
 
 /// Answers one task of the workflow.
-pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets, G: PrimaryGuard>(
+pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets, G: GivesWay>(
     function: &Promoter<'_, C, K, S, D, X, G>,
     event: &Value,
 ) -> Result<Reply, Fault> {
@@ -58,18 +58,18 @@ where
     S: Sql,
     D: Databases,
     X: Secrets,
-    G: PrimaryGuard,
+    G: GivesWay,
 {
     match step {
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
-        Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness)).await,
-        Step::Fence => fence::fence(ctx, ports.guard).await,
+        Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql).await,
+        Step::Fence => fence::fence(ctx, ports.guard, &ports.sql).await,
         Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness)).await,
-        Step::Capture => fence::capture(ctx, ports.sql).await,
-        Step::Promote => promote::promote(ctx, ports.databases).await,
-        Step::AwaitPromotion => promote::await_promotion(ctx, ports.databases, ports.sql).await,
-        Step::Unfence => promote::unfence(ctx, ports.sql).await,
-        Step::VerifyWrite => promote::verify_write(ctx, ports.sql, ports.secrets).await,
+        Step::Capture => fence::capture(ctx, &ports.sql).await,
+        Step::Promote => promote::promote(ctx, &ports.databases).await,
+        Step::AwaitPromotion => promote::await_promotion(ctx, &ports.databases, &ports.sql).await,
+        Step::Unfence => promote::unfence(ctx, &ports.sql).await,
+        Step::VerifyWrite => promote::verify_write(ctx, &ports.sql, ports.secrets).await,
         other => Err(not_mine(other, "store-promoter")),
     }
 }

@@ -5,12 +5,21 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::plan::{Hook, HookPoint, Plan};
 use crate::ports::{Cells, Clock, Http, HttpAnswer};
+use crate::run::Run;
 use crate::state::{Flag, keys, set_flag};
+use crate::switch::Side;
 use crate::words::count;
 use serde_json::{Value, json};
 
 /// What a step says that had nothing to call.
-pub const NO_HOOK: &str = "the plan has no hook here";
+const NO_HOOK: &str = "the plan has no hook here";
+/// The same in a failback.
+const NOT_OURS: &str = "the plan's hooks are the standby's; a failback calls none";
+
+/// Whether an outcome with this detail had nothing to call, and hence no intent.
+pub fn called_nothing(detail: &str) -> bool {
+    [NO_HOOK, NOT_OURS].contains(&detail)
+}
 
 /// What the runner works with.
 pub struct Runner<'a, C, K, H> {
@@ -72,6 +81,9 @@ async fn call_hooks<C: Cells, K: Clock>(
     http: &impl Http,
     url: fn(&Hook) -> Option<&str>,
 ) -> Result<Reply, Fault> {
+    if Run::read(ctx.cells, ctx.execution).await?.kind.to() == Side::Primary {
+        return ctx.outcome(step, Outcome::Done, NOT_OURS).await;
+    }
     let calls: Vec<(&Hook, &str)> = ctx
         .plan
         .hooks

@@ -54,30 +54,31 @@ pub async fn answer<C: Cells, K: Clock, M: Metrics>(
     }
 }
 
-/// `MoveTraffic`: the standby serves from now on.
+/// `MoveTraffic`: the promoted side serves from now on.
 pub async fn move_traffic<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     metrics: &impl Metrics,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    let epoch = run.claimed_epoch()?;
+    let (epoch, to) = (run.claimed_epoch()?, run.kind.to());
     if run.promoted.is_empty() {
         return Err(Fault::bug("`MoveTraffic` ran before any store was promoted"));
     }
-    ctx.intent(Step::MoveTraffic, format!("switch to the standby under epoch {epoch}")).await?;
+    ctx.intent(Step::MoveTraffic, format!("switch to the {} under epoch {epoch}", to.name())).await?;
     let now = ctx.clock.now();
     let desired = update::<Desired, _>(ctx.cells, &keys::switch(), |current| match current {
         Some(current) if current.epoch > epoch => Err(Fault::Fenced(format!(
             "epoch {epoch} is void: the switch was set under epoch {}",
             current.epoch
         ))),
-        Some(current) if current.epoch == epoch && current.serves == Side::Standby => Ok(Change::Keep),
-        _ => Ok(Change::Write(Desired { serves: Side::Standby, epoch, set_at: now, published_at: None })),
+        Some(current) if current.epoch == epoch && current.serves == to => Ok(Change::Keep),
+        _ => Ok(Change::Write(Desired { serves: to, epoch, set_at: now, published_at: None })),
     })
     .await?
     .ok_or_else(|| Fault::bug("the switch held nothing after it was set"))?;
     metrics.publish(Metric::Switch, desired.serves.level()).await?;
-    ctx.outcome(Step::MoveTraffic, Outcome::Done, "the switch metric says 1: standby").await
+    let says = format!("the switch metric says {}: {}", to.level(), to.name());
+    ctx.outcome(Step::MoveTraffic, Outcome::Done, says).await
 }
 
 /// The tick: publish the level again, so that a lost datapoint costs a minute and not the switch.

@@ -3,6 +3,7 @@
 use super::Violation;
 use crate::trace::{Event, What};
 use jiff::Timestamp;
+use understudy_core::journal::Entry;
 use understudy_core::report::{Figure, Met, Report};
 use understudy_core::run::{End, Kind};
 use understudy_core::switch::Side;
@@ -60,8 +61,9 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 
 /// What a report says, against what clients really saw and really lost.
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
+    let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
-    if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace)) {
+    if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace, to)) {
         // What failed before somebody asked for a planned move is no part of it.
         let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
         let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
@@ -72,7 +74,7 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
         }
     }
     if let (Some(bound), Some(received), Some(lost)) =
-        (report.rpo.bound.ms, report.rpo.last_received_commit_at, last_lost_write(trace))
+        (report.rpo.bound.ms, report.rpo.last_received_commit_at, last_lost_write(trace, to))
         && elapsed(received, lost).0 > bound
     {
         let what = format!("a write of {lost} is lost, more than {bound} ms behind the last one received");
@@ -84,10 +86,23 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
 /// The other way round: a report that says more than clients saw. A probe that fails by itself may make it so,
 /// which flatters nobody; where no call fails it must not happen.
 pub fn overstated(report: &Report, trace: &[Event]) -> Option<Violation> {
-    let (least, outage) = (report.rto.at_least.ms?, outage(trace)?);
+    let (least, outage) = (report.rto.at_least.ms?, outage(part(report, trace), report.kind.to())?);
     let at_best = elapsed(outage.last_success, outage.first_success).0;
     let what = format!("clients were down at most {at_best} ms, the report says at least {least}");
     (least > at_best).then(|| Violation::new(LAW, what))
+}
+
+/// The part of a story that a report is about: the way there, or the way back.
+fn part<'t>(report: &Report, trace: &'t [Event]) -> &'t [Event] {
+    let turns = |event: &Event| match &event.what {
+        What::Journaled(record) => {
+            matches!(record.entry, Entry::Accepted { kind, .. } if kind.to() == Side::Primary)
+        }
+        _ => false,
+    };
+    let Some(turn) = trace.iter().position(turns) else { return trace };
+    let (there, back) = trace.split_at(turn);
+    if report.kind.to() == Side::Primary { back } else { there }
 }
 
 /// What a client outside saw.
@@ -98,12 +113,12 @@ struct Outage {
     first_success: Timestamp,
 }
 
-/// From the last write that the primary took to the first that the standby took.
-fn outage(trace: &[Event]) -> Option<Outage> {
+/// From the last write that the one side took to the first that the side `to` took.
+fn outage(trace: &[Event], to: Side) -> Option<Outage> {
     let success = |wanted: Side| move |event: &&Event| matches!(&event.what, What::Acknowledged { side, client: "outside", .. } if *side == wanted);
-    let first_success = trace.iter().find(success(Side::Standby))?.at;
+    let first_success = trace.iter().find(success(to))?.at;
     let before = || trace.iter().take_while(|event| event.at < first_success);
-    let last_success = before().filter(success(Side::Primary)).last()?.at;
+    let last_success = before().filter(success(to.other())).last()?.at;
     let mut failures = before()
         .filter(|event| event.at > last_success && matches!(event.what, What::Failed { .. }))
         .map(|event| event.at);
@@ -117,7 +132,7 @@ fn outage(trace: &[Event]) -> Option<Outage> {
 }
 
 /// When the newest write was acknowledged that the promoted store does not hold.
-fn last_lost_write(trace: &[Event]) -> Option<Timestamp> {
+fn last_lost_write(trace: &[Event], to: Side) -> Option<Timestamp> {
     let kept = trace.iter().find_map(|event| match &event.what {
         What::StandsAlone { position, .. } => Some(*position),
         _ => None,
@@ -125,7 +140,7 @@ fn last_lost_write(trace: &[Event]) -> Option<Timestamp> {
     trace
         .iter()
         .filter(|event| {
-            matches!(&event.what, What::Acknowledged { side: Side::Primary, position, .. } if *position > kept)
+            matches!(&event.what, What::Acknowledged { side, position, .. } if *side != to && *position > kept)
         })
         .map(|event| event.at)
         .next_back()

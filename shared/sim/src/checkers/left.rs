@@ -12,7 +12,7 @@ const LAW: &str = "L6 nothing left behind";
 pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
     let mut frozen = false;
     let mut leases: BTreeMap<_, (u64, &Region)> = BTreeMap::new();
-    // Whether the primary held the newest lease when each execution was accepted.
+    // Whether the primary held the newest lease when each execution was accepted, if anybody did.
     let mut held = BTreeMap::new();
     let mut broken = Vec::new();
     for event in trace {
@@ -21,7 +21,7 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
             What::Lease { keeper, epoch, holder } => drop(leases.insert(*keeper, (*epoch, holder))),
             What::Journaled(record) => {
                 let newest = leases.values().max_by_key(|(epoch, _)| *epoch);
-                let primary_holds = newest.is_some_and(|(_, holder)| **holder == plan.regions.primary);
+                let primary_holds = newest.map(|(_, holder)| **holder == plan.regions.primary);
                 match &record.entry {
                     Entry::Accepted { .. } => drop(held.insert(record.execution.as_str(), primary_holds)),
                     Entry::Closed { end: end @ (End::RolledBack | End::Refused), .. } => {
@@ -33,7 +33,8 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                         if frozen {
                             say("left the freeze");
                         }
-                        if held.get(record.execution.as_str()) == Some(&true) && !primary_holds {
+                        let before = held.get(record.execution.as_str()).copied().flatten();
+                        if before.is_some() && before != primary_holds {
                             say("kept the lease");
                         }
                     }

@@ -2,6 +2,7 @@
 
 use super::Violation;
 use crate::trace::{Event, What};
+use crate::world::Break;
 use std::collections::BTreeSet;
 use understudy_core::journal::Entry;
 use understudy_core::steps::Step;
@@ -36,6 +37,7 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
                     say(format!("{}: `{instance}` promoted, and no record intends it", event.at));
                 }
             }
+            What::Broke(Break::Rebuild) => promoted.clear(),
             What::Published { level } if *level >= 1.0 && !intended.contains(&Step::MoveTraffic) => {
                 say(format!("{}: the switch says 1, and no record intends it", event.at));
             }

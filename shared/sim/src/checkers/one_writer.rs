@@ -1,5 +1,5 @@
-//! L2: nothing is promoted without a receipt; behind a receipt the old primary takes no write, nor once the new one
-//! took one. Where a named person took that risk, it is taken.
+//! L2: nothing is promoted without a receipt; behind a receipt the side that gives way takes no write, nor once the
+//! other one took one. Where a named person took that risk, it is taken.
 
 use super::Violation;
 use crate::trace::{Event, What};
@@ -14,26 +14,35 @@ const LAW: &str = "L2 one writer";
 const MOST: usize = 3;
 
 pub fn one_writer(trace: &[Event]) -> Vec<Violation> {
-    let mut watch = Watch::default();
+    let mut watch = Watch::towards(Side::Standby);
     let mut broken: Vec<Violation> =
         trace.iter().filter_map(|event| Some(Violation::new(LAW, watch.next(event)?))).collect();
     broken.truncate(MOST);
     broken
 }
 
-#[derive(Default)]
 struct Watch {
+    /// The side that is to take over.
+    to: Side,
     receipt: Option<Receipt>,
     /// Somebody took the risk of two writers.
     risk_taken: bool,
-    standby_writes: bool,
+    taker_writes: bool,
 }
 
 impl Watch {
+    fn towards(to: Side) -> Self {
+        Self { to, receipt: None, risk_taken: false, taker_writes: false }
+    }
+
     fn next(&mut self, event: &Event) -> Option<String> {
         match &event.what {
             What::Journaled(record) => {
                 match &record.entry {
+                    // The way back is another story.
+                    Entry::Accepted { kind, .. } if kind.to() != self.to => {
+                        *self = Self::towards(kind.to());
+                    }
                     Entry::Fenced { receipt } => {
                         self.risk_taken |= matches!(receipt, Receipt::Accepted { .. });
                         self.receipt = Some(receipt.clone());
@@ -47,12 +56,12 @@ impl Watch {
             What::PromoteTaken { instance } if self.receipt.is_none() => {
                 Some(format!("{}: `{instance}` promoted without a receipt", event.at))
             }
-            What::Acknowledged { side: Side::Standby, .. } => {
-                self.standby_writes = true;
+            What::Acknowledged { side, .. } if *side == self.to => {
+                self.taker_writes = true;
                 None
             }
-            What::Acknowledged { side: Side::Primary, client, position } if !self.risk_taken => {
-                let since = if self.standby_writes {
+            What::Acknowledged { client, position, .. } if !self.risk_taken => {
+                let since = if self.taker_writes {
                     "after the new one had written"
                 } else if self.receipt.is_some() {
                     "behind the receipt that it could write no more"
@@ -60,8 +69,9 @@ impl Watch {
                     return None;
                 };
                 Some(format!(
-                    "{}: the old primary told `{client}` that {position} is committed, {since}",
-                    event.at
+                    "{}: the {} told `{client}` that {position} is committed, {since}",
+                    event.at,
+                    if self.to == Side::Standby { "old primary" } else { "standby" }
                 ))
             }
             _ => None,

@@ -46,6 +46,8 @@ pub enum Break {
     RogueSwitch,
     /// All of the above is over, but for a promotion.
     Heal,
+    /// People built the old primary anew, as a replica of what serves.
+    Rebuild,
 }
 
 impl Break {
@@ -73,6 +75,7 @@ impl Break {
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
             Self::Heal => "heals",
+            Self::Rebuild => "primary rebuilt",
         }
     }
 }
@@ -133,6 +136,7 @@ impl Inner {
                 self.web.publish(now, 1.0);
             }
             Break::Heal => self.heal(),
+            Break::Rebuild => self.stores.iter_mut().for_each(Store::rebuild),
         }
     }
 

@@ -354,11 +354,13 @@ impl Inner {
 
     fn catch_up(&mut self) {
         self.caught_up = self.now;
-        let streams = self.open(Place::Standby, Place::Primary);
+        let away = self.open(Place::Standby, Place::Primary);
+        let back = self.open(Place::Primary, Place::Standby);
         let now = self.now;
         let mut alone = None;
         for store in &mut self.stores {
-            if let Some(what) = store.catch_up(now, streams) {
+            let open = |from, _| if from == Place::Standby { away } else { back };
+            if let Some(what) = store.catch_up(now, open) {
                 alone.get_or_insert_with(Vec::new).push(what);
             }
         }

@@ -49,7 +49,7 @@ impl World {
                 set_lease(store, place, (now, clock), *epoch, valid)
             }
             Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
-            Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(clock)),
+            Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(place, clock)),
             Statement::ApplicationRead { .. } => Answer::ApplicationRead,
             Statement::ApplicationWrite { .. } => match store.gate(place, clock) {
                 Ok(()) => {
@@ -65,7 +65,7 @@ impl World {
 }
 
 fn heartbeat(store: &mut Store, place: Place, instant: Instant) -> Answer {
-    if place != Place::Primary && store.in_recovery() {
+    if store.is_replica(place) {
         return Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer();
     }
     Answer::Heartbeat(beat(store, place, instant))
@@ -107,7 +107,7 @@ fn set_lease(
 }
 
 fn set_row(store: &mut Store, place: Place, instant: Instant, row: LeaseRow) -> Option<Answer> {
-    if place != Place::Primary && store.in_recovery() {
+    if store.is_replica(place) {
         return Some(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery").answer());
     }
     if store.lease(place).is_some_and(|there| there.epoch > row.epoch) {
@@ -117,31 +117,34 @@ fn set_row(store: &mut Store, place: Place, instant: Instant, row: LeaseRow) -> 
     None
 }
 
-/// The managed databases of the standby Region.
-pub struct Rds<'a>(pub &'a World);
+/// The managed databases of one Region.
+pub struct Rds<'a> {
+    pub world: &'a World,
+    pub at: Place,
+}
 
 impl Databases for Rds<'_> {
     async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        let drawn = self.0.draw() % 8;
+        let passed = self.world.pass(Place::Standby, self.at).await?;
+        let drawn = self.world.draw() % 8;
         let status = {
-            let mut inner = self.0.inner();
+            let mut inner = self.world.inner();
             inner.catch_up();
-            let store = inner.stores.iter().find(|store| store.instance == instance);
+            let store = inner.stores.iter().find(|store| store.knows(instance));
             // What is read may be old, but a promotion that was taken shows at once as what it is: nothing.
-            store.map(|store| store.described(inner.now, if drawn == 0 { store.stale } else { 0 }))
+            store.map(|store| store.described(instance, inner.now, if drawn == 0 { store.stale } else { 0 }))
         };
-        self.0.reply(passed, status).await
+        self.world.reply(passed, status).await
     }
 
     async fn promote(&self, instance: &str) -> Result<(), Fault> {
-        let passed = self.0.pass(Place::Standby, Place::Standby).await?;
+        let passed = self.world.pass(Place::Standby, self.at).await?;
         if let Passed::Late(at) = passed {
-            self.0.happens_late(at, Effect::Promote { instance: instance.to_owned() });
-            return self.0.gave_up().await;
+            self.world.happens_late(at, Effect::Promote { instance: instance.to_owned() });
+            return self.world.gave_up().await;
         }
-        self.0.take_promotion(instance)?;
-        self.0.reply(passed, ()).await
+        self.world.take_promotion(instance)?;
+        self.world.reply(passed, ()).await
     }
 }
 

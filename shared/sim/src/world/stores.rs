@@ -1,6 +1,9 @@
 //! A primary and its replica, as far as Understudy can tell them from real ones: a log with positions and
 //! commit times, a lease row that travels in it, a gate that reads that row, and a promotion that takes minutes.
 //!
+//! What is called primary and standby in here are seats. Once the old primary is built anew as a replica of the
+//! standby, each Region sits in the other's.
+//!
 //! No SQL. What PostgreSQL and RDS really do is held against the real ones by the local cloud, not here.
 
 use super::log::{LeaseRow, Log, Wrote, position};
@@ -75,6 +78,8 @@ pub(super) struct Store {
     pub(super) promotion: Option<Moment>,
     pub(super) backing_up_until: Moment,
     pub(super) attached: bool,
+    /// The primary's Region sits in the standby's seat, and the other way round.
+    swapped: bool,
 }
 
 impl Store {
@@ -99,7 +104,38 @@ impl Store {
             promotion: None,
             backing_up_until: 0,
             attached: true,
+            swapped: false,
         }
+    }
+
+    /// Where `at` sits.
+    fn seat(&self, at: Place) -> Place {
+        match at {
+            Place::Primary if self.swapped => Place::Standby,
+            Place::Standby if self.swapped => Place::Primary,
+            other => other,
+        }
+    }
+
+    /// The two ends of the stream: who receives, who sends.
+    fn stream(&self) -> (Place, Place) {
+        (self.seat(Place::Standby), self.seat(Place::Primary))
+    }
+
+    /// The old primary is built anew as a replica of the store that stands alone, if there is one.
+    pub(super) fn rebuild(&mut self) {
+        let Some(own) = self.own.take() else { return };
+        (self.received, self.replayed) = (own.len(), own.len());
+        self.primary = own;
+        std::mem::swap(&mut self.instance, &mut self.source);
+        self.swapped = !self.swapped;
+        (self.promotion, self.attached) = (None, true);
+        (self.paused, self.stalled, self.hangs) = (false, false, false);
+    }
+
+    /// Whether the server in `at` takes no writes of its own.
+    pub(super) fn is_replica(&self, at: Place) -> bool {
+        self.seat(at) == Place::Standby && self.in_recovery()
     }
 
     /// Promotions of this world take another course.
@@ -132,7 +168,7 @@ impl Store {
         self.backing_up_until = now + BACKUP;
     }
 
-    pub(super) fn in_recovery(&self) -> bool {
+    fn in_recovery(&self) -> bool {
         self.own.is_none()
     }
 
@@ -143,9 +179,10 @@ impl Store {
     }
 
     /// Streams while the link is open and the replica is one; then lets a promotion take its course.
-    pub(super) fn catch_up(&mut self, now: Moment, streams: bool) -> Option<What> {
+    pub(super) fn catch_up(&mut self, now: Moment, open: impl Fn(Place, Place) -> bool) -> Option<What> {
         if self.in_recovery() {
-            if streams && !self.stalled {
+            let (receives, sends) = self.stream();
+            if !self.stalled && open(receives, sends) {
                 self.received = self.primary.length_at(self.received, now - self.stream_delay);
             }
             self.replay();
@@ -190,8 +227,17 @@ impl Store {
         }
     }
 
-    /// What the service says, which may be a few seconds old.
-    pub(super) fn described(&self, now: Moment, age: i64) -> InstanceStatus {
+    /// Whether `instance` is one of the two.
+    pub(super) fn knows(&self, instance: &str) -> bool {
+        self.instance == instance || self.source == instance
+    }
+
+    /// What the service says of either instance, which may be a few seconds old.
+    pub(super) fn described(&self, instance: &str, now: Moment, age: i64) -> InstanceStatus {
+        if instance == self.source {
+            let (id, status) = (instance.to_owned(), "available".to_owned());
+            return InstanceStatus { id, status, source: None, backup_retention_days: Some(7) };
+        }
         let then = now - age;
         let Course { unnoticed, modifying, rebooting } = self.course;
         let alone = self.promotion.is_some_and(|since| then >= since + unnoticed + modifying + rebooting);
@@ -205,7 +251,7 @@ impl Store {
 
     /// Whether the server in `at` takes connections.
     pub(super) fn answers(&self, at: Place, now: Moment) -> bool {
-        match at {
+        match self.seat(at) {
             Place::Primary => true,
             Place::Standby => self.status(now) != "rebooting",
             Place::Witness | Place::Outside => false,
@@ -214,7 +260,7 @@ impl Store {
 
     /// How much of its log a session at `at` sees.
     fn visible(&self, at: Place) -> usize {
-        match (at, &self.own) {
+        match (self.seat(at), &self.own) {
             (Place::Primary, _) => self.primary.len(),
             (_, Some(own)) => own.len(),
             (_, None) => self.replayed,
@@ -222,7 +268,7 @@ impl Store {
     }
 
     pub(super) fn lease(&self, at: Place) -> Option<LeaseRow> {
-        if at == Place::Primary {
+        if self.seat(at) == Place::Primary {
             return self.primary.lease(self.primary.len());
         }
         let own = self.own.as_ref().and_then(|own| own.lease(own.len()));
@@ -236,7 +282,7 @@ impl Store {
 
     /// The statement gate, asked as a statement starts: past the lease nothing writes.
     pub(super) fn gate(&self, at: Place, clock: Moment) -> Result<(), Refused> {
-        if at == Place::Standby && self.in_recovery() {
+        if self.is_replica(at) {
             return Err(Refused::by_server(FailureClass::ReadOnly, "the server is in recovery"));
         }
         let row = self.lease(at);
@@ -252,21 +298,40 @@ impl Store {
     }
 
     pub(super) fn commit(&mut self, at: Place, (now, clock): Instant, wrote: Wrote) -> u64 {
-        match (&mut self.own, at) {
+        let seat = self.seat(at);
+        match (&mut self.own, seat) {
             (Some(own), Place::Standby) => own.commit(now, clock, wrote),
             _ => self.primary.commit(now, clock, wrote),
         }
     }
 
     pub(super) fn rows(&self, at: Place) -> BTreeMap<String, u64> {
-        let log =
-            if at == Place::Primary { &self.primary } else { self.own.as_ref().unwrap_or(&self.primary) };
+        let log = if self.seat(at) == Place::Primary {
+            &self.primary
+        } else {
+            self.own.as_ref().unwrap_or(&self.primary)
+        };
         let rows = ROWS.saturating_add(log.rows(self.visible(at)));
         self.tables.iter().map(|table| (table.clone(), rows)).collect()
     }
 
-    pub(super) fn replica(&self, clock: Moment) -> Replica {
-        let visible = self.visible(Place::Standby);
+    /// The server in `at`, as it sees itself. One that is no replica does not say what it received.
+    pub(super) fn replica(&self, at: Place, clock: Moment) -> Replica {
+        let now = timestamp(clock);
+        if self.seat(at) == Place::Primary {
+            let (received, replayed, replayed_commit_at) = (None, None, None);
+            let rows = self.rows(at);
+            return Replica {
+                in_recovery: false,
+                received,
+                replayed,
+                replayed_commit_at,
+                replay_paused: false,
+                rows,
+                now,
+            };
+        }
+        let visible = self.visible(at);
         let own = self.own.as_ref();
         let committed_at = own.and_then(|own| own.committed_at(visible));
         let committed_at = committed_at.or_else(|| self.primary.committed_at(visible));
@@ -276,8 +341,8 @@ impl Store {
             replayed: position(visible),
             replayed_commit_at: committed_at.map(timestamp),
             replay_paused: self.paused,
-            rows: self.rows(Place::Standby),
-            now: timestamp(clock),
+            rows: self.rows(at),
+            now,
         }
     }
 }

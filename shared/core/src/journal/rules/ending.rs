@@ -4,7 +4,7 @@ use super::{Breach, Chain, breach, is_intent, lacks};
 use crate::journal::{Entry, Record};
 use crate::plan::rehearsal_name;
 use crate::run::{End, Kind};
-use crate::steps::runner::NO_HOOK;
+use crate::steps::runner::called_nothing;
 use crate::steps::{Effect, STEPS, Step};
 
 fn ends<'a>(chain: &Chain<'a>) -> Vec<(&'a Record, End)> {
@@ -70,7 +70,7 @@ fn takes_back(entry: &Entry, undo: Step) -> bool {
     match entry {
         Entry::Intent { step, .. } => *step == undo,
         // A plan may have nothing to undo there, and then says so.
-        Entry::Outcome { step, detail, .. } => *step == undo && detail == NO_HOOK,
+        Entry::Outcome { step, detail, .. } => *step == undo && called_nothing(detail),
         _ => false,
     }
 }

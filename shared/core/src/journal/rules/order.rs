@@ -5,7 +5,7 @@ use super::{Breach, Chain, breach, is_intent, lacks};
 use crate::incident::execution_name;
 use crate::journal::Entry;
 use crate::run::End;
-use crate::steps::runner::NO_HOOK;
+use crate::steps::runner::called_nothing;
 use crate::steps::{Effect, Step, spec};
 
 type Milestone = (&'static str, fn(&Entry) -> bool);
@@ -66,7 +66,7 @@ pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
     }
     broken.extend(chain.records.iter().filter_map(|record| match &record.entry {
         Entry::Outcome { step, outcome, detail }
-            if outcome == "done" && changes(*step) && detail != NO_HOOK =>
+            if outcome == "done" && changes(*step) && !called_nothing(detail) =>
         {
             let told = chain.before(record).any(|earlier| is_intent(&earlier.entry, *step));
             (!told).then(|| breach("L5", record, format!("`{step:?}` was done and never intended")))
