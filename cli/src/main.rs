@@ -42,6 +42,8 @@ enum Command {
     Failover(operate::Move),
     /// Move a living primary to its standby: it gives way, and nothing is lost.
     Switchover(operate::Move),
+    /// Go back: the standby that serves gives way to the primary, once that follows it. Nothing is lost.
+    Failback(operate::Move),
     /// Rehearse: the same move, in the plan's rehearsal environment. Production is not touched.
     Drill(operate::Move),
     /// Say yes to an execution that asks whether the standby may take over.
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Status(target) => operate::status(&target),
         Command::Failover(asked) => operate::start(&asked, Kind::Failover),
         Command::Switchover(asked) => operate::start(&asked, Kind::Switchover),
+        Command::Failback(asked) => operate::start(&asked, Kind::Failback),
         Command::Drill(asked) => operate::drill(&asked),
         Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
         Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),

@@ -41,6 +41,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
     }
     if let Some(store) = plan.stores.first() {
         all.insert("ApplicationSecret", store.application.secret.clone());
+        all.insert("PrimaryDatabase", store.primary.id.clone());
         all.insert("StandbyDatabase", store.standby.id.clone());
     }
     if let Some(route) = plan.routes.first() {

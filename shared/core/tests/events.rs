@@ -142,7 +142,8 @@ fn requests_and_orders_read() {
 #[test]
 fn a_drill_has_one_door() {
     let start = json!({"start": {"kind": "drill", "by": "sre-1", "why": "a test"}});
-    let told = "start.kind: must be `failover`, `switchover` or `failback`; a drill is `drill-runner`'s to start";
+    let told =
+        "start.kind: must be `failover`, `switchover` or `failback`; a drill is `drill-runner`'s to start";
     assert_eq!(hint::read(&start, PLAN), Err(Fault::invalid(told)));
     for (event, told) in [
         (json!({}), "event: neither the schedule (`tick`) nor a request (`drill`)"),

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use understudy_core::plan::Plan;
 
@@ -37,6 +37,8 @@ pub enum Break {
     Lag,
     /// Nothing: a person asks a living primary to give way.
     Switchover,
+    /// Nothing: after a switchover the old primary is built anew, and a person goes back to it.
+    Failback,
     /// Nothing: a person asks for a drill. The cloud is the plan's rehearsal environment.
     Drill,
 }
@@ -46,6 +48,7 @@ impl Break {
     pub fn announced(self) -> String {
         match self {
             Self::Switchover => "asking the living primary to give way".to_owned(),
+            Self::Failback => "asking the standby to give way to the primary again".to_owned(),
             Self::Drill => "asking the rehearsal environment for a drill".to_owned(),
             _ => format!("breaking the primary: {self:?}"),
         }
@@ -95,7 +98,7 @@ pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakE
             set_link(cloud, Place::Standby, Place::Primary, "refuse").await?;
             set_link(cloud, Place::Primary, Place::Standby, "refuse").await
         }
-        Break::Switchover | Break::Drill => Ok(()),
+        Break::Switchover | Break::Failback | Break::Drill => Ok(()),
         Break::None => {
             let aws = Aws::at(cloud, Place::Standby).await;
             for _ in 0..FLAPS {
@@ -148,16 +151,24 @@ async fn to_primary(cloud: &Cloud, state: &str, from: &[Place]) -> Result<(), Br
 
 /// Sets one link: `open`, `refuse` or `hang`.
 pub async fn set_link(cloud: &Cloud, from: Place, to: Place, state: &str) -> Result<(), BreakError> {
-    let body = json!({"from": from.name(), "to": to.name(), "state": state}).to_string();
+    control(cloud, "/links", &json!({"from": from.name(), "to": to.name(), "state": state})).await
+}
+
+/// Builds the primary's instance anew, as a replica of the one that serves: what people do by hand before they go back.
+pub async fn rebuild_primary(cloud: &Cloud) -> Result<(), BreakError> {
+    control(cloud, "/replicas", &json!({"of": Place::Standby.name(), "in": Place::Primary.name()})).await
+}
+
+async fn control(cloud: &Cloud, path: &str, body: &Value) -> Result<(), BreakError> {
     let told = |error: &dyn std::fmt::Display| BreakError::Network(error.to_string());
     let stream = TcpStream::connect(cloud.control()).await.map_err(|e| told(&e))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| told(&e))?;
     tokio::spawn(connection);
-    let request = Request::put("/links")
+    let request = Request::put(path)
         .header("host", cloud.control().to_string())
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(Bytes::from(body.to_string())))
         .map_err(|e| told(&e))?;
     let answer = sender.send_request(request).await.map_err(|e| told(&e))?;
     if answer.status().is_success() { Ok(()) } else { Err(told(&answer.status())) }

@@ -7,6 +7,7 @@ use crate::dns::{Health, HealthBoard};
 use crate::gateway::{Body, answer};
 use crate::links::{Link, LinkState, Links, accept_each};
 use crate::rds::{Instance, Rds};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -38,6 +39,14 @@ struct SetLinks {
     from: Side,
     to: Side,
     state: LinkState,
+}
+
+/// What `PUT /replicas` takes: whatever was there is gone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MakeReplica {
+    of: Place,
+    r#in: Place,
 }
 
 /// A place, or `*` for all of them.
@@ -119,16 +128,34 @@ impl Api {
     async fn request(&self, request: Request<Incoming>) -> Response<Body> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/state") => json(StatusCode::OK, &self.state()),
-            (&Method::PUT, "/links") => match Limited::new(request.into_body(), BODY_MAX).collect().await {
-                Ok(body) => self.set_links(&body.to_bytes()),
-                Err(error) => {
-                    refuse(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))
-                }
+            (&Method::PUT, "/links") => match body(request).await {
+                Ok(body) => self.set_links(&body),
+                Err(refused) => refused,
+            },
+            (&Method::PUT, "/replicas") => match body(request).await {
+                Ok(body) => self.make_replica(&body).await,
+                Err(refused) => refused,
             },
             (method, path) => {
-                let message = format!("no `{method} {path}` here; there are `GET /state` and `PUT /links`");
+                let message = format!(
+                    "no `{method} {path}` here; there are `GET /state`, `PUT /links` and `PUT /replicas`"
+                );
                 refuse(StatusCode::NOT_FOUND, &message)
             }
+        }
+    }
+
+    async fn make_replica(&self, body: &[u8]) -> Response<Body> {
+        let wanted: MakeReplica = match serde_json::from_slice(body) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                let message = format!("{error}; wanted is {{\"of\": place, \"in\": place}}");
+                return refuse(StatusCode::BAD_REQUEST, &message);
+            }
+        };
+        match self.rds.make_replica(wanted.of, wanted.r#in).await {
+            Ok(instance) => json(StatusCode::OK, &instance),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
@@ -156,6 +183,13 @@ impl Api {
         }
         let set: Vec<Link> = chosen().map(|(from, to)| Link { from, to, state: wanted.state }).collect();
         json(StatusCode::OK, &set)
+    }
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
+    match Limited::new(request.into_body(), BODY_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"))),
     }
 }
 

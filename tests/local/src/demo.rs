@@ -69,7 +69,10 @@ pub async fn run(
     deliveries: Option<Order>,
 ) -> Result<bool, DemoError> {
     let clients = Clients { cloud: &up.cloud, binaries: &options.binaries };
-    clients.start(&up.plan)?;
+    if what == Break::Failback {
+        moves_first(options, up).await?;
+    }
+    clients.start(&up.plan, serves(what))?;
     tokio::time::sleep(WARM_UP).await;
     breaks::prepare(what, &up.cloud, &up.plan).await?;
     let broken_at = Timestamp::now();
@@ -80,7 +83,7 @@ pub async fn run(
         Some(order) => Some(Deliveries::begin(order, up, broken_at).await),
         None => None,
     };
-    let scene = Scene { options, up, broken_at };
+    let scene = Scene { options, up, what, broken_at };
     let mut lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
         _ if options.people == People::Silence => unanswered(&scene).await?,
@@ -91,9 +94,13 @@ pub async fn run(
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover | Break::Drill => {
-            recovers(&scene, &clients, 1).await?
-        }
+        Break::Kill
+        | Break::Hang
+        | Break::Refuse
+        | Break::Isolate
+        | Break::Switchover
+        | Break::Failback
+        | Break::Drill => recovers(&scene, &clients, 1).await?,
     };
     if let Some(deliveries) = deliveries {
         lines.extend(deliveries.end(executions_of(what)).await?);
@@ -112,14 +119,42 @@ fn executions_of(what: Break) -> usize {
         Break::Link | Break::None => 0,
         // Refused for the lag, and once more after it.
         Break::Lag => 2,
-        Break::Kill | Break::Hang | Break::Refuse | Break::Isolate | Break::Switchover | Break::Drill => 1,
+        Break::Kill
+        | Break::Hang
+        | Break::Refuse
+        | Break::Isolate
+        | Break::Switchover
+        | Break::Failback
+        | Break::Drill => 1,
     }
+}
+
+/// The side that serves when it begins.
+fn serves(what: Break) -> Place {
+    if what == Break::Failback { Place::Standby } else { Place::Primary }
+}
+
+/// The side that serves when it is over.
+fn survivor(scene: &Scene<'_>) -> Place {
+    if scene.what == Break::Failback { Place::Primary } else { Place::Standby }
+}
+
+/// What must lie behind a failback: a switchover, and an old primary that was built anew.
+async fn moves_first(options: &Options, up: &Up) -> Result<(), DemoError> {
+    let broken_at = Timestamp::now();
+    println!("\n{}, at {}", Break::Switchover.announced(), clock(broken_at));
+    ask_for(options, up, Break::Switchover).await?;
+    let scene = Scene { options, up, what: Break::Switchover, broken_at };
+    watch(&scene, 1).await?;
+    println!("\nbuilding the old primary anew as a replica, at {}", clock(Timestamp::now()));
+    Ok(breaks::rebuild_primary(&up.cloud).await?)
 }
 
 /// A cloud whose primary was broken.
 struct Scene<'a> {
     options: &'a Options,
     up: &'a Up,
+    what: Break,
     broken_at: Timestamp,
 }
 
@@ -131,7 +166,7 @@ async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Res
     tokio::time::sleep(AFTERWARDS.max(up.plan.tick.as_std())).await;
     clients.stop()?;
     let report = fetch_report(up, &execution).await?;
-    let account = clients.judge(Place::Standby).await?;
+    let account = clients.judge(survivor(scene)).await?;
     let unexplained = logs::unexplained_errors(&up.cloud, scene.broken_at);
     tell(up, &report, &account);
     let mut lines = compare::compare(&up.plan, &report, &account, &unexplained);
@@ -226,7 +261,7 @@ async fn first_epoch(table: &Table) -> Result<Line, DemoError> {
 
 /// Prints the journal of one attempt as it grows, until it is closed.
 async fn watch(scene: &Scene<'_>, attempt: u32) -> Result<String, DemoError> {
-    let Scene { options, up, broken_at } = *scene;
+    let Scene { options, up, broken_at, .. } = *scene;
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
     let limit = up.plan.tick.as_std() * END_TICKS;
     let began = Instant::now();
@@ -266,6 +301,7 @@ async fn answer_open_question(
 async fn ask_for(options: &Options, up: &Up, what: Break) -> Result<(), DemoError> {
     let (verb, why) = match what {
         Break::Switchover => ("switchover", "patching the primary"),
+        Break::Failback => ("failback", "the primary's Region is well again"),
         Break::Drill => ("drill", "before the quarter's audit"),
         _ => return Ok(()),
     };

@@ -70,7 +70,7 @@ pub struct Regions {
     pub overlap: Option<u64>,
 }
 
-/// Two writers: one outside that follows the public name, one inside the primary that never leaves it.
+/// Two writers: one outside that follows the public name, one inside the side that serves, which never leaves it.
 pub struct Clients<'a> {
     pub cloud: &'a Cloud,
     pub binaries: &'a Path,
@@ -85,14 +85,14 @@ impl Clients<'_> {
         self.cloud.state_dir.join(format!("ledger-{name}.jsonl"))
     }
 
-    pub fn start(&self, plan: &Plan) -> Result<(), LedgerError> {
+    pub fn start(&self, plan: &Plan, inside: Place) -> Result<(), LedgerError> {
         let Some(route) = plan.routes.first() else { return Ok(()) };
         let mut outside = self.command(&route.record, "outside");
         outside.args(["--resolver", &self.cloud.dns(Place::Outside).to_string()]);
         self.processes().start("client-outside", &mut outside)?;
-        let mut inside = self.command(&route.record, "inside");
-        inside.args(["--address", &self.cloud.link(Place::Primary, Place::Primary).to_string()]);
-        self.processes().start("client-inside", &mut inside)?;
+        let mut within = self.command(&route.record, "inside");
+        within.args(["--address", &self.cloud.link(inside, inside).to_string()]);
+        self.processes().start("client-inside", &mut within)?;
         Ok(())
     }
 

@@ -66,6 +66,8 @@ enum Heal {
     Links,
     /// Let the replica replay again.
     Replica,
+    /// Build the old primary anew, as a replica of the standby that serves.
+    Primary,
 }
 
 #[derive(Args)]
@@ -170,6 +172,7 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             let cloud = Cloud::load(&options.cloud_file())?;
             match what {
                 Heal::Links => breaks::heal_links(&cloud).await?,
+                Heal::Primary => breaks::rebuild_primary(&cloud).await?,
                 Heal::Replica => breaks::heal_replica(&cloud, &running_plan(&options)?).await?,
             }
             Ok(ExitCode::SUCCESS)

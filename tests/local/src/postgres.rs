@@ -26,6 +26,8 @@ use tokio::process::Command;
 pub const SUPERUSER: &str = "postgres";
 /// The role of the streaming standby.
 pub const REPLICATOR: &str = "replicator";
+/// Its password: nobody but loopback may use it.
+pub const REPLICATOR_PASSWORD: &str = "local-replicator";
 /// The product's own role.
 pub const PRODUCT: &str = "understudy";
 
@@ -174,6 +176,13 @@ impl Server {
             self.run("pg_ctl stop", stop).await?;
         }
         self.remove_socket_dir()
+    }
+
+    /// Stops it, and removes all that it holds.
+    pub async fn remove(&self) -> Result<(), PostgresError> {
+        self.stop(Stop::Immediate).await?;
+        let path = &self.data_dir;
+        fs::remove_dir_all(path).map_err(|source| PostgresError::Folder { path: path.clone(), source })
     }
 
     /// Stops it fast and starts it again.

@@ -11,7 +11,7 @@ mod xml;
 
 use crate::config::{Cloud, Database, Place};
 use crate::gateway::{self, Body};
-use crate::postgres::{PostgresError, SUPERUSER, Server};
+use crate::postgres::{PostgresError, REPLICATOR_PASSWORD, SUPERUSER, Server};
 use hyper::{Response, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -196,6 +196,24 @@ impl Rds {
         }
     }
 
+    /// Makes the instance in `place` anew, as a replica of the one in `of`. Whatever it held is gone.
+    pub async fn make_replica(&self, of: Place, place: Place) -> Result<Instance, PostgresError> {
+        let at = |wanted: Place| {
+            let found = self.instances().into_iter().find(|one| one.place == wanted);
+            found.ok_or(PostgresError::NoDatabase { place: wanted })
+        };
+        let (source, mut instance) = (at(of)?, at(place)?);
+        let server = Server::at(&self.0.cloud, place)?;
+        server.remove().await?;
+        server.base_backup(self.0.cloud.db(place, of), &slot(place), REPLICATOR_PASSWORD).await?;
+        server.start().await?;
+        tracing::info!(database = instance.id, source = source.id, "made anew as a replica");
+        instance.source = Some(source.id);
+        (instance.status, instance.promoting) = (Status::Available, false);
+        self.0.lock().insert(instance.id.clone(), instance.clone());
+        Ok(instance)
+    }
+
     async fn describe(&self, asked: &Asked<'_>) -> Result<String, Refusal> {
         let shown = match asked.get("DBInstanceIdentifier") {
             Some(id) => vec![self.0.find(asked, id)?],
@@ -337,6 +355,11 @@ impl Inner {
             _ => xml::Replication::Error,
         })
     }
+}
+
+/// The name of the slot that a replica in `place` streams by.
+fn slot(place: Place) -> String {
+    format!("replica_in_{}", place.name())
 }
 
 fn retention_days(given: &str) -> Result<u8, Refusal> {

@@ -7,7 +7,7 @@ use crate::aws::{Aws, AwsError};
 use crate::config::{Cloud, ConfigError, Database, Free, Place, find_free};
 use crate::deploy::{self, DeployError};
 use crate::links::{BindError, Forwarders, Links};
-use crate::postgres::{Application, PostgresError, Server, Stop};
+use crate::postgres::{Application, PostgresError, REPLICATOR_PASSWORD, Server, Stop};
 use crate::processes::{ProcessError, Processes};
 use crate::progress::step;
 use crate::python::{Python, PythonError};
@@ -23,7 +23,6 @@ use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, read};
 
 /// What the application logs in with.
 pub const APPLICATION_PASSWORD: &str = "local-application";
-const REPLICATOR_PASSWORD: &str = "local-replicator";
 const SLOT: &str = "standby";
 
 /// What the local cloud is to be.
