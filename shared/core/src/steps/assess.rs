@@ -321,8 +321,9 @@ where
     X: Secrets,
 {
     let status = Statement::ReplicaStatus { store: store.name.clone() };
-    let (watermark, replica, instance, login) = join4(
-        last_written(store, cells, clock, ports, to),
+    // First: a replica that is asked later holds what was written by then, or lags.
+    let watermark = last_written(store, cells, clock, ports, to).await;
+    let (replica, instance, login) = join3(
         ports.sql.at(to).ask(&status),
         ports.databases.at(to).describe(&store.instance(to).id),
         log_in(store, ports.sql.at(to), ports.secrets),
