@@ -194,7 +194,7 @@ async fn compare(deployed: &Deployed, execution: &str, sealed: &[Stored]) -> Res
             return Ok(Code::Refused);
         }
     };
-    if let Some(at) = written.iter().zip(sealed).position(|(one, other)| one != other) {
+    if let Some(at) = written.iter().zip(sealed).position(|(one, other)| one.as_ref() != other) {
         let text = format!("error: record {} differs between the state table and the bucket", at + 1);
         return Err(Failure::new(Code::Disagreement, text));
     }

@@ -197,7 +197,7 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             Ok(if repeated { Change::Keep } else { Change::Write(asked.clone()) })
         })
         .await?;
-        let question = stands.map_or(question, |stands| stands.question);
+        let question = stands.map_or(question, |stands| stands.question.clone());
         self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
         self.pager.page(&self.page(&run, &question)).await?;
         Ok(Reply::new(Outcome::Done, format!("asked; silence until {} is a no", question.expires_at)))

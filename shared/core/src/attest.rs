@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The attestation of one journal, as it was first had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,8 @@ pub async fn attest<S: Signer>(
     let stands = update::<Kept, _>(cells, &key, |kept| {
         Ok(if kept.is_some() { Change::Keep } else { Change::Write(ours.clone()) })
     });
-    stands.await?.ok_or_else(|| Fault::bug("an attestation vanished while it was kept"))?.of(last)
+    let stands = stands.await?.ok_or_else(|| Fault::bug("an attestation vanished while it was kept"))?;
+    Arc::unwrap_or_clone(stands).of(last)
 }
 
 async fn signed<S: Signer>(clock: &impl Clock, last: &Stored, signer: &S) -> Result<Attestation, Fault> {

@@ -15,13 +15,14 @@ use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::returned;
 use crate::run::{Confirmation, Run};
-use crate::state::{Change, keys, load, note, raised, update};
+use crate::state::{Change, keys, load, look, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
 use crate::votes::Votes;
 use futures_util::future::join;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// An unchanged matter is paged again after this many ticks.
 const REPAGE_TICKS: u64 = 15;
@@ -86,7 +87,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let (votes, views) = join(votes(&all, self.clock), keepers::look(&all, self.cells, self.clock)).await;
         let incident = load::<Incident>(self.cells, &keys::incident()).await?;
         let hold = raised(self.cells, &keys::hold()).await?;
-        let readiness = load::<Readiness>(self.cells, &keys::readiness()).await?;
+        let readiness = look::<Readiness>(self.cells, &keys::readiness()).await?;
         let now = self.clock.now();
         let lease = standing(&views, &self.plan.lease, &self.plan.regions.standby, now);
         let blocking = readiness.map(|readiness| readiness.blocking());
@@ -179,7 +180,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         Run::change(self.cells, execution, |run| run.started = true).await.map(|_| ())
     }
 
-    async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Run, Fault> {
+    async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Arc<Run>, Fault> {
         let run = update::<Run, _>(self.cells, &keys::run(&attempt.execution), |run| {
             Ok(if run.is_some() { Change::Keep } else { Change::Write(self.first_run(incident, attempt)) })
         })

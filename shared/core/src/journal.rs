@@ -13,12 +13,14 @@ use crate::lease::KeeperView;
 use crate::ports::{Cells, Clock, Written};
 use crate::run::{End, Kind, Position, Receipt};
 use crate::sql::Lsn;
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, load, look, update};
 use crate::steps::Step;
 use crate::votes::{Observer, Onset, Vote};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Borrow;
+use std::sync::Arc;
 
 /// Writers that race for a sequence number; each conflict means that another record got in.
 const MAX_APPENDS: u32 = 32;
@@ -115,12 +117,12 @@ impl Stored {
 }
 
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        let digits = [byte >> 4, byte & 0x0F].map(|digit| char::from_digit(u32::from(digit), 16));
+        hex.extend(digits.into_iter().flatten());
+    }
+    hex
 }
 
 /// The hint where the chain ends; it may lag behind, never run ahead.
@@ -142,7 +144,7 @@ pub struct Journal<'a, C, K> {
 impl<C: Cells, K: Clock> Journal<'_, C, K> {
     /// Appends one record behind the last, whoever wrote that. Behind the closing record nothing is written:
     /// whoever comes that late lost its right to act (L6).
-    pub async fn append(&self, entry: Entry) -> Result<Stored, Fault> {
+    pub async fn append(&self, entry: Entry) -> Result<Arc<Stored>, Fault> {
         for _ in 0..MAX_APPENDS {
             let last = self.last().await?;
             let (seq, prev) = match &last {
@@ -162,7 +164,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     /// Writes record `seq`; `None` if that number is taken.
-    async fn write(&self, seq: u64, prev: &str, entry: &Entry) -> Result<Option<Stored>, Fault> {
+    async fn write(&self, seq: u64, prev: &str, entry: &Entry) -> Result<Option<Arc<Stored>>, Fault> {
         let record = Record {
             plan: self.plan.to_owned(),
             execution: self.execution.to_owned(),
@@ -173,7 +175,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
             prev: prev.to_owned(),
             entry: entry.clone(),
         };
-        let stored = Stored::of(&record)?;
+        let stored = Arc::new(Stored::of(&record)?);
         if self.cells.store(&keys::journal(self.execution, seq), None, &stored).await? == Written::Conflict {
             return Ok(None);
         }
@@ -196,7 +198,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     /// The last record with its sequence number.
-    async fn last(&self) -> Result<Option<(u64, Stored)>, Fault> {
+    async fn last(&self) -> Result<Option<(u64, Arc<Stored>)>, Fault> {
         let hint =
             load::<Head>(self.cells, &keys::journal_head(self.execution)).await?.map_or(0, |head| head.seq);
         let mut last = self.stored(hint).await?.map(|stored| (hint, stored));
@@ -209,11 +211,11 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
         }
     }
 
-    async fn stored(&self, seq: u64) -> Result<Option<Stored>, Fault> {
+    async fn stored(&self, seq: u64) -> Result<Option<Arc<Stored>>, Fault> {
         if seq == 0 {
             return Ok(None);
         }
-        load::<Stored>(self.cells, &keys::journal(self.execution, seq)).await
+        look::<Stored>(self.cells, &keys::journal(self.execution, seq)).await
     }
 
     /// Only a hint: losing it costs reads, never a record.
@@ -230,12 +232,12 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     /// Every record as stored, in order.
-    pub async fn all_stored(&self) -> Result<Vec<Stored>, Fault> {
+    pub async fn all_stored(&self) -> Result<Vec<Arc<Stored>>, Fault> {
         self.stored_behind(0).await
     }
 
     /// The records behind number `last`, as stored, in order.
-    pub async fn stored_behind(&self, last: u64) -> Result<Vec<Stored>, Fault> {
+    pub async fn stored_behind(&self, last: u64) -> Result<Vec<Arc<Stored>>, Fault> {
         let mut all = Vec::new();
         let mut seq = last.saturating_add(1);
         while let Some(stored) = self.stored(seq).await? {
@@ -246,7 +248,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     pub async fn records(&self) -> Result<Vec<Record>, Fault> {
-        self.all_stored().await?.iter().map(Stored::record).collect()
+        self.all_stored().await?.iter().map(|stored| stored.record()).collect()
     }
 }
 
@@ -266,10 +268,10 @@ pub enum ChainError {
 }
 
 /// Checks that `chain` is whole: every byte as hashed, every number in order, every link fitting.
-pub fn verify_chain(chain: &[Stored]) -> Result<Vec<Record>, ChainError> {
+pub fn verify_chain<S: Borrow<Stored>>(chain: &[S]) -> Result<Vec<Record>, ChainError> {
     let mut records = Vec::with_capacity(chain.len());
     let mut prev = GENESIS.to_owned();
-    for (expected, stored) in (1_u64..).zip(chain) {
+    for (expected, stored) in (1_u64..).zip(chain.iter().map(Borrow::borrow)) {
         let found = sha256_hex(stored.bytes.as_bytes());
         if found != stored.sha256 {
             return Err(ChainError::Changed { seq: expected, found, stated: stored.sha256.clone() });
@@ -286,4 +288,28 @@ pub fn verify_chain(chain: &[Stored]) -> Result<Vec<Record>, ChainError> {
         records.push(record);
     }
     Ok(records)
+}
+
+/// A closed or open chain that was found whole, and what it reads as.
+#[derive(Debug)]
+pub struct Whole {
+    records: Vec<Record>,
+    head_sha256: String,
+}
+
+impl Whole {
+    pub fn of<S: Borrow<Stored>>(chain: &[S]) -> Result<Self, ChainError> {
+        let records = verify_chain(chain)?;
+        let head_sha256 = chain.last().map(|stored| stored.borrow().sha256.clone()).unwrap_or_default();
+        Ok(Self { records, head_sha256 })
+    }
+
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The hash of the last record; empty where there is none.
+    pub fn head_sha256(&self) -> &str {
+        &self.head_sha256
+    }
 }

@@ -7,6 +7,7 @@ use crate::lease::{KeeperView, Lease, Sighting, sight};
 use crate::observed::Observed;
 use crate::ports::{Cells, Clock};
 use crate::state::{Change, keys, load, update};
+use std::sync::Arc;
 
 /// A keeper by name, with the table that holds its copy of the lease.
 pub struct Keeper<'a, C> {
@@ -54,7 +55,9 @@ async fn look_at<C: Cells>(
 ) -> Result<Option<Sighting>, Fault> {
     let Some(lease) = load::<Lease>(keeper.cells, &keys::lease()).await? else { return Ok(None) };
     let now = clock.now();
-    update::<Sighting, _>(local, &keys::sighting(keeper.name), |seen| Ok(sight(seen, &lease, now))).await
+    let key = keys::sighting(keeper.name);
+    let seen = update::<Sighting, _>(local, &key, |seen| Ok(sight(seen, &lease, now))).await?;
+    Ok(seen.map(Arc::unwrap_or_clone))
 }
 
 async fn peek_at<C: Cells>(

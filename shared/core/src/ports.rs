@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The wall clock of this Region.
 pub trait Clock {
@@ -43,26 +44,27 @@ pub trait Cells {
     async fn write(&self, key: &Key, expected: Option<u64>, body: &Value) -> Result<Written, Fault>;
 
     /// [`Cells::read`] with the body in its type. A table that holds values and not text may spare the way through
-    /// text; it must answer the same.
-    async fn load<T: DeserializeOwned + Clone + 'static>(
+    /// text, and share what it holds; it must answer the same.
+    async fn load<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         key: &Key,
-    ) -> Result<Option<(u64, T)>, Fault> {
+    ) -> Result<Option<(u64, Arc<T>)>, Fault> {
         let Some(cell) = self.read(key).await? else { return Ok(None) };
         match serde_json::from_value(cell.body) {
-            Ok(value) => Ok(Some((cell.version, value))),
+            Ok(value) => Ok(Some((cell.version, Arc::new(value)))),
             Err(error) => Err(Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id))),
         }
     }
 
     /// [`Cells::write`] of a body in its type.
-    async fn store<T: Serialize + Clone + 'static>(
+    async fn store<T: Serialize + Send + Sync + 'static>(
         &self,
         key: &Key,
         expected: Option<u64>,
-        value: &T,
+        value: &Arc<T>,
     ) -> Result<Written, Fault> {
-        let body = serde_json::to_value(value).map_err(|error| Fault::bug(format!("cell body: {error}")))?;
+        let body = serde_json::to_value(value.as_ref())
+            .map_err(|error| Fault::bug(format!("cell body: {error}")))?;
         self.write(key, expected, &body).await
     }
 }

@@ -90,7 +90,8 @@ impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics> Prober<'_, C, K, H, D, M> 
 
 async fn record(cells: &impl Cells, observer: Observer, probe: &Probe) -> Result<(), Fault> {
     update::<History, _>(cells, &keys::votes(observer.name()), |history| {
-        Ok(Change::Write(history.cloned().unwrap_or_default().with(probe.clone())))
+        let none = History::default();
+        Ok(Change::Write(history.unwrap_or(&none).with(probe.clone())))
     })
     .await
     .map(|_| ())

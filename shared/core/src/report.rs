@@ -10,7 +10,7 @@ pub mod words;
 use crate::budget::{Range, budget};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
-use crate::journal::{Entry, Record, Stored, verify_chain};
+use crate::journal::{Entry, Record, Whole};
 use crate::plan::Plan;
 use crate::run::{End, Kind, Position, Receipt};
 use crate::steps::Step;
@@ -192,11 +192,11 @@ pub struct JournalSummary {
     pub head_sha256: String,
 }
 
-/// Renders a whole, closed chain. A chain that does not verify is not rendered. `attestation` is the one thing that
-/// the journal cannot hold: it is made of the journal's last bytes.
-pub fn build(plan: &Plan, chain: &[Stored], attestation: Attestation) -> Result<Report, Fault> {
-    let records = verify_chain(chain).map_err(Fault::bug)?;
-    let told = Told::of(&records).ok_or_else(|| Fault::bug("the journal has no first or no last record"))?;
+/// Renders a whole, closed chain. `attestation` is the one thing that the journal cannot hold: it is made of the
+/// journal's last bytes.
+pub fn build(plan: &Plan, whole: &Whole, attestation: Attestation) -> Result<Report, Fault> {
+    let records = whole.records();
+    let told = Told::of(records).ok_or_else(|| Fault::bug("the journal has no first or no last record"))?;
     let clock = told.clock();
     let rto = rto(plan, &clock);
     let rpo = told.rpo(plan);
@@ -225,7 +225,7 @@ pub fn build(plan: &Plan, chain: &[Stored], attestation: Attestation) -> Result<
         attestation,
         journal: JournalSummary {
             records: records.last().map_or(0, |record| record.seq),
-            head_sha256: chain.last().map(|stored| stored.sha256.clone()).unwrap_or_default(),
+            head_sha256: whole.head_sha256().to_owned(),
         },
     })
 }

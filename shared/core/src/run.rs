@@ -5,7 +5,7 @@
 use crate::fault::Fault;
 use crate::ports::Cells;
 use crate::sql::Lsn;
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, look, update};
 use crate::steps::Step;
 use crate::switch::Side;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// What kind of execution this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -222,8 +223,8 @@ pub struct Closed {
 }
 
 impl Run {
-    pub async fn read(cells: &impl Cells, execution: &str) -> Result<Self, Fault> {
-        load::<Self>(cells, &keys::run(execution))
+    pub async fn read(cells: &impl Cells, execution: &str) -> Result<Arc<Self>, Fault> {
+        look::<Self>(cells, &keys::run(execution))
             .await?
             .ok_or_else(|| Fault::invalid(format!("execution: no run `{execution}` is on record")))
     }
@@ -233,7 +234,7 @@ impl Run {
         cells: &impl Cells,
         execution: &str,
         mut change: impl FnMut(&mut Self),
-    ) -> Result<Self, Fault> {
+    ) -> Result<Arc<Self>, Fault> {
         let changed = update::<Self, _>(cells, &keys::run(execution), |current| {
             let Some(run) = current else {
                 return Err(Fault::invalid(format!("execution: no run `{execution}` is on record")));
@@ -292,7 +293,7 @@ impl Run {
         execution: &str,
         step: Step,
         now: Timestamp,
-    ) -> Result<(Self, u32, Timestamp), Fault> {
+    ) -> Result<(Arc<Self>, u32, Timestamp), Fault> {
         let run = Self::change(cells, execution, |run| {
             *run.looks.entry(step).or_insert(0) += 1;
             run.since.entry(step).or_insert(now);

@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::ports::{Cells, Key, Written};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// Conflicts in a row after which a cell counts as contended; each one means that somebody else got through.
 const MAX_CONFLICTS: u32 = 16;
@@ -18,24 +19,32 @@ pub enum Change<T> {
 }
 
 /// Reads a typed cell; a body that does not fit its type is a `Bug`, never a default.
-pub async fn load<T: DeserializeOwned + Clone + 'static>(
+pub async fn load<T: DeserializeOwned + Clone + Send + Sync + 'static>(
     cells: &impl Cells,
     key: &Key,
 ) -> Result<Option<T>, Fault> {
+    Ok(look(cells, key).await?.map(Arc::unwrap_or_clone))
+}
+
+/// As [`load`], for who keeps nothing of it.
+pub async fn look<T: DeserializeOwned + Send + Sync + 'static>(
+    cells: &impl Cells,
+    key: &Key,
+) -> Result<Option<Arc<T>>, Fault> {
     Ok(cells.load(key).await?.map(|(_, value)| value))
 }
 
 /// Changes a cell by `decide` and returns what stands there afterwards.
-pub async fn update<T, F>(cells: &impl Cells, key: &Key, mut decide: F) -> Result<Option<T>, Fault>
+pub async fn update<T, F>(cells: &impl Cells, key: &Key, mut decide: F) -> Result<Option<Arc<T>>, Fault>
 where
-    T: Clone + Serialize + DeserializeOwned + 'static,
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
     F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
 {
     for _ in 0..MAX_CONFLICTS {
         let current = cells.load::<T>(key).await?;
-        let next = match decide(current.as_ref().map(|(_, value)| value))? {
+        let next = match decide(current.as_ref().map(|(_, value)| value.as_ref()))? {
             Change::Keep => return Ok(current.map(|(_, value)| value)),
-            Change::Write(next) => next,
+            Change::Write(next) => Arc::new(next),
         };
         let expected = current.map(|(version, _)| version);
         if cells.store(key, expected, &next).await? == Written::Done {
@@ -52,7 +61,7 @@ where
 /// in the same moment, and a crowd must not fail over a note.
 pub async fn note<T>(cells: &impl Cells, key: &Key, value: &T) -> Result<(), Fault>
 where
-    T: Clone + Serialize + DeserializeOwned + 'static,
+    T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let mut lost = false;
     update::<T, _>(cells, key, |_| {
@@ -168,7 +177,7 @@ pub struct Flag {
 
 /// The flag if it is raised.
 pub async fn raised(cells: &impl Cells, key: &Key) -> Result<Option<Flag>, Fault> {
-    Ok(load::<Flag>(cells, key).await?.filter(|flag| flag.raised))
+    Ok(look::<Flag>(cells, key).await?.filter(|flag| flag.raised).map(Arc::unwrap_or_clone))
 }
 
 /// Raises or lowers a flag; equal state is left alone.

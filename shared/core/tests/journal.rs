@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use understudy_core::fault::Fault;
 use understudy_core::journal::{ChainError, Entry, GENESIS, Journal, Stored, sha256_hex, verify_chain};
 use understudy_core::ports::{Cell, Cells, Clock, Key, Written};
@@ -77,7 +78,8 @@ fn chain() -> Vec<Stored> {
         now(journal(&world).append(intent(&number.to_string()))).expect("appended");
     }
     now(journal(&world).append(closing())).expect("closed");
-    now(journal(&world).all_stored()).expect("read")
+    let chain = now(journal(&world).all_stored()).expect("read");
+    chain.into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
 #[test]

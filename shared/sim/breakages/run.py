@@ -1,6 +1,7 @@
 """Breaks the product on purpose, one way at a time, and shows how soon the simulator notices.
 
-Works in a scratch copy of the tree. Exit: 0 every breakage was caught and the whole tree was not, 1 otherwise.
+Works in a scratch copy of the tree, and keeps what it saw in table.md: a run of some rewrites their rows alone.
+Exit: 0 every breakage that was run was caught and the whole tree was not, 1 otherwise.
 """
 
 import os
@@ -13,12 +14,20 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TREE = HERE.parents[2]
+TABLE = HERE / "table.md"
 SCRATCH = TREE / "target" / "breakages"
 BUILD = ["cargo", "build", "--quiet", "--profile", "mutants", "-p", "understudy-sim", "--bin", "simulate"]
 
 
-def copy():
-    """The tree as it is, without what was built; times are kept, so that nothing is built twice."""
+def copy(breakages):
+    """The tree as it is, without what was built; times are kept, so that nothing is built twice. But for the files
+    that are edited: a run that was broken off may have left something built from other texts."""
+    mirror()
+    for edit in (edit for breakage in breakages for edit in [breakage, *breakage.get("more", [])]):
+        os.utime(SCRATCH / "tree" / edit["file"])
+
+
+def mirror():
     command = ["rsync", "-a", "--delete", "--exclude", "/target", "--exclude", "/.git", "--exclude", "/.local"]
     if shutil.which("rsync"):
         subprocess.run([*command, f"{TREE}/", f"{SCRATCH}/tree/"], check=True)
@@ -30,7 +39,7 @@ def copy():
 
 
 def edited(breakage):
-    """Every file that the breakage changes, with its old and its new text."""
+    """Every file that the breakage changes, with its old and its new text. One that no longer fits stops the run."""
     texts = {}
     for edit in [breakage, *breakage.get("more", [])]:
         path = SCRATCH / "tree" / edit["file"]
@@ -47,7 +56,7 @@ def edited(breakage):
 
 def lived(seeds):
     """How the scratch tree fares: None when it does not build, else what `simulate` said."""
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target"), "RUSTFLAGS": "-Awarnings"}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target")}
     tree = SCRATCH / "tree"
     built = subprocess.run(BUILD, cwd=tree, env=environment, capture_output=True, text=True)
     if built.returncode != 0:
@@ -57,33 +66,65 @@ def lived(seeds):
     return told.returncode, told.stdout
 
 
+HEAD = """# Deliberate breakages
+
+Written by `make mutants`: one wrong edit of the product at a time, and the first of the nights from seed 1 on in which
+a checker noticed. A row is as old as its breakage was last run.
+
+| breakage | law | caught at seed | of | by |
+|---|---|---:|---:|---|
+"""
+
+
+def kept():
+    """The rows of the table so far, by breakage."""
+    lines = TABLE.read_text().splitlines() if TABLE.exists() else []
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith("| breakage ")]
+    return {line.split(" | ")[0].removeprefix("| "): line for line in rows}
+
+
+def write(known, rows):
+    """Every breakage, in the order of the list; one that has no row yet says so."""
+    never = lambda b: f"| {b['name']} | {b['law']} | - | {b['seeds']} | not run since this table is kept |"
+    TABLE.write_text(HEAD + "".join(rows.get(b["name"], never(b)) + "\n" for b in known))
+
+
+def run(breakage):
+    """Whether the breakage was caught, at which seed, and by what."""
+    texts = edited(breakage)
+    for path, (_, new) in texts.items():
+        path.write_text(new)
+    code, said = lived(breakage["seeds"])
+    for path, (old, _) in texts.items():
+        path.write_text(old)
+    caught = re.search(r"^SEED (\d+) breaks (.*)$", said, re.MULTILINE)
+    if code is None:
+        return False, "-", "DOES NOT BUILD: " + said.strip().splitlines()[0][:80]
+    if not caught:
+        return False, "-", "**not caught**"
+    return True, caught[1], re.sub(r"i-\d+t\d+z", "i-…", caught[2])[:110].replace("|", "/")
+
+
 def main():
     wanted = sys.argv[1:]
-    breakages = tomllib.loads((HERE / "breakages.toml").read_text())["breakage"]
-    breakages = [b for b in breakages if not wanted or any(word in b["name"] for word in wanted)]
+    known = tomllib.loads((HERE / "breakages.toml").read_text())["breakage"]
+    breakages = [b for b in known if not wanted or any(word in b["name"] for word in wanted)]
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    copy()
+    copy(known)
+    for breakage in known:
+        edited(breakage)
     code, said = lived(5_000)
     if code != 0:
         sys.exit(f"the tree itself does not pass:\n{said[-2000:]}")
     missed = 0
-    print(f"{'breakage':<62} {'law':<4} {'seed':>6} of {'':>6} caught by")
+    rows = kept()
     for breakage in breakages:
-        texts = edited(breakage)
-        for path, (_, new) in texts.items():
-            path.write_text(new)
-        code, said = lived(breakage["seeds"])
-        for path, (old, _) in texts.items():
-            path.write_text(old)
-        caught = re.search(r"^SEED (\d+) breaks (.*)$", said, re.MULTILINE)
-        if code is None:
-            seed, how = "-", "DOES NOT BUILD: " + said.strip().splitlines()[0][:80]
-        elif caught:
-            seed, how = caught[1], re.sub(r"i-\d+t\d+z", "i-…", caught[2])[:110]
-        else:
-            seed, how = "-", "NOT CAUGHT"
+        caught, seed, how = run(breakage)
         missed += not caught
-        print(f"{breakage['name']:<62} {breakage['law']:<4} {seed:>6} of {breakage['seeds']:>6} {how}", flush=True)
+        row = f"| {breakage['name']} | {breakage['law']} | {seed} | {breakage['seeds']} | {how} |"
+        print(row, flush=True)
+        rows[breakage["name"]] = row
+        write(known, rows)
     print(f"{len(breakages) - missed} of {len(breakages)} caught")
     sys.exit(1 if missed else 0)
 

@@ -17,14 +17,24 @@ pub(crate) enum Due {
 
 #[derive(Debug)]
 struct Entry {
-    at: Moment,
-    count: u64,
+    /// The instant, and the count below it, in one number: a heap compares a lot.
+    order: u128,
     due: Due,
+}
+
+impl Entry {
+    fn new(at: Moment, count: u64, due: Due) -> Self {
+        Self { order: u128::from(at.unsigned_abs()) << 64 | u128::from(count), due }
+    }
+
+    fn at(&self) -> Moment {
+        i64::try_from(self.order >> 64).unwrap_or(i64::MAX)
+    }
 }
 
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.count).cmp(&(self.at, self.count))
+        other.order.cmp(&self.order)
     }
 }
 
@@ -51,14 +61,14 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn plan(&mut self, at: Moment, due: Due) {
         self.count += 1;
-        self.heap.push(Entry { at, count: self.count, due });
+        self.heap.push(Entry::new(at, self.count, due));
     }
 
     /// The next thing that is due by `until`, and when.
     pub(crate) fn next(&mut self, until: Moment) -> Option<(Moment, Due)> {
-        if self.heap.peek()?.at > until {
+        if self.heap.peek()?.at() > until {
             return None;
         }
-        self.heap.pop().map(|entry| (entry.at, entry.due))
+        self.heap.pop().map(|entry| (entry.at(), entry.due))
     }
 }

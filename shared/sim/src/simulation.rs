@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use understudy_core::journal::Stored;
 use understudy_core::report::Report;
 use understudy_core::steps::Step;
@@ -212,9 +213,11 @@ impl<'m> Simulation<'m> {
             Due::Poll(id) => self.poll(id),
             Due::Happen(happening) => self.happen(*happening),
         }
-        self.take_started();
-        self.take_sent();
-        self.take_asked();
+        if self.world.asks() {
+            self.take_started();
+            self.take_sent();
+            self.take_asked();
+        }
         self.people_look();
         true
     }
@@ -233,11 +236,13 @@ impl<'m> Simulation<'m> {
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
         let (journals, reports) = self.written();
+        let own = |chain: Vec<Arc<Stored>>| chain.into_iter().map(Arc::unwrap_or_clone).collect();
+        let journals = journals.into_iter().map(|(name, chain)| (name, own(chain))).collect();
         let plan = Some(Rc::clone(&self.world.plan));
         Case { trace: self.world.trace().to_vec(), journals, reports, plan }
     }
 
-    fn written(&self) -> (Vec<(String, Vec<Stored>)>, Vec<Report>) {
+    fn written(&self) -> (Vec<(String, Vec<Arc<Stored>>)>, Vec<Report>) {
         let journals: Vec<_> = self
             .world
             .executions()

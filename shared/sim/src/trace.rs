@@ -51,7 +51,7 @@ pub enum What {
         execution: String,
         state: String,
     },
-    Paged(Page),
+    Paged(Box<Page>),
     Published {
         level: f64,
     },

@@ -9,7 +9,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::handler::OpenRuns;
 use crate::incident::{Ended, Incident, end_attempt};
-use crate::journal::{Entry, Record, Stored, verify_chain};
+use crate::journal::{Entry, Stored, Whole};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Written};
@@ -19,6 +19,7 @@ use crate::state::{Change, keys, load, update};
 use crate::time::{Millis, elapsed};
 use crate::words::count;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// `TimeoutSeconds` of the workflow: after that no execution runs.
 pub const LONGEST_EXECUTION: Millis = Millis::from_secs(14_400);
@@ -62,14 +63,20 @@ struct Closing {
 }
 
 impl Closing {
-    /// `None` while the journal is open.
-    fn of(chain: &[Stored]) -> Result<Option<Self>, Fault> {
-        let records = chain.iter().map(Stored::record).collect::<Result<Vec<Record>, Fault>>()?;
-        Ok(records.into_iter().find_map(|record| match record.entry {
-            Entry::Closed { end, cause } => Some(Self { end, cause }),
+    fn of(whole: &Whole) -> Result<Self, Fault> {
+        let closing = whole.records().iter().find_map(|record| match &record.entry {
+            Entry::Closed { end, cause } => Some(Self { end: *end, cause: cause.clone() }),
             _ => None,
-        }))
+        });
+        closing.ok_or_else(|| Fault::bug("a closed journal has no last record"))
     }
+}
+
+/// What a closed chain reads as, and how it says that it ended. One that is not whole stops everything.
+fn closed(chain: &[Arc<Stored>]) -> Result<(Whole, Closing), Fault> {
+    let whole = Whole::of(chain).map_err(Fault::bug)?;
+    let closing = Closing::of(&whole)?;
+    Ok((whole, closing))
 }
 
 impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P, S> {
@@ -89,17 +96,16 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         let ctx = self.context(execution);
         let run = Run::read(self.cells, execution).await?;
         let chain = ctx.journal().all_stored().await?;
-        if !chain.iter().any(Stored::is_closing) {
-            let records = chain.iter().map(Stored::record).collect::<Result<Vec<_>, Fault>>()?;
+        if !chain.iter().any(|stored| stored.is_closing()) {
+            let records = chain.iter().map(|stored| stored.record()).collect::<Result<Vec<_>, Fault>>()?;
             // The workflow is the same wherever it runs; what its success is called is not.
             let end = if end == End::Recovered { run.kind.success() } else { end };
             let cause = report::cause(&records, end);
             ctx.journal().append(Entry::Closed { end, cause }).await?;
         }
         let chain = ctx.journal().all_stored().await?;
-        let closing =
-            Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
-        let sealed = self.finish(&ctx, &run, &chain, &closing).await?;
+        let (whole, closing) = closed(&chain)?;
+        let sealed = self.finish(&ctx, &run, &chain, &whole, &closing).await?;
         let detail = match sealed {
             Ok(()) => format!("{}; sealed", closing.end),
             Err(fault) => format!("{}; sealing is late: {fault}", closing.end),
@@ -126,7 +132,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         let ctx = self.context(execution);
         let run = Run::read(self.cells, execution).await?;
         let fresh = ctx.journal().stored_behind(run.sealed).await?;
-        if !fresh.iter().any(Stored::is_closing) {
+        if !fresh.iter().any(|stored| stored.is_closing()) {
             // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
             if elapsed(run.accepted_at, self.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
                 return self.close(execution, End::Unfinished).await.map(|_| ());
@@ -134,25 +140,24 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             return self.seal_fresh(&ctx, run.sealed, &fresh).await;
         }
         let chain = ctx.journal().all_stored().await?;
-        let closing =
-            Closing::of(&chain)?.ok_or_else(|| Fault::bug("a closed journal has no last record"))?;
-        self.finish(&ctx, &run, &chain, &closing).await?
+        let (whole, closing) = closed(&chain)?;
+        self.finish(&ctx, &run, &chain, &whole, &closing).await?
     }
 
     /// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
-    /// seal, tell people, take the run off the list. A chain that is not whole stops it. Evidence or a key out of
+    /// seal, tell people, take the run off the list. Evidence or a key out of
     /// reach is late, not lost: the run stays on the list, and the tick comes back to it; as it does while nobody is
     /// known to have told people.
     async fn finish(
         &self,
         ctx: &Context<'_, C, K>,
         run: &Run,
-        chain: &[Stored],
+        chain: &[Arc<Stored>],
+        whole: &Whole,
         closing: &Closing,
     ) -> Result<Result<(), Fault>, Fault> {
-        verify_chain(chain).map_err(Fault::bug)?;
         end_attempt_of(ctx, run, closing.end).await?;
-        let sealed = self.seal(ctx, chain).await;
+        let sealed = self.seal(ctx, chain, whole).await;
         let told = self.tell(ctx, run, closing).await?;
         if told && sealed.is_ok() {
             forget_open_run(self.cells, ctx.execution).await?;
@@ -181,11 +186,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         Ok(true)
     }
 
-    async fn seal(&self, ctx: &Context<'_, C, K>, chain: &[Stored]) -> Result<(), Fault> {
+    async fn seal(&self, ctx: &Context<'_, C, K>, chain: &[Arc<Stored>], whole: &Whole) -> Result<(), Fault> {
         self.seal_records(ctx, 0, chain).await?;
         let last = chain.last().ok_or_else(|| Fault::bug("an empty journal was closed"))?;
         let attestation = attest(self.cells, self.clock, ctx.execution, last, self.signer).await?;
-        let report = report::build(ctx.plan, chain, attestation)?;
+        let report = report::build(ctx.plan, whole, attestation)?;
         let bytes = serde_json::to_vec_pretty(&report).map_err(Fault::bug)?;
         self.put(&report_key(&ctx.plan.name, ctx.execution), &bytes, JSON).await?;
         let page = report::html::page(&report);
@@ -193,7 +198,12 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     }
 
     /// Seals what came since the last tick, so that a long execution is not sealed anew every minute.
-    async fn seal_fresh(&self, ctx: &Context<'_, C, K>, sealed: u64, fresh: &[Stored]) -> Result<(), Fault> {
+    async fn seal_fresh(
+        &self,
+        ctx: &Context<'_, C, K>,
+        sealed: u64,
+        fresh: &[Arc<Stored>],
+    ) -> Result<(), Fault> {
         if fresh.is_empty() {
             return Ok(());
         }
@@ -203,7 +213,12 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     }
 
     /// Seals records, the first of which is the one behind number `last`.
-    async fn seal_records(&self, ctx: &Context<'_, C, K>, last: u64, chain: &[Stored]) -> Result<(), Fault> {
+    async fn seal_records(
+        &self,
+        ctx: &Context<'_, C, K>,
+        last: u64,
+        chain: &[Arc<Stored>],
+    ) -> Result<(), Fault> {
         for (seq, stored) in (last.saturating_add(1)..).zip(chain) {
             let key = record_key(&ctx.plan.name, ctx.execution, seq);
             self.put(&key, stored.bytes.as_bytes(), JSON).await?;

@@ -33,8 +33,8 @@ pub async fn close_lease<C: Cells, K: Clock>(
     keepers: &[Keeper<'_, C>],
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
-    if let Some(closed) = run.closed {
-        return Ok(Reply::new(Outcome::Done, closed_text(&closed)));
+    if let Some(closed) = &run.closed {
+        return Ok(Reply::new(Outcome::Done, closed_text(closed)));
     }
     let epoch = run.claimed_epoch()?;
     ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {}", count(keepers.len(), "keeper")))
@@ -114,18 +114,18 @@ pub async fn fence<C: Cells, K: Clock>(
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     match run.kind {
-        Kind::Failover => wait_out(ctx, run).await,
+        Kind::Failover => wait_out(ctx, &run).await,
         Kind::Switchover | Kind::Drill => handover::fence(ctx, guard).await,
         Kind::Failback => handover::fence(ctx, &OurWriters { ctx, sql: sql.standby }).await,
     }
 }
 
 /// The receipt that the lost primary cannot write, or how long until there is one, or why never.
-async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: Run) -> Result<Reply, Fault> {
+async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run) -> Result<Reply, Fault> {
     let epoch = run.claimed_epoch()?;
-    let closed = run.closed.ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
+    let closed = run.closed.as_ref().ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
     let now = ctx.clock.now();
-    match expired(ctx, &closed, epoch, now) {
+    match expired(ctx, closed, epoch, now) {
         Expiry::Lapsed(receipt) => {
             receive(ctx, &receipt).await?;
             let text = "expired: the lease ran out, and the dead-man was armed with its last renewal";
@@ -155,7 +155,7 @@ pub(super) async fn receive<C: Cells, K: Clock>(
         run.receipt.get_or_insert_with(|| receipt.clone());
     })
     .await?;
-    let receipt = run.receipt.unwrap_or_else(|| receipt.clone());
+    let receipt = run.receipt.as_ref().unwrap_or(receipt).clone();
     ctx.journal().append_once(Entry::Fenced { receipt }).await
 }
 

@@ -12,6 +12,7 @@ use crate::state::{Change, keys, load, update};
 use crate::switch::{Desired, Side};
 use serde::Serialize;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What the switcher works with.
 pub struct Switcher<'a, C, K, M> {
@@ -96,5 +97,5 @@ pub async fn republish<C: Cells, K: Clock>(
         Ok(Change::Write(Desired { published_at: Some(now), ..current.clone() }))
     })
     .await?;
-    Ok(written.unwrap_or(desired))
+    Ok(written.map_or(desired, Arc::unwrap_or_clone))
 }

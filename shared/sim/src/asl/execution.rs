@@ -1,6 +1,6 @@
 //! One execution of a machine, state by state, on somebody else's clock.
 
-use super::{Catch, Choice, Machine, State, Task, Wait, field, path};
+use super::{Catch, Choice, Machine, State, Task, Wait, field};
 use crate::trace::Status;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -268,8 +268,9 @@ impl Execution {
         }
     }
 
+    /// What stands at a path, which was looked at when the machine was read.
     fn at(&self, text: &str) -> Option<&Value> {
-        self.data.pointer(&path(text).ok()?)
+        text.strip_prefix("$.")?.split('.').try_fold(&self.data, |at, name| at.get(name))
     }
 
     /// False where there is no object to put it into.

@@ -17,6 +17,9 @@ use understudy_sim::shrink::shrink;
 use understudy_sim::story::story;
 use understudy_sim::tally::Tally;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const WORKFLOW: &str = include_str!("../../../../infra/workflows/failover.asl.json");
 const USAGE: &str = "usage: simulate --seeds <how many, from 1 on> | --seed <which one>";
 

@@ -21,6 +21,7 @@ pub use once::once;
 pub use one_writer::one_writer;
 
 use crate::trace::Event;
+use std::borrow::Borrow;
 use std::fmt;
 use std::rc::Rc;
 use understudy_core::journal::rules::check;
@@ -64,9 +65,9 @@ pub fn all(case: &Case) -> Vec<Violation> {
 }
 
 /// As [`all`], on what is not copied.
-pub fn judge(
+pub fn judge<S: Borrow<Stored>>(
     trace: &[Event],
-    journals: &[(String, Vec<Stored>)],
+    journals: &[(String, Vec<S>)],
     reports: &[Report],
     plan: Option<&Plan>,
 ) -> Vec<Violation> {

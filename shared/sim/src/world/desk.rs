@@ -15,7 +15,7 @@ pub struct Desk<'a>(pub &'a World);
 impl Pager for Desk<'_> {
     async fn page(&self, page: &Page) -> Result<(), Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
-        self.0.note(What::Paged(page.clone()));
+        self.0.note(What::Paged(Box::new(page.clone())));
         self.0.reply(passed, ()).await
     }
 }

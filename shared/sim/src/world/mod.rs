@@ -292,6 +292,12 @@ impl World {
         std::mem::take(&mut self.inner().asked)
     }
 
+    /// Whether an execution, a token or an invocation waits to be taken up.
+    pub(crate) fn asks(&self) -> bool {
+        let inner = self.inner.borrow();
+        !(inner.to_start.is_empty() && inner.sent.is_empty() && inner.asked.is_empty())
+    }
+
     /// The state that the execution is in, for the table of what met what.
     pub(crate) fn in_state(&self, state: Rc<str>) {
         self.inner().state = state;

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
 use understudy_core::lease::Lease;
@@ -21,7 +21,7 @@ use understudy_core::state::{Flag, keys};
 #[derive(Clone)]
 pub(crate) enum Body {
     Json(Value),
-    Typed(Rc<dyn Any>, fn(&dyn Any) -> Value),
+    Typed(Arc<dyn Any + Send + Sync>, fn(&(dyn Any + Send + Sync)) -> Value),
 }
 
 impl std::fmt::Debug for Body {
@@ -31,8 +31,8 @@ impl std::fmt::Debug for Body {
 }
 
 impl Body {
-    fn of<T: Serialize + Clone + 'static>(value: &T) -> Self {
-        Self::Typed(Rc::new(value.clone()), json::<T>)
+    fn of<T: Serialize + Send + Sync + 'static>(value: &Arc<T>) -> Self {
+        Self::Typed(Arc::clone(value) as _, json::<T>)
     }
 
     fn value(&self) -> Value {
@@ -42,18 +42,19 @@ impl Body {
         }
     }
 
-    fn typed<T: DeserializeOwned + Clone + 'static>(&self, key: &Key) -> Result<T, Fault> {
+    fn typed<T: DeserializeOwned + Send + Sync + 'static>(&self, key: &Key) -> Result<Arc<T>, Fault> {
         if let Self::Typed(value, _) = self
-            && let Some(value) = value.downcast_ref::<T>()
+            && let Ok(value) = Arc::clone(value).downcast::<T>()
         {
-            return Ok(value.clone());
+            return Ok(value);
         }
         serde_json::from_value(self.value())
+            .map(Arc::new)
             .map_err(|error| Fault::bug(format!("cell `{}/{}` does not read: {error}", key.kind, key.id)))
     }
 }
 
-fn json<T: Serialize + 'static>(value: &dyn Any) -> Value {
+fn json<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> Value {
     let value = value.downcast_ref::<T>().map(serde_json::to_value);
     value.and_then(Result::ok).unwrap_or_default()
 }
@@ -119,10 +120,10 @@ impl Cells for Table<'_> {
         self.put(key, expected, Body::Json(body.clone())).await
     }
 
-    async fn load<T: DeserializeOwned + Clone + 'static>(
+    async fn load<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         key: &Key,
-    ) -> Result<Option<(u64, T)>, Fault> {
+    ) -> Result<Option<(u64, Arc<T>)>, Fault> {
         let passed = self.world.pass(self.from, self.at).await?;
         let there = {
             let inner = self.world.inner.borrow();
@@ -132,11 +133,11 @@ impl Cells for Table<'_> {
         self.world.reply(passed, there).await
     }
 
-    async fn store<T: Serialize + Clone + 'static>(
+    async fn store<T: Serialize + Send + Sync + 'static>(
         &self,
         key: &Key,
         expected: Option<u64>,
-        value: &T,
+        value: &Arc<T>,
     ) -> Result<Written, Fault> {
         self.put(key, expected, Body::of(value)).await
     }
@@ -183,7 +184,7 @@ impl World {
     }
 
     /// The journal of an execution as it lies in the standby's table.
-    pub fn journal(&self, execution: &str) -> Vec<Stored> {
+    pub fn journal(&self, execution: &str) -> Vec<Arc<Stored>> {
         let inner = self.inner.borrow();
         let stored = |seq| {
             let key = keys::journal(execution, seq);
@@ -204,11 +205,11 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
             let lease = body.typed::<Lease>(key).ok()?;
             let same = before.and_then(|before| before.typed::<Lease>(key).ok());
             let changed = same.is_none_or(|same| (same.epoch, &same.holder) != (lease.epoch, &lease.holder));
-            changed.then_some(What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder })
+            changed.then(|| What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder.clone() })
         }
         "flag" => {
             let flag = body.typed::<Flag>(key).ok()?;
-            Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by })
+            Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by.clone() })
         }
         _ => None,
     }

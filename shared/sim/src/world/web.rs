@@ -30,6 +30,8 @@ pub(super) struct Web {
     /// Since when Route 53's checkers have found the primary bad.
     bad_since: Option<Moment>,
     verdict_down: bool,
+    /// Who answers under which host.
+    hosts: Vec<(String, Host)>,
     /// What the resolvers of clients last heard, and until when they keep it.
     cached: [Option<(Side, Moment)>; 2],
 }
@@ -49,6 +51,7 @@ impl Web {
             ttl: plan.routes.iter().map(|route| span(route.ttl)).max().unwrap_or(0),
             bad_since: None,
             verdict_down: false,
+            hosts: hosts(plan),
             cached: [None, None],
         }
     }
@@ -163,24 +166,14 @@ enum Target {
 
 impl Net<'_> {
     fn target(&self, url: &str) -> Target {
-        let plan = &self.world.plan;
         let asked = host(url);
-        for route in &plan.routes {
-            if asked == host(&route.primary) {
-                return Target::Application(Place::Primary);
-            }
-            if asked == host(&route.standby) {
-                return Target::Application(Place::Standby);
-            }
-            if asked == route.record {
-                let inner = self.world.inner.borrow();
-                return Target::Application(place_of(inner.web.serves(inner.now)));
-            }
+        let inner = self.world.inner.borrow();
+        match inner.web.hosts.iter().find(|(name, _)| name == asked) {
+            Some((_, Host::Application(place))) => Target::Application(*place),
+            Some((_, Host::Public)) => Target::Application(place_of(inner.web.serves(inner.now))),
+            Some((_, Host::Control)) => Target::Control,
+            None => Target::Unknown,
         }
-        if plan.detection.controls.iter().any(|control| host(control) == asked) {
-            return Target::Control;
-        }
-        Target::Unknown
     }
 
     fn ask(&self, url: &str, write: bool) -> HttpAnswer {
@@ -204,9 +197,32 @@ impl Net<'_> {
     }
 }
 
+/// What stands behind a host's name.
+#[derive(Clone, Copy)]
+enum Host {
+    Application(Place),
+    /// Whoever the name answers just now.
+    Public,
+    Control,
+}
+
+/// In the order in which they are looked for.
+fn hosts(plan: &Plan) -> Vec<(String, Host)> {
+    let routes = plan.routes.iter().flat_map(|route| {
+        [
+            (host(&route.primary).to_owned(), Host::Application(Place::Primary)),
+            (host(&route.standby).to_owned(), Host::Application(Place::Standby)),
+            (route.record.clone(), Host::Public),
+        ]
+    });
+    let controls = plan.detection.controls.iter().map(|control| (host(control).to_owned(), Host::Control));
+    routes.chain(controls).collect()
+}
+
 fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split(['/', ':']).next().unwrap_or(rest)
+    let rest = url.find("://").and_then(|at| url.get(at + 3..)).unwrap_or(url);
+    let end = rest.bytes().position(|byte| byte == b'/' || byte == b':');
+    end.and_then(|end| rest.get(..end)).unwrap_or(rest)
 }
 
 impl Net<'_> {
