@@ -154,7 +154,7 @@ pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
     read_plan(&options.state_dir().join("plan.yaml"))
 }
 
-fn given_plan(options: &Options) -> Result<Plan, UpError> {
+pub(crate) fn given_plan(options: &Options) -> Result<Plan, UpError> {
     let plan = read_plan(&options.plan)?;
     if options.rehearsal { plan.rehearsal().ok_or(UpError::NoRehearsal) } else { Ok(plan) }
 }
@@ -176,7 +176,7 @@ fn empty_folder(path: &Path) -> Result<(), UpError> {
 }
 
 /// A cloud on free addresses and ports, its databases not yet made.
-fn describe(state: &Path, python: &Python) -> Result<Cloud, UpError> {
+pub(crate) fn describe(state: &Path, python: &Python) -> Result<Cloud, UpError> {
     let Free { block, emulator_port, aws_port, web_port, db_port, dns_port, control_port } = find_free()?;
     let folder = |name: &str| state.join("pg").join(name);
     Ok(Cloud {
@@ -206,7 +206,7 @@ fn database(id: &str, place: Place, data_dir: PathBuf) -> Database {
 }
 
 /// The plan's Regions, names and instances become places of this cloud.
-fn name_hosts(cloud: &mut Cloud, plan: &Plan) {
+pub(crate) fn name_hosts(cloud: &mut Cloud, plan: &Plan) {
     let regions = [
         (Some(&plan.regions.primary), Place::Primary),
         (Some(&plan.regions.standby), Place::Standby),
@@ -246,7 +246,7 @@ fn zone_name(plan: &Plan) -> String {
 
 /// The same plan on loopback: this cloud's ports, plain HTTP, people and dead-man as asked for (armed by a waiver
 /// that says so), and every duration divided by the cloud's speed.
-fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
+pub(crate) fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
     let url = |url: &str| format!("http://{}:{}", host_of(url), cloud.web_port);
     for route in &mut plan.routes {
         route.zone_id.clone_from(&cloud.zone_id);
@@ -303,7 +303,7 @@ async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) 
 }
 
 /// The primary with its schema, then the standby streaming from it over the link between them.
-async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
+pub(crate) async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
     let primary = Server::at(cloud, Place::Primary)?;
     primary.init_primary(REPLICATOR_PASSWORD).await?;
     for store in &plan.stores {
