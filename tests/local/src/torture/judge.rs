@@ -51,6 +51,8 @@ pub struct Judgement {
     pub loss_ms: Option<i64>,
     pub bound_ms: Option<u64>,
     pub ends: Vec<End>,
+    /// Why the last one ended so, where that is no recovery.
+    pub cause: Option<String>,
     /// How the old primary was fenced, where it was.
     pub fence: Option<&'static str>,
 }
@@ -72,6 +74,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Judgement {
     let report = evidence.executions.iter().rev().filter_map(|written| written.report.as_ref());
     let report = report.clone().find(|report| report.receipt.is_some()).or_else(|| report.clone().next());
     let receipt = report.and_then(|report| report.receipt.as_ref());
+    judged.cause = report.filter(|report| report.end != End::Recovered).map(|report| report.cause.clone());
     judged.fence = receipt.map(|receipt| match receipt {
         Receipt::Proved { .. } => "proved",
         Receipt::Expired { .. } => "expired",

@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use understudy_core::handler::OpenRuns;
 use understudy_core::journal::{Stored, sha256_hex};
 use understudy_core::lease::Lease;
 use understudy_core::plan::Plan;
@@ -153,7 +154,9 @@ async fn settle(region: &Region, round: &Round, besides: &mut JoinSet<()>) {
     while Instant::now() < deadline {
         let ends: Vec<Option<End>> =
             region.executions().iter().map(|name| end_in(&region.journal(name))).collect();
-        let running = ends.iter().any(Option::is_none);
+        // Closed is not yet sealed and told.
+        let open = region.look::<OpenRuns>(&keys::open_runs()).unwrap_or_default();
+        let running = ends.iter().any(Option::is_none) || !open.executions.is_empty();
         let wanted = ends.is_empty() && must_end(round);
         if running || wanted {
             since = Instant::now();

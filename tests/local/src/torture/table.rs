@@ -135,6 +135,9 @@ pub fn one(judged: &Judgement) -> String {
     let ends = judged.ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let ends = if ends.is_empty() { "no execution".to_owned() } else { ends };
     let mut text = format!("{:<9} {ends}", judged.fence.unwrap_or("-"));
+    if let Some(cause) = &judged.cause {
+        let _ = write!(text, " ({cause})");
+    }
     if let Some(margin) = judged.margin_ms {
         let _ = write!(text, ", margin {}", signed(margin));
     }
