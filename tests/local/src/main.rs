@@ -9,7 +9,7 @@ use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
 use understudy_local::deliveries::Order;
 use understudy_local::python::Python;
-use understudy_local::torture::{self, Ended, Torture};
+use understudy_local::torture::{self, Torture};
 use understudy_local::up::{Options, People, down, running_plan, up};
 use understudy_local::{adopt, demo, progress, serve};
 
@@ -227,11 +227,7 @@ async fn torture(torture: &Torture) -> Result<ExitCode, Failure> {
         }
     };
     torture::stop(torture).await?;
-    Ok(match result? {
-        Ended::Agreed => ExitCode::SUCCESS,
-        Ended::Unplayed => ExitCode::from(3),
-        Ended::Disagreed => ExitCode::from(4),
-    })
+    Ok(ExitCode::from(result?.code()))
 }
 
 async fn bring_up(options: &Options) -> Result<ExitCode, Failure> {

@@ -41,7 +41,7 @@ use understudy_core::report::line as told;
 use understudy_sim::asl::{AslError, Machine};
 
 /// RDS takes its time for a promotion; these rounds are about what comes before it and after it.
-const RDS_SPEED: f64 = 150.0;
+const RDS_SPEED: f64 = 1_000.0;
 
 /// Why a round could not be played.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,13 @@ struct Played {
     took: Duration,
 }
 
+#[cfg(test)]
+impl Played {
+    fn of_test(judged: Judgement) -> Self {
+        Self { round: Round::drawn(0), judged: Ok(judged), acknowledged: 0, took: Duration::ZERO }
+    }
+}
+
 /// How it all ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -103,6 +110,17 @@ pub enum Ended {
     /// Rounds that could not be played prove nothing.
     Unplayed,
     Disagreed,
+}
+
+impl Ended {
+    /// As every command of the local cloud exits.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Agreed => 0,
+            Self::Unplayed => 3,
+            Self::Disagreed => 4,
+        }
+    }
 }
 
 /// Plays every round, tells each, and tells all of them at the end.

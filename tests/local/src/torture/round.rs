@@ -1,7 +1,7 @@
 //! One round from its beginning to its evidence.
 
 use super::draw::{Fencing, Harm, Round};
-use super::judge::{Evidence, Written, end_of};
+use super::judge::{Evidence, Told, Written, end_of};
 use super::load::Load;
 use super::pair::Pair;
 use super::region::Region;
@@ -187,7 +187,7 @@ async fn evidence(
     region: &Region,
     told: Vec<super::load::Acknowledged>,
 ) -> Result<Evidence, TortureError> {
-    let executions = region
+    let executions: Vec<Written> = region
         .executions()
         .into_iter()
         .map(|name| {
@@ -202,6 +202,7 @@ async fn evidence(
         new: lane.pair.rows(&lane.pair.standby).await?,
         old: lane.pair.rows(&lane.pair.primary).await?,
         promotions: region.promotions(),
+        report: Told::of(&executions),
         executions,
         must_end: must_end(round),
     })
