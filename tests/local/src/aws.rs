@@ -70,6 +70,20 @@ impl Aws {
         Table::from_config(&self.config, &format!("understudy-{plan}"))
     }
 
+    /// Empties the plan's state table.
+    pub async fn clear_table(&self, plan: &str) -> Result<(), AwsError> {
+        let client = aws_sdk_dynamodb::Client::new(&self.config);
+        let name = format!("understudy-{plan}");
+        let what = || refused(format!("empty the table `{name}`"));
+        let scan = client.scan().table_name(&name).consistent_read(true).projection_expression("kind, id");
+        let found = scan.send().await.map_err(|e| what()(e.into()))?;
+        for key in found.items.unwrap_or_default() {
+            let delete = client.delete_item().table_name(&name).set_key(Some(key));
+            delete.send().await.map_err(|e| what()(e.into()))?;
+        }
+        Ok(())
+    }
+
     /// Creates the hosted zone of `name` and returns its id.
     pub async fn create_zone(&self, name: &str) -> Result<String, AwsError> {
         let client = aws_sdk_route53::Client::new(&self.config);

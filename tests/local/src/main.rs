@@ -101,6 +101,9 @@ struct Rounds {
     /// The number of the first round, as an earlier run printed it.
     #[arg(long)]
     seed: Option<u64>,
+    /// Whole local clouds, on which the workers of functions are killed while a failover goes on.
+    #[arg(long)]
+    kill: bool,
     /// So many rounds at the same time, each on servers of its own.
     #[arg(long, default_value_t = 4)]
     lanes: u64,
@@ -291,7 +294,7 @@ impl Rounds {
             approve: People::Auto,
             unarmed: false,
         };
-        Ok(Torture { options: setup.options()?, rounds, first, lanes: self.lanes.max(1) })
+        Ok(Torture { options: setup.options()?, rounds, first, lanes: self.lanes.max(1), kill: self.kill })
     }
 }
 
@@ -305,6 +308,7 @@ impl Setup {
             plan,
             root,
             binaries,
+            folder: "run".to_owned(),
             rehearsal: self.rehearsal,
             speed: self.speed,
             people: self.approve,

@@ -35,6 +35,8 @@ pub struct Options {
     pub binaries: PathBuf,
     /// The plan to run, rewritten for loopback and scaled.
     pub plan: PathBuf,
+    /// The folder of its state, below `.local`.
+    pub folder: String,
     /// Run the plan of its rehearsal environment instead.
     pub rehearsal: bool,
     pub speed: f64,
@@ -56,7 +58,7 @@ pub enum People {
 
 impl Options {
     pub fn state_dir(&self) -> PathBuf {
-        self.root.join(".local/run")
+        self.root.join(".local").join(&self.folder)
     }
 
     pub fn cloud_file(&self) -> PathBuf {
@@ -295,7 +297,7 @@ async fn start_emulator(
     Ok(ready::listening("emulator", cloud.emulator()).await?)
 }
 
-async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) -> Result<(), UpError> {
+pub(crate) async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) -> Result<(), UpError> {
     let mut command = Command::new(options.binaries.join("understudy-local"));
     command.arg("serve").arg(options.cloud_file());
     processes.start("network", &mut command)?;

@@ -119,7 +119,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Judgement {
 }
 
 /// The journal is whole, closed, lawful, and told by a report.
-fn journal(plan: &Plan, written: &Written, judged: &mut Judgement) {
+pub(super) fn journal(plan: &Plan, written: &Written, judged: &mut Judgement) {
     let name = &written.name;
     let what = format!("the journal of `{name}` is whole, closed and lawful, and a report tells it");
     let records = match verify_chain(&written.chain) {

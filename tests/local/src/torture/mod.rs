@@ -9,6 +9,7 @@
 mod draw;
 mod functions;
 mod judge;
+mod kills;
 mod load;
 mod pair;
 mod region;
@@ -17,6 +18,7 @@ mod table;
 mod wires;
 mod workflow;
 
+use crate::breaks::BreakError;
 use crate::config::{Cloud, ConfigError, Place};
 use crate::links::{BindError, Forwarders, Links};
 use crate::postgres::{PostgresError, Server, Stop};
@@ -49,6 +51,8 @@ pub enum TortureError {
     #[error(transparent)]
     Up(#[from] UpError),
     #[error(transparent)]
+    Break(BreakError),
+    #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
@@ -80,11 +84,18 @@ pub struct Torture {
     /// The number of the first round; the others follow it.
     pub first: u64,
     pub lanes: u64,
+    /// Workers of functions are killed, on whole local clouds.
+    pub kill: bool,
 }
 
 impl Torture {
     fn folder(&self) -> PathBuf {
         self.options.root.join(".local/torture")
+    }
+
+    /// The local cloud of one lane.
+    fn options_of(&self, lane: u64) -> Options {
+        Options { folder: format!("torture/cloud-{lane}"), ..self.options.clone() }
     }
 }
 
@@ -129,6 +140,9 @@ pub async fn run(torture: &Torture) -> Result<Ended, TortureError> {
     crate::progress::step("Python parts: PostgreSQL", python.install()).await?;
     let folder = torture.folder();
     clear(&folder).await?;
+    if torture.kill {
+        return kills::run(torture).await;
+    }
     let next = Arc::new(AtomicU64::new(0));
     let claims = Arc::new(Mutex::new(()));
     let (results, mut played) = mpsc::unbounded_channel();
@@ -170,6 +184,9 @@ async fn clear(folder: &Path) -> Result<(), TortureError> {
 
 /// Stops every server that a run started.
 pub async fn stop(torture: &Torture) -> Result<(), TortureError> {
+    for lane in 0..torture.lanes {
+        up::down(&torture.options_of(lane)).await?;
+    }
     clear_servers(&torture.folder()).await
 }
 
