@@ -297,7 +297,11 @@ async fn start_emulator(
     Ok(ready::listening("emulator", cloud.emulator()).await?)
 }
 
-pub(crate) async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) -> Result<(), UpError> {
+pub(crate) async fn start_network(
+    options: &Options,
+    cloud: &Cloud,
+    processes: &Processes,
+) -> Result<(), UpError> {
     let mut command = Command::new(options.binaries.join("understudy-local"));
     command.arg("serve").arg(options.cloud_file());
     processes.start("network", &mut command)?;

@@ -219,7 +219,8 @@ fn lost(evidence: &Evidence, report: Option<&Told>, judged: &mut Judgement) {
     };
     let loss = last.as_millisecond() - received.as_millisecond();
     judged.loss_ms = Some(loss);
-    let within = received <= first_heard && last <= possible && loss <= i64::try_from(bound).unwrap_or(i64::MAX);
+    let within =
+        received <= first_heard && last <= possible && loss <= i64::try_from(bound).unwrap_or(i64::MAX);
     let told = format!(
         "{} missing, heard from {first_heard}, committed until {last}; received {received}, possible {possible}, bound {}",
         missing.len(),

@@ -32,13 +32,15 @@ use understudy_core::incident::Incident;
 use understudy_core::journal::{Entry, Stored};
 use understudy_core::plan::Plan;
 use understudy_core::run::End;
-use understudy_core::state::{keys, load};
+use understudy_core::state::{Flag, keys, load, set_flag};
 use understudy_core::steps::Step;
 use understudy_core::steps::close::{record_key, report_key};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Ticks within which an execution must have ended.
 const END_TICKS: u32 = 150;
+/// Ticks after which an attempt that may be repeated would have been.
+const QUIET_TICKS: u32 = 6;
 const EMULATOR: &str = "emulator";
 
 /// Whose workers die.
@@ -74,7 +76,8 @@ struct Run {
 impl Run {
     fn drawn(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let harm = rng.choice([Break::Kill, Break::Isolate, Break::Hang, Break::Refuse]).unwrap_or(Break::Kill);
+        let harm =
+            rng.choice([Break::Kill, Break::Isolate, Break::Hang, Break::Refuse]).unwrap_or(Break::Kill);
         let kills = (0..rng.usize(3..=10)).map(|_| kill(&mut rng)).collect();
         Self { seed, harm, kills }
     }
@@ -110,7 +113,7 @@ pub async fn run(torture: &Torture) -> Result<Ended, TortureError> {
             let mut all = tokio::task::JoinSet::new();
             for number in 0..torture.lanes.min(torture.rounds) {
                 // One after the other: each packages the functions with its own plan.
-                let lane = Lane::make(torture.options_of(number)).await?;
+                let lane = Lane::make(torture.options_of(&format!("cloud-{number}"))).await?;
                 let (torture, next, tally) = (torture.clone(), Rc::clone(&next), Rc::clone(&tally));
                 all.spawn_local(async move { lane.runs(&torture, &next, &tally).await });
             }
@@ -149,7 +152,8 @@ impl Tally {
     fn text(&self, took: Duration) -> String {
         let counted = |all: Vec<String>| all.join(", ");
         let ends = counted(self.ends.iter().map(|(end, count)| format!("{count} {end}")).collect());
-        let killed = counted(self.killed.iter().map(|(function, count)| format!("{count} {function}")).collect());
+        let killed =
+            counted(self.killed.iter().map(|(function, count)| format!("{count} {function}")).collect());
         let seeds = |all: &[u64]| all.iter().map(|seed| format!(" SEED={seed}")).collect::<String>();
         let took = seconds(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         format!(
@@ -182,7 +186,6 @@ struct Left {
 
 impl Lane {
     async fn make(options: Options) -> Result<Self, TortureError> {
-        up::down(&options).await?;
         let up = up::up(&options).await?;
         let lane = Self { options, up };
         lane.keep_servers().await?;
@@ -209,7 +212,13 @@ impl Lane {
             };
             let mut tally = tally.borrow_mut();
             tally.runs += 1;
-            let head = format!("{:>4}/{} SEED={} {:<8}", tally.runs, torture.rounds, run.seed, format!("{:?}", run.harm));
+            let head = format!(
+                "{:>4}/{} SEED={} {:<8}",
+                tally.runs,
+                torture.rounds,
+                run.seed,
+                format!("{:?}", run.harm)
+            );
             let took = began.elapsed().as_secs_f64();
             match left {
                 Err(error) => {
@@ -224,6 +233,8 @@ impl Lane {
     /// Servers, network and state as after `up`, and ready.
     async fn reset(&self) -> Result<(), TortureError> {
         let processes = self.processes();
+        // What was seen before the reset must start nothing after it.
+        self.hold(true).await?;
         // Nothing may be called meanwhile, and what was under way is over.
         processes.signal(EMULATOR, Signal::STOP).map_err(up::UpError::from)?;
         for (pid, _) in workers(&processes) {
@@ -233,9 +244,24 @@ impl Lane {
         processes.signal(EMULATOR, Signal::CONT).map_err(up::UpError::from)?;
         made?;
         for place in [Place::Standby, Place::Witness] {
-            Aws::at(&self.up.cloud, place).await.clear_table(&self.up.plan.name).await.map_err(up::UpError::from)?;
+            let aws = Aws::at(&self.up.cloud, place).await;
+            aws.clear_table(&self.up.plan.name, &keys::hold()).await.map_err(up::UpError::from)?;
         }
+        // Whoever looked at something older has ended by then.
+        tokio::time::sleep(self.up.plan.tick.as_std() * 2).await;
+        self.hold(false).await?;
         Ok(ready::wait(&self.up.cloud, &self.up.plan).await.map_err(up::UpError::from)?)
+    }
+
+    async fn hold(&self, raised: bool) -> Result<(), TortureError> {
+        let table = Aws::at(&self.up.cloud, Place::Standby).await.table(&self.up.plan.name);
+        let flag = Flag {
+            raised,
+            by: "torture".to_owned(),
+            why: "between two runs".to_owned(),
+            at: Timestamp::now(),
+        };
+        Ok(set_flag(&table, &keys::hold(), &flag).await?)
     }
 
     async fn restore(&self) -> Result<(), TortureError> {
@@ -284,7 +310,8 @@ impl Lane {
         let broken_at = Timestamp::now();
         breaks::apply(run.harm, cloud, plan).await.map_err(TortureError::Break)?;
         let table = Aws::at(cloud, Place::Standby).await.table(&plan.name);
-        let mut watch = Watch { table: &table, killed: Vec::new(), left: run.kills.clone(), chains: BTreeMap::new() };
+        let mut watch =
+            Watch { table: &table, killed: Vec::new(), left: run.kills.clone(), chains: BTreeMap::new() };
         watch.until_sealed(&self.processes(), plan, Instant::now()).await?;
         let (chains, killed) = (watch.chains, watch.killed);
         let mut written = Vec::new();
@@ -312,7 +339,11 @@ impl Lane {
             self.sealed(one, &mut judged).await;
         }
         let ended = judged.ends.len() == written.len() && !judged.ends.is_empty();
-        judged.lines.push(line(ended, "every execution has an end, and there is one", format!("{:?}", judged.ends)));
+        judged.lines.push(line(
+            ended,
+            "every execution has an end, and there is one",
+            format!("{:?}", judged.ends),
+        ));
         let standby = Server::at(&self.up.cloud, Place::Standby)?;
         let alone = !standby.is_standby();
         let recovered = judged.ends.contains(&End::Recovered);
@@ -385,6 +416,7 @@ impl Watch<'_> {
         began: Instant,
     ) -> Result<(), TortureError> {
         let limit = plan.tick.as_std() * END_TICKS;
+        let mut since = Instant::now();
         while began.elapsed() < limit {
             tokio::time::sleep(LOOK_EVERY).await;
             let ticks = began.elapsed().as_secs_f64() / plan.tick.as_std().as_secs_f64();
@@ -397,7 +429,12 @@ impl Watch<'_> {
             let open = load::<OpenRuns>(self.table, &keys::open_runs()).await;
             let sealed = open.is_ok_and(|open| open.is_some_and(|open| open.executions.is_empty()));
             let closed = self.chains.values().all(|chain| chain.last().is_some_and(Stored::is_closing));
-            if sealed && closed && !self.chains.is_empty() {
+            if !(sealed && closed) || self.chains.is_empty() {
+                since = Instant::now();
+            }
+            // What was refused may be tried again by itself; nothing else is.
+            let refused = self.chains.values().any(|chain| end_of(chain) == Some(End::Refused));
+            if since.elapsed() > plan.tick.as_std() * if refused { QUIET_TICKS } else { 0 } {
                 return Ok(());
             }
         }
@@ -444,13 +481,19 @@ impl Watch<'_> {
     }
 }
 
+fn end_of(chain: &[Stored]) -> Option<End> {
+    judge::end_of(&[chain.last()?.record().ok()?])
+}
+
 /// The workers of this emulator: each process with the name of its function.
 fn workers(processes: &Processes) -> Vec<(i32, String)> {
     let Ok(all) = processes.all() else { return Vec::new() };
     let Some(emulator) = all.iter().find(|process| process.name == EMULATOR) else { return Vec::new() };
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| parent(*pid) == Some(emulator.pid())).filter_map(|pid| Some((pid, function(pid)?))).collect()
+    pids.filter(|pid| parent(*pid) == Some(emulator.pid()))
+        .filter_map(|pid| Some((pid, function(pid)?)))
+        .collect()
 }
 
 fn parent(pid: i32) -> Option<i32> {
@@ -460,7 +503,9 @@ fn parent(pid: i32) -> Option<i32> {
 
 fn function(pid: i32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let named = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(b"AWS_LAMBDA_FUNCTION_NAME="))?;
+    let named = environment
+        .split(|byte| *byte == 0)
+        .find_map(|one| one.strip_prefix(b"AWS_LAMBDA_FUNCTION_NAME="))?;
     String::from_utf8(named.to_vec()).ok()
 }
 

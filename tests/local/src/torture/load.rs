@@ -140,7 +140,8 @@ impl Talker {
             Open::Bulk => {
                 client.batch_execute("set statement_timeout = 0; begin").await?;
                 client.execute(INSERT, &[&tx, &""]).await?;
-                let many = "insert into public.documents (tx) select $1 || '/' || n from generate_series(1, $2) n";
+                let many =
+                    "insert into public.documents (tx) select $1 || '/' || n from generate_series(1, $2) n";
                 client.execute(many, &[&tx, &BULK_ROWS]).await?;
                 read_for(&client, lasts).await?;
                 client.batch_execute("commit").await?;

@@ -21,7 +21,7 @@ mod workflow;
 use crate::breaks::BreakError;
 use crate::config::{Cloud, ConfigError, Place};
 use crate::links::{BindError, Forwarders, Links};
-use crate::postgres::{PostgresError, Server, Stop};
+use crate::postgres::PostgresError;
 use crate::progress::paint;
 use crate::python::{Python, PythonError};
 use crate::up::{self, Options, UpError};
@@ -30,7 +30,7 @@ use judge::Judgement;
 use pair::Pair;
 use round::Lane;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,8 +94,8 @@ impl Torture {
     }
 
     /// The local cloud of one lane.
-    fn options_of(&self, lane: u64) -> Options {
-        Options { folder: format!("torture/cloud-{lane}"), ..self.options.clone() }
+    fn options_of(&self, lane: &str) -> Options {
+        Options { folder: format!("torture/{lane}"), ..self.options.clone() }
     }
 }
 
@@ -139,7 +139,7 @@ pub async fn run(torture: &Torture) -> Result<Ended, TortureError> {
     let python = Python::at(&torture.options.root);
     crate::progress::step("Python parts: PostgreSQL", python.install()).await?;
     let folder = torture.folder();
-    clear(&folder).await?;
+    clear(torture).await?;
     if torture.kill {
         return kills::run(torture).await;
     }
@@ -172,30 +172,23 @@ pub async fn run(torture: &Torture) -> Result<Ended, TortureError> {
     Ok(table.ended())
 }
 
-/// Whatever an earlier run left, servers first.
-async fn clear(folder: &Path) -> Result<(), TortureError> {
-    clear_servers(folder).await?;
-    let failed = |source| TortureError::File { path: folder.to_path_buf(), source };
+/// Whatever an earlier run left, processes first.
+async fn clear(torture: &Torture) -> Result<(), TortureError> {
+    stop(torture).await?;
+    let folder = &torture.folder();
+    let failed = |source| TortureError::File { path: folder.clone(), source };
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(failed)?;
     }
     fs::create_dir_all(folder).map_err(failed)
 }
 
-/// Stops every server that a run started.
+/// Ends everything that a run started, also one that was killed.
 pub async fn stop(torture: &Torture) -> Result<(), TortureError> {
-    for lane in 0..torture.lanes {
-        up::down(&torture.options_of(lane)).await?;
-    }
-    clear_servers(&torture.folder()).await
-}
-
-/// Stops the servers of every lane, also of a run that was killed.
-async fn clear_servers(folder: &Path) -> Result<(), TortureError> {
-    for lane in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(cloud) = Cloud::load(&lane.path().join("cloud.json")) else { continue };
-        for place in [Place::Standby, Place::Primary] {
-            Server::at(&cloud, place)?.stop(Stop::Immediate).await?;
+    for lane in fs::read_dir(torture.folder()).into_iter().flatten().flatten() {
+        let options = torture.options_of(&lane.file_name().to_string_lossy());
+        if options.cloud_file().exists() {
+            up::down(&options).await?;
         }
     }
     Ok(())
@@ -292,7 +285,12 @@ impl Setup {
     fn keep(&self, round: &Round, judged: &Judgement, left: &judge::Evidence) -> Result<(), TortureError> {
         let mut text = format!("{round:#?}\n");
         for line in &judged.lines {
-            text.push_str(&format!("{} {}: {}\n", if line.holds { "ok" } else { "NO" }, line.what, line.told));
+            text.push_str(&format!(
+                "{} {}: {}\n",
+                if line.holds { "ok" } else { "NO" },
+                line.what,
+                line.told
+            ));
         }
         for written in &left.executions {
             for record in written.chain.iter().filter_map(|stored| stored.record().ok()) {

@@ -54,7 +54,8 @@ impl Pair {
         // The standby first: the primary then has nobody to wait for.
         pair.standby.stop(Stop::Fast).await?;
         pair.primary.stop(Stop::Fast).await?;
-        fs::rename(&pair.data, &pair.made).map_err(|source| TortureError::File { path: pair.made.clone(), source })?;
+        fs::rename(&pair.data, &pair.made)
+            .map_err(|source| TortureError::File { path: pair.made.clone(), source })?;
         Ok(pair)
     }
 
@@ -66,7 +67,9 @@ impl Pair {
         }
         run(Command::new("cp").arg("-a").arg(&self.made).arg(&self.data)).await?;
         // A standby must take as many as its primary ever did.
-        for (place, takes) in [(Place::Primary, if prepares { PREPARED } else { 0 }), (Place::Standby, PREPARED)] {
+        for (place, takes) in
+            [(Place::Primary, if prepares { PREPARED } else { 0 }), (Place::Standby, PREPARED)]
+        {
             // The last setting counts.
             let path = self.data.join(place.name()).join("postgresql.auto.conf");
             let file = fs::File::options().append(true).open(&path);
@@ -100,7 +103,8 @@ impl Pair {
             server.start().await?;
         }
         let session = server.superuser(&self.database).await?;
-        let committed = "select tx, pg_xact_commit_timestamp(xmin) from public.documents where tx not like 'former-%'";
+        let committed =
+            "select tx, pg_xact_commit_timestamp(xmin) from public.documents where tx not like 'former-%'";
         let rows = session.query(committed, &[]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }

@@ -28,8 +28,8 @@ use understudy_core::ports::{
     HttpAnswer, InstanceStatus, Key, Metric, Metrics, Page, Pager, PrimaryGuard, Role, Secrets, Signature,
     Signer, Started, Tokens, Written,
 };
-use understudy_core::state::keys;
 use understudy_core::sql::{Answer, Secret, Statement};
+use understudy_core::state::keys;
 use understudy_core::time::Millis;
 
 /// Nobody waits longer for a call to answer.
@@ -326,7 +326,9 @@ impl Dns for Net<'_> {
     /// Route 53's checkers look from outside, and do so when they are asked.
     async fn txt(&self, _name: &str, timeout: Millis) -> DnsAnswer {
         let outside = self.region.net(Place::Outside);
-        let Some(route) = self.region.plan.routes.first() else { return DnsAnswer::Failed("no route".into()) };
+        let Some(route) = self.region.plan.routes.first() else {
+            return DnsAnswer::Failed("no route".into());
+        };
         let half = Millis(timeout.0 / 2);
         let good = outside.get(&format!("{}{}", route.primary, route.health_path), half).await.is_good();
         DnsAnswer::Values(vec![if good { "up" } else { "down" }.to_owned()])

@@ -57,11 +57,8 @@ pub async fn play(lane: &Lane, round: &Round) -> Result<(Plan, Evidence), Tortur
     let executions = workflow::executions(&region, &lane.machine, started);
     let schedules = functions::schedules(&region);
     ready(&region, round).await?;
-    let load = Load {
-        plan: Rc::new(plan.clone()),
-        cloud: Rc::new(lane.cloud.clone()),
-        ledger: Rc::default(),
-    };
+    let load =
+        Load { plan: Rc::new(plan.clone()), cloud: Rc::new(lane.cloud.clone()), ledger: Rc::default() };
     let writers = load.steady(&round.writers);
     let mut besides = JoinSet::new();
     let harm_at = tokio::time::Instant::now() + WARM_UP;

@@ -34,7 +34,8 @@ struct Row {
 
 impl Table {
     pub fn rounds(&self) -> u64 {
-        self.rows.values().map(|row| row.rounds).sum::<u64>() + u64::try_from(self.unplayed.len()).unwrap_or(0)
+        self.rows.values().map(|row| row.rounds).sum::<u64>()
+            + u64::try_from(self.unplayed.len()).unwrap_or(0)
     }
 
     pub fn ended(&self) -> Ended {
@@ -72,8 +73,10 @@ impl Table {
         for (harm, row) in &self.rows {
             let _ = writeln!(text, "  {:<8} {}", harm.to_string(), row.text());
         }
-        let opened = counted(self.opened.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
-        let fencing = counted(self.fencing.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
+        let opened =
+            counted(self.opened.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
+        let fencing =
+            counted(self.fencing.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
         let _ = writeln!(
             text,
             "\n  {} writes acknowledged; fencing: {fencing}; {} rounds whose server takes prepared transactions; \
@@ -84,7 +87,11 @@ impl Table {
             let _ = writeln!(text, "  NOT PLAYED: {}", numbers(&self.unplayed));
         }
         if !self.disagreed.is_empty() {
-            let _ = writeln!(text, "  DISAGREED: {}; what is known of each is in .local/torture", numbers(&self.disagreed));
+            let _ = writeln!(
+                text,
+                "  DISAGREED: {}; what is known of each is in .local/torture",
+                numbers(&self.disagreed)
+            );
         }
         let _ = write!(
             text,

@@ -1,7 +1,9 @@
 //! The deployed workflow, interpreted state by state on the wall clock.
 
+use super::draw::Fencing;
 use super::functions::invoke;
 use super::region::{Region, Wall};
+use crate::config::Place;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,8 +15,6 @@ use understudy_core::ports::Clock;
 use understudy_core::time::elapsed;
 use understudy_sim::asl::{Execution, Failure, Machine, Next};
 use understudy_sim::trace::Status;
-use crate::config::Place;
-use super::draw::Fencing;
 
 /// As AWS: its event of an execution that failed is delivered so often.
 const DELIVERIES: u32 = 3;
@@ -110,7 +110,11 @@ async fn parked(region: &Region, machine: &Machine, execution: &mut Execution, l
 }
 
 fn told(answer: Result<Value, Fault>) -> Result<Value, Failure> {
-    answer.map_err(|fault| Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
+    answer.map_err(|fault| Failure {
+        error: fault.error_type().to_owned(),
+        cause: fault.to_string(),
+        hung: false,
+    })
 }
 
 fn late() -> Failure {
