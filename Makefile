@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos audit parity fuzz lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
+.PHONY: demo adopt test demos torture audit parity fuzz lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -51,6 +51,13 @@ define recorded
 	mkdir -p .local/audit/$(1)
 	cp .local/run/{cloud,roles}.json .local/run/{iam,calls}.jsonl .local/audit/$(1)/
 endef
+
+# ROUNDS=n broken primaries under load and unfinished transactions, on real pairs of PostgreSQL servers, each judged;
+# exit 4 where one disagrees. SEED=n repeats that round's choices. KILL=1: whole local clouds, in which the workers of
+# functions are killed while a failover goes on. LANES=n rounds at the same time. Not part of `make test`.
+torture: build python
+	$(LOCAL) torture --plan $(PLAN) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(KILL),--kill) \
+		$(if $(LANES),--lanes $(LANES))
 
 # Least privilege, both ways: recorded calls against the role that made them.
 audit:

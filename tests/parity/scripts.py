@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 #: What a function can fail with that no machine of this project retries: its own three terminal errors, and Lambda's.
-TERMINAL = ["Fenced", "Invalid", "Bug", "Runtime.ExitError", "Lambda.ResourceNotFoundException"]
+TERMINAL = ["Fenced", "Invalid", "Bug", "Runtime.InvalidEntrypoint", "Lambda.ResourceNotFoundException"]
 #: A word of the steps that no Choice names: it takes the default.
 UNNAMED = "exhausted"
 
@@ -132,7 +132,7 @@ class Deployed:
             yield from self._to(self._says("done"), state["Next"])
         for catch in state.get("Catch", []):
             errors = catch["ErrorEquals"]
-            yield from self._to({"error": "Runtime.ExitError" if "States.ALL" in errors else errors[0]}, catch["Next"])
+            yield from self._to({"error": "Runtime.InvalidEntrypoint" if "States.ALL" in errors else errors[0]}, catch["Next"])
 
     def _to(self, answer: Any, name: str) -> Iterator[tuple[Any, str]]:
         while self.states[name]["Type"] == "Wait":

@@ -3,6 +3,7 @@
 use crate::connect::{Connector, Login, Refusal, Target};
 use crate::statements;
 use crate::token;
+use aws_credential_types::Credentials;
 use serde_json::Value;
 use std::time::Duration;
 use understudy_core::call;
@@ -18,6 +19,8 @@ pub struct Agent {
     pub plan: Plan,
     pub role: Role,
     pub connector: Connector,
+    /// Whose login tokens are signed.
+    pub credentials: fn() -> Result<Credentials, Refusal>,
 }
 
 impl Agent {
@@ -86,7 +89,7 @@ impl Agent {
     async fn operator(&self, store: &Store) -> Result<tokio_postgres::Client, Refusal> {
         let target = self.target(store);
         let region = self.role.region(&self.plan.regions).unwrap_or(&self.plan.regions.standby);
-        let password = token::sign(&target, &store.operator_role, &region.0)?;
+        let password = token::sign(&target, &store.operator_role, &region.0, (self.credentials)()?)?;
         self.connector.connect(&target, &Login { user: &store.operator_role, password: &password }).await
     }
 

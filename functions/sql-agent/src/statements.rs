@@ -27,7 +27,7 @@ pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusa
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
         rows: count_rows(client, store).await,
-        gate_armed: gated && lease_ends(client).await?,
+        gate_armed: gated && lease_ends(client).await? && !prepares(client).await?,
         ungated_writers: if gated { Vec::new() } else { other_writers(client, store).await? },
     })
 }
@@ -67,6 +67,14 @@ async fn lease_ends(client: &Client) -> Result<bool, Refusal> {
     let row = client
         .query_one("select exists (select from understudy.lease where isfinite(valid_until))", &[])
         .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// The server takes prepared transactions: their gate is passed when they are prepared, and nothing stops their commit
+/// however late it comes.
+async fn prepares(client: &Client) -> Result<bool, Refusal> {
+    let row =
+        client.query_one("select current_setting('max_prepared_transactions')::integer > 0", &[]).await?;
     Ok(row.try_get(0)?)
 }
 

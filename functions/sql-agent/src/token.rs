@@ -12,8 +12,12 @@ use understudy_core::sql::FailureClass;
 /// RDS accepts a token for at most this long.
 const VALID: Duration = Duration::from_mins(15);
 
-pub fn sign(target: &Target<'_>, user: &str, region: &str) -> Result<String, Refusal> {
-    let credentials = from_environment()?;
+pub fn sign(
+    target: &Target<'_>,
+    user: &str,
+    region: &str,
+    credentials: Credentials,
+) -> Result<String, Refusal> {
     let identity = credentials.into();
     let mut settings = SigningSettings::default();
     settings.expires_in = Some(VALID);
@@ -53,7 +57,8 @@ fn escaped(value: &str) -> String {
     })
 }
 
-fn from_environment() -> Result<Credentials, Refusal> {
+/// The function's own role, as Lambda hands it over.
+pub fn from_environment() -> Result<Credentials, Refusal> {
     let read =
         |name: &str| std::env::var(name).map_err(|_| failed(format!("environment: `{name}` is not set")));
     let session = std::env::var("AWS_SESSION_TOKEN").ok();

@@ -572,7 +572,8 @@ fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             &plan.name,
             Grade::Block,
             "the last renewal came without a proof that the dead-man is armed",
-            "install the statement gate on every table of the plan: `understudy plan sql`",
+            "install the statement gate on every table of the plan, `understudy plan sql`, and let the server take no \
+             prepared transactions: `max_prepared_transactions = 0`",
         ),
         None => finding(
             id,

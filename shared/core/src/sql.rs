@@ -112,7 +112,8 @@ pub struct Written {
     pub position: Lsn,
     /// Rows by table; a table that could not be counted in time is absent.
     pub rows: BTreeMap<String, u64>,
-    /// The statement gate is enabled on every table of the plan and reads the lease row.
+    /// The gates are enabled on every table of the plan, the lease row that they read runs out, and no transaction can
+    /// pass them by being prepared.
     pub gate_armed: bool,
     /// Roles beside the plan's writers that can log in and write its tables, where no gate would stop them.
     pub ungated_writers: Vec<String>,

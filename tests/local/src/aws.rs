@@ -3,6 +3,7 @@
 use crate::config::{Cloud, Place};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_route53::error::BuildError;
 use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet,
@@ -10,7 +11,9 @@ use aws_sdk_route53::types::{
 };
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::Value;
+use std::collections::HashMap;
 use understudy_aws::dynamodb::Table;
+use understudy_core::ports::Key;
 
 /// The emulator's root account.
 pub const ACCOUNT: &str = "000000000000";
@@ -68,6 +71,26 @@ impl Aws {
     /// The plan's state table here.
     pub fn table(&self, plan: &str) -> Table {
         Table::from_config(&self.config, &format!("understudy-{plan}"))
+    }
+
+    /// Empties the plan's state table, but for the cell `kept`.
+    pub async fn clear_table(&self, plan: &str, kept: &Key) -> Result<(), AwsError> {
+        let client = aws_sdk_dynamodb::Client::new(&self.config);
+        let name = format!("understudy-{plan}");
+        let what = || refused(format!("empty the table `{name}`"));
+        let scan = client.scan().table_name(&name).consistent_read(true).projection_expression("kind, id");
+        let found = scan.send().await.map_err(|e| what()(e.into()))?;
+        let is = |key: &HashMap<String, AttributeValue>, name: &str, text: &str| {
+            key.get(name).and_then(|value| value.as_s().ok()).is_some_and(|found| found == text)
+        };
+        for key in found.items.unwrap_or_default() {
+            if is(&key, "kind", kept.kind) && is(&key, "id", &kept.id) {
+                continue;
+            }
+            let delete = client.delete_item().table_name(&name).set_key(Some(key));
+            delete.send().await.map_err(|e| what()(e.into()))?;
+        }
+        Ok(())
     }
 
     /// Creates the hosted zone of `name` and returns its id.

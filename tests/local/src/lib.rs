@@ -39,4 +39,5 @@ pub mod python;
 pub mod rds;
 pub mod ready;
 pub mod serve;
+pub mod torture;
 pub mod up;

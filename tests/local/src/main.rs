@@ -9,6 +9,7 @@ use understudy_local::breaks::{self, Break};
 use understudy_local::config::Cloud;
 use understudy_local::deliveries::Order;
 use understudy_local::python::Python;
+use understudy_local::torture::{self, Torture};
 use understudy_local::up::{Options, People, down, running_plan, up};
 use understudy_local::{adopt, demo, progress, serve};
 
@@ -51,6 +52,8 @@ enum Command {
     },
     /// Up, `plan check --live` on a healthy cloud and on planted faults, down.
     Adopt(Setup),
+    /// Break a pair of servers over and over, under transactions that are left open, and judge each round.
+    Torture(Rounds),
     /// What points `understudy` at a running cloud: `eval "$(understudy local env)"`.
     Env(Setup),
     /// Install the Python parts: emulator, SAM, PostgreSQL.
@@ -90,6 +93,31 @@ struct Setup {
     /// Do not arm the dead-man: `on_loss: stay`.
     #[arg(long)]
     unarmed: bool,
+}
+
+#[derive(Args)]
+struct Rounds {
+    /// How many; one, where `--seed` names it.
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// The number of the first round, as an earlier run printed it.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Whole local clouds, on which the workers of functions are killed while a failover goes on.
+    #[arg(long)]
+    kill: bool,
+    /// So many rounds at the same time, each on servers of its own.
+    #[arg(long, default_value_t = 4)]
+    lanes: u64,
+    /// The checkout.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// The plan to run.
+    #[arg(long, default_value = "infra/plans/financial-rag.yaml")]
+    plan: PathBuf,
+    /// Divides every duration of the plan.
+    #[arg(long, default_value_t = 60.0)]
+    speed: f64,
 }
 
 #[derive(Args)]
@@ -190,8 +218,22 @@ async fn operate(command: Command) -> Result<ExitCode, Failure> {
             let options = setup.options()?;
             and_down(&options, first_look(&options)).await
         }
+        Command::Torture(rounds) => torture(&rounds.torture()?).await,
         Command::Serve { .. } => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Whatever happens, also Ctrl-C, no server is left behind.
+async fn torture(torture: &Torture) -> Result<ExitCode, Failure> {
+    let result = tokio::select! {
+        ended = torture::run(torture) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            torture::stop(torture).await?;
+            return Ok(ExitCode::from(130));
+        }
+    };
+    torture::stop(torture).await?;
+    Ok(ExitCode::from(result?.code()))
 }
 
 async fn bring_up(options: &Options) -> Result<ExitCode, Failure> {
@@ -240,6 +282,25 @@ impl Repeated {
     }
 }
 
+/// Rounds that nobody counted.
+const ROUNDS: u64 = 200;
+
+impl Rounds {
+    fn torture(self) -> Result<Torture, Failure> {
+        let rounds = self.rounds.unwrap_or(if self.seed.is_some() { 1 } else { ROUNDS });
+        let first = self.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
+        let setup = Setup {
+            root: self.root,
+            plan: self.plan,
+            rehearsal: false,
+            speed: self.speed,
+            approve: People::Auto,
+            unarmed: false,
+        };
+        Ok(Torture { options: setup.options()?, rounds, first, lanes: self.lanes.max(1), kill: self.kill })
+    }
+}
+
 impl Setup {
     fn options(self) -> Result<Options, Failure> {
         let root = self.root.canonicalize()?;
@@ -250,6 +311,7 @@ impl Setup {
             plan,
             root,
             binaries,
+            folder: "run".to_owned(),
             rehearsal: self.rehearsal,
             speed: self.speed,
             people: self.approve,

@@ -400,7 +400,6 @@ wal_receiver_timeout = '5s'
 wal_sender_timeout = '5s'
 wal_receiver_status_interval = '1s'
 wal_retrieve_retry_interval = '1s'
-max_prepared_transactions = 10
 track_commit_timestamp = on
 log_line_prefix = '%m [%p] %q%u@%d/%a '
 log_connections = off

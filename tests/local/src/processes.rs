@@ -112,6 +112,10 @@ impl Processes {
 }
 
 impl Process {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     fn is_ours(&self) -> bool {
         began(self.pid) == Some(self.began)
     }

@@ -34,6 +34,8 @@ pub struct Options {
     pub binaries: PathBuf,
     /// The plan to run, rewritten for loopback and scaled.
     pub plan: PathBuf,
+    /// The folder of its state, below `.local`.
+    pub folder: String,
     /// Run the plan of its rehearsal environment instead.
     pub rehearsal: bool,
     pub speed: f64,
@@ -55,7 +57,7 @@ pub enum People {
 
 impl Options {
     pub fn state_dir(&self) -> PathBuf {
-        self.root.join(".local/run")
+        self.root.join(".local").join(&self.folder)
     }
 
     pub fn cloud_file(&self) -> PathBuf {
@@ -153,7 +155,7 @@ pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
     read_plan(&options.state_dir().join("plan.yaml"))
 }
 
-fn given_plan(options: &Options) -> Result<Plan, UpError> {
+pub(crate) fn given_plan(options: &Options) -> Result<Plan, UpError> {
     let plan = read_plan(&options.plan)?;
     if options.rehearsal { plan.rehearsal().ok_or(UpError::NoRehearsal) } else { Ok(plan) }
 }
@@ -175,7 +177,7 @@ fn empty_folder(path: &Path) -> Result<(), UpError> {
 }
 
 /// A cloud on free addresses and ports, its databases not yet made.
-fn describe(state: &Path, python: &Python) -> Result<Cloud, UpError> {
+pub(crate) fn describe(state: &Path, python: &Python) -> Result<Cloud, UpError> {
     let Free { block, emulator_port, aws_port, web_port, db_port, dns_port, control_port } = find_free()?;
     let folder = |name: &str| state.join("pg").join(name);
     Ok(Cloud {
@@ -205,7 +207,7 @@ fn database(id: &str, place: Place, data_dir: PathBuf) -> Database {
 }
 
 /// The plan's Regions, names and instances become places of this cloud.
-fn name_hosts(cloud: &mut Cloud, plan: &Plan) {
+pub(crate) fn name_hosts(cloud: &mut Cloud, plan: &Plan) {
     let regions = [
         (Some(&plan.regions.primary), Place::Primary),
         (Some(&plan.regions.standby), Place::Standby),
@@ -245,7 +247,7 @@ fn zone_name(plan: &Plan) -> String {
 
 /// The same plan on loopback: this cloud's ports, plain HTTP, people and dead-man as asked for (armed by a waiver
 /// that says so), and every duration divided by the cloud's speed.
-fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
+pub(crate) fn localised(mut plan: Plan, cloud: &Cloud, options: &Options) -> Plan {
     let url = |url: &str| format!("http://{}:{}", host_of(url), cloud.web_port);
     for route in &mut plan.routes {
         route.zone_id.clone_from(&cloud.zone_id);
@@ -294,7 +296,11 @@ async fn start_emulator(
     Ok(ready::listening("emulator", cloud.emulator()).await?)
 }
 
-async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) -> Result<(), UpError> {
+pub(crate) async fn start_network(
+    options: &Options,
+    cloud: &Cloud,
+    processes: &Processes,
+) -> Result<(), UpError> {
     let mut command = Command::new(options.binaries.join("understudy-local"));
     command.arg("serve").arg(options.cloud_file());
     processes.start("network", &mut command)?;
@@ -302,7 +308,7 @@ async fn start_network(options: &Options, cloud: &Cloud, processes: &Processes) 
 }
 
 /// The primary with its schema, then the standby streaming from it over the link between them.
-async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
+pub(crate) async fn start_databases(cloud: &Cloud, plan: &Plan) -> Result<(), UpError> {
     let primary = Server::at(cloud, Place::Primary)?;
     primary.init_primary(REPLICATOR_PASSWORD).await?;
     for store in &plan.stores {
