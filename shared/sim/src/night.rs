@@ -87,6 +87,8 @@ pub struct Night {
     pub deeds: Vec<(Millis, Deed)>,
     /// The hold, raised and lifted.
     pub holds: Vec<(When, bool)>,
+    /// People build the old primary anew and go back, and what breaks while they do.
+    pub back: Option<Vec<(When, Break)>>,
     /// These troubles and no others; `None`: as the seed draws them.
     pub only: Option<Vec<(u64, Trouble)>>,
 }
@@ -159,6 +161,7 @@ impl Night {
             breaks: Vec::new(),
             deeds: Vec::new(),
             holds: Vec::new(),
+            back: way_back(seed),
             only: None,
         };
         night.breaks_and_deeds(&mut chance);
@@ -274,6 +277,9 @@ impl Night {
             simulation.run_for(LOOK);
             now = now.saturating_add(LOOK);
         }
+        if let Some(breaks) = &self.back {
+            goes_back(&mut simulation, breaks);
+        }
         simulation.break_now(Break::Heal);
         simulation.world.calm();
         simulation.run_for(AFTERMATH);
@@ -281,6 +287,50 @@ impl Night {
         simulation.run_until(LATEST, |simulation| told(simulation));
         simulation
     }
+}
+
+/// Of some nights there is a second act. It has a chance of its own, so that the first is the same with and without it.
+fn way_back(seed: u64) -> Option<Vec<(When, Break)>> {
+    const ASIDE: [Break; 12] = [
+        Break::Cut(Place::Primary, Place::Standby),
+        Break::OneWay(Place::Primary, Place::Standby),
+        Break::OneWay(Place::Standby, Place::Primary),
+        Break::Cut(Place::Standby, Place::Witness),
+        Break::Still(Place::Primary),
+        Break::PauseReplay,
+        Break::StallStream,
+        Break::BackingUp,
+        Break::ApplicationDown(Place::Primary),
+        Break::Throttle(200),
+        Break::Kill(Place::Primary),
+        Break::Heal,
+    ];
+    let mut chance = Chance::new(seed ^ 0x0BAC_C0DE);
+    if !chance.happens(120) {
+        return None;
+    }
+    let mut breaks = Vec::new();
+    for _ in 0..pick(&mut chance, &[0, 0, 1, 2]) {
+        let drawn = usize::try_from(chance.below(ASIDE.len() as u64)).unwrap_or(0);
+        breaks.push((in_a_state(&mut chance), ASIDE.get(drawn).copied().unwrap_or(Break::Heal)));
+    }
+    Some(breaks)
+}
+
+/// All is well again, the old primary becomes a replica, and somebody asks to go back there.
+fn goes_back(simulation: &mut Simulation<'_>, breaks: &[(When, Break)]) {
+    simulation.break_now(Break::Heal);
+    simulation.run_for(AFTERMATH);
+    simulation.break_now(Break::Rebuild);
+    simulation.run_for(AFTERMATH);
+    for (when, broken) in breaks {
+        if let When::In(state, after) = when {
+            simulation.break_at(state, *after, *broken);
+        }
+    }
+    Deed::Asks("failback").done(simulation);
+    simulation.run_for(LOOK);
+    simulation.run_until(LONGEST, |simulation| !simulation.busy());
 }
 
 /// Whether every execution that began has its sealed end.

@@ -21,7 +21,7 @@ use crate::state::{Change, keys, load, raised, update};
 use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
-use futures_util::future::{join, join_all, join3, join4};
+use futures_util::future::{join, join_all, join3};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

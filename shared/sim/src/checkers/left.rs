@@ -10,14 +10,17 @@ use understudy_core::run::End;
 const LAW: &str = "L6 nothing left behind";
 
 pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
-    let mut frozen = false;
+    // Who froze: what another execution left for people is not this one's.
+    let mut frozen = None;
     let mut leases: BTreeMap<_, (u64, &Region)> = BTreeMap::new();
     // Whether the primary held the newest lease when each execution was accepted, if anybody did.
     let mut held = BTreeMap::new();
     let mut broken = Vec::new();
     for event in trace {
         match &event.what {
-            What::Flag { name, raised, .. } if name == "freeze" => frozen = *raised,
+            What::Flag { name, raised, by } if name == "freeze" => {
+                frozen = raised.then_some(by.as_str());
+            }
             What::Lease { keeper, epoch, holder } => drop(leases.insert(*keeper, (*epoch, holder))),
             What::Journaled(record) => {
                 let newest = leases.values().max_by_key(|(epoch, _)| *epoch);
@@ -30,7 +33,7 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                                 format!("{}: `{}` ended `{end}` and {what}", event.at, record.execution);
                             broken.push(Violation::new(LAW, what));
                         };
-                        if frozen {
+                        if frozen == Some(record.execution.as_str()) {
                             say("left the freeze");
                         }
                         let before = held.get(record.execution.as_str()).copied().flatten();
