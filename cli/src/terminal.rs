@@ -7,6 +7,7 @@ pub use plan::{explained, predicted};
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use understudy_core::checks::{Finding, Grade};
+use understudy_core::overrides;
 use understudy_core::report::Report;
 use understudy_core::report::words::{self, Sign, Tone, time};
 use understudy_core::run::Receipt;
@@ -51,6 +52,9 @@ fn one_finding(out: &mut Out, finding: &Finding) {
     out.beside(&head, 12, &format!("{} {}: {}", finding.id, finding.subject, finding.evidence));
     if !finding.fix.is_empty() {
         out.beside("", 12, &format!("fix: {}", finding.fix));
+    }
+    if let Some(given) = &finding.overridden {
+        out.beside("", 12, &given.told());
     }
 }
 
@@ -154,6 +158,10 @@ fn glance(out: &mut Out, report: &Report) {
     out.beside("  when", 14, &words::when(report));
     out.beside("  plan", 14, &format!("{}, digest {}", report.plan, report.plan_digest));
     out.beside("  execution", 14, &attempt);
+    let overridden = overrides::shown(&report.findings);
+    if !overridden.is_empty() {
+        out.beside("  overridden", 14, &overridden);
+    }
     if report.shadow_waived.is_some() {
         out.beside("  waiver", 14, "the shadow period was waived, see below");
     }

@@ -5,6 +5,7 @@
 
 use crate::lease::KeeperView;
 use crate::observed::Observed;
+use crate::overrides::Overrides;
 use crate::ports::{HttpAnswer, InstanceStatus};
 use crate::sql::{Replica, Written};
 use crate::state::Flag;
@@ -20,6 +21,8 @@ pub struct Situation {
     pub keepers: Vec<KeeperView>,
     /// `None` when automation is not on hold.
     pub hold: Observed<Option<Flag>>,
+    /// Empty where nobody overrides anything.
+    pub overrides: Observed<Overrides>,
     pub switch: Observed<Desired>,
     pub stores: Vec<StoreSituation>,
     pub routes: Vec<RouteSituation>,

@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::{self, Keeper};
 use crate::observed::Observed;
+use crate::overrides::{self, Override, Overrides};
 use crate::plan::{Plan, Route, Store};
 use crate::ports::{Cells, Clock, Databases, Http, Secrets, Sql};
 use crate::run::{Kind, Run};
@@ -117,6 +118,7 @@ where
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
     let loss = known_loss(ctx.plan, &situation);
+    let overrides = overrides::of(&findings);
     let blocking: Vec<String> = findings.iter().filter(|f| f.blocks()).map(Finding::key).collect();
     ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch }).await?;
     let run = Run::change(ctx.cells, ctx.execution, |run| {
@@ -125,6 +127,7 @@ where
         run.blocking.clone_from(&blocking);
         if step == Step::Assess {
             run.stated_loss_ms = loss;
+            run.overrides.clone_from(&overrides);
         }
         run.shown = shown(run.kind, &findings, loss);
     })
@@ -133,21 +136,25 @@ where
         return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
     }
     if may_promote_alone(ctx.plan, ctx.clock.now())
-        || (step == Step::LookAgain && still_holds(&before, epoch, loss))
+        || (step == Step::LookAgain && still_holds(&before, epoch, loss, &overrides))
     {
-        return Ok(Reply::new(Outcome::Ready, "every check passed"));
+        return Ok(Reply::new(Outcome::Ready, ready(&overrides)));
     }
-    ask(ctx, &run, loss).await
+    ask(ctx, &run, loss, &overrides).await
 }
 
-/// A yes holds while the epoch is the one that was shown and no more would be lost.
-fn still_holds(shown: &Run, epoch: Option<u64>, loss: Option<u64>) -> bool {
+fn ready(overrides: &[Override]) -> &'static str {
+    if overrides.is_empty() { "every check passed" } else { "every check passed, or somebody overrides it" }
+}
+
+/// A yes holds while the epoch and the overrides are those that were shown and no more would be lost.
+fn still_holds(shown: &Run, epoch: Option<u64>, loss: Option<u64>, overrides: &[Override]) -> bool {
     let no_greater = match (loss, shown.stated_loss_ms) {
         (Some(now), Some(then)) => now <= then,
         (None, None) => true,
         _ => false,
     };
-    shown.epoch == epoch && no_greater
+    shown.epoch == epoch && shown.overrides == overrides && no_greater
 }
 
 /// A person is asked at most this often: a situation that changes under every answer is refused.
@@ -157,6 +164,7 @@ async fn ask<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
     loss: Option<u64>,
+    overrides: &[Override],
 ) -> Result<Reply, Fault> {
     if run.approvals_asked >= MAX_ASKED {
         return ctx.outcome(Step::LookAgain, Outcome::Refused, "the situation changed after every yes").await;
@@ -164,6 +172,7 @@ async fn ask<C: Cells, K: Clock>(
     Run::change(ctx.cells, ctx.execution, |next| {
         next.approvals_asked = run.approvals_asked.saturating_add(1);
         next.stated_loss_ms = loss;
+        next.overrides = overrides.to_vec();
     })
     .await?;
     Ok(Reply {
@@ -195,12 +204,14 @@ fn shown(kind: Kind, findings: &[Finding], loss: Option<u64>) -> String {
             ("lives and gives way", format!("nothing is to be lost; the replica is {known}"))
         }
     };
+    let overridden = overrides::shown(findings);
     format!(
-        "the primary {primary} and the standby is fit ({} checks, {} warnings{}{}); {loss}",
+        "the primary {primary} and the standby is fit ({} checks, {} warnings{}{}){}{overridden}; {loss}",
         findings.len(),
         warnings.len(),
         if warnings.is_empty() { "" } else { ": " },
-        warnings.join("; ")
+        warnings.join("; "),
+        if overridden.is_empty() { "" } else { " but for what a person overrides: " },
     )
 }
 
@@ -256,20 +267,22 @@ where
     let all = keepers::keepers(cells, ports.witness);
     let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports)));
     let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http)));
-    let (hold_key, switch_key) = (keys::hold(), keys::switch());
+    let (hold_key, switch_key, overrides_key) = (keys::hold(), keys::switch(), keys::overrides());
     let state = join4(
         votes(&all, clock),
         keepers::look(&all, cells, clock),
-        raised(cells, &hold_key),
+        join(raised(cells, &hold_key), load::<Overrides>(cells, &overrides_key)),
         load::<Desired>(cells, &switch_key),
     );
-    let ((stores, routes), (votes, keepers, hold, switch)) = join(join(stores, routes), state).await;
+    let ((stores, routes), (votes, keepers, (hold, overrides), switch)) =
+        join(join(stores, routes), state).await;
     let at = clock.now();
     Situation {
         at,
         votes,
         keepers,
         hold: observed(hold, "state table", at),
+        overrides: observed(overrides.map(Option::unwrap_or_default), "state table", at),
         switch: observed(switch, "state table", at).flatten("the switch was never set"),
         stores,
         routes,
