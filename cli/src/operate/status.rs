@@ -180,12 +180,11 @@ impl fmt::Display for Status {
         }
         for one in &self.overrides {
             let what = one.given.check.replace(':', " ");
-            match &one.void {
-                None => writeln!(f, "  OVERRIDE   {what} {}", one.given.told())?,
-                Some(void) => {
-                    writeln!(f, "  override   {what} by `{}` does not count: {void}", one.given.by)?
-                }
-            }
+            let told = match &one.void {
+                None => format!("OVERRIDE   {what} {}", one.given.told()),
+                Some(void) => format!("override   {what} by `{}` does not count: {void}", one.given.by),
+            };
+            writeln!(f, "  {told}")?;
         }
         if let Some(flag) = &self.hold {
             let category =
