@@ -393,6 +393,23 @@ mod tests {
     }
 
     #[test]
+    fn who_overrode_a_check_stands_at_the_top_and_beside_it() {
+        let mut report = sample(REFUSED);
+        let finding = report.findings.iter_mut().find(|finding| finding.is_bad()).unwrap();
+        let given = serde_json::json!({
+            "check": finding.key(), "by": "sre-deputy", "why": "all that is left",
+            "given_at": "2026-11-21T03:00:00Z", "until": "2026-11-21T05:00:00Z",
+        });
+        finding.overridden = serde_json::from_value(given).unwrap();
+        let shown = plain(&report).split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = "overridden by `sre-deputy` until 2026-11-21T05:00:00.000Z: all that is left";
+        assert_eq!(shown.matches(told).count(), 2, "{shown}");
+        assert!(shown.contains("1 of them overridden"), "{shown}");
+        let page = understudy_core::report::html::page(&report);
+        assert!(page.contains("<dt>Overridden</dt>") && page.contains("Taken on: "), "the page says it too");
+    }
+
+    #[test]
     fn a_signature_as_text() {
         let text = plain(&sample(SIGNED));
         let (_, attestation) = text.split_once("\nAttestation").unwrap();
