@@ -7,6 +7,7 @@ mod journal;
 mod live;
 mod local;
 mod operate;
+mod overrides;
 mod package;
 mod plan;
 mod report;
@@ -52,8 +53,11 @@ enum Command {
     Refuse(operate::Answer),
     /// Take the stated risk of a fence that is not proved.
     Accept(operate::Answer),
+    /// Take one blocking check upon your name, with a reason, for a while. Nothing else is spared: the fence least.
+    #[command(after_help = overrides::help())]
+    Override(overrides::Arguments),
     /// Stop all automation of a plan before its next one-way step.
-    Hold(operate::Raise),
+    Hold(operate::Hold),
     /// Lift a hold.
     Resume(operate::Raise),
     /// Stop one execution before its one-way step.
@@ -81,8 +85,9 @@ fn main() -> ExitCode {
         Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
         Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),
         Command::Accept(answer) => operate::answer(&answer, operate::Said::Accept),
-        Command::Hold(raise) => operate::hold(&raise, true),
-        Command::Resume(raise) => operate::hold(&raise, false),
+        Command::Override(arguments) => overrides::run(&arguments),
+        Command::Hold(hold) => operate::hold(&hold),
+        Command::Resume(raise) => operate::resume(&raise),
         Command::Abort(abort) => operate::abort(&abort),
         Command::Journal(command) => journal::run(&command),
         Command::Report(command) => report::run(&command),

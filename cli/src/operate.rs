@@ -7,7 +7,7 @@ mod status;
 
 use crate::exit::{Code, Failure};
 use crate::plan;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use understudy_aws::dynamodb::Table;
@@ -20,7 +20,7 @@ use understudy_core::handler::Handled;
 use understudy_core::incident::execution_name;
 use understudy_core::plan::Plan;
 use understudy_core::run::{Kind, Request};
-use understudy_core::state::{Flag, keys, set_flag};
+use understudy_core::state::{Category, Flag, keys, set_flag};
 
 #[derive(Args)]
 pub struct Target {
@@ -71,6 +71,32 @@ pub struct Raise {
     by: String,
     #[arg(long, default_value = "")]
     why: String,
+}
+
+#[derive(Args)]
+pub struct Hold {
+    #[command(flatten)]
+    raise: Raise,
+    /// What no failover mends, because the replica holds it too. Until `resume` nobody starts anything, and people are
+    /// paged with the road.
+    #[arg(long, value_enum)]
+    category: Option<Declared>,
+}
+
+/// The categories, as the command line spells them.
+#[derive(Clone, Copy, ValueEnum)]
+enum Declared {
+    Corruption,
+    Security,
+}
+
+impl From<Declared> for Category {
+    fn from(declared: Declared) -> Self {
+        match declared {
+            Declared::Corruption => Self::Corruption,
+            Declared::Security => Self::Security,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -227,11 +253,24 @@ async fn call(deployed: &Deployed, function: &str, event: &Value) -> Result<Valu
     }
 }
 
-pub fn hold(raise: &Raise, raised: bool) -> Result<Code, Failure> {
+pub fn hold(hold: &Hold) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&hold.raise.target).await?;
+        let category = hold.category.map(Category::from);
+        flag(&deployed, &keys::hold(), &hold.raise, true, category).await?;
+        println!("on hold: no one-way step is taken");
+        if let Some(category) = category {
+            println!("{}", category.road());
+        }
+        Ok(Code::Ok)
+    })
+}
+
+pub fn resume(raise: &Raise) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&raise.target).await?;
-        flag(&deployed, &keys::hold(), raise, raised).await?;
-        println!("{}", if raised { "on hold: no one-way step is taken" } else { "the hold is lifted" });
+        flag(&deployed, &keys::hold(), raise, false, None).await?;
+        println!("the hold is lifted");
         Ok(Code::Ok)
     })
 }
@@ -239,7 +278,7 @@ pub fn hold(raise: &Raise, raised: bool) -> Result<Code, Failure> {
 pub fn abort(abort: &Abort) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&abort.raise.target).await?;
-        flag(&deployed, &keys::abort(&abort.execution), &abort.raise, true).await?;
+        flag(&deployed, &keys::abort(&abort.execution), &abort.raise, true, None).await?;
         println!("`{}` stops before its one-way step, if it has not taken it", abort.execution);
         Ok(Code::Ok)
     })
@@ -250,7 +289,9 @@ async fn flag(
     key: &understudy_core::ports::Key,
     raise: &Raise,
     raised: bool,
+    category: Option<Category>,
 ) -> Result<(), Failure> {
-    let flag = Flag { raised, by: raise.by.clone(), why: raise.why.clone(), at: jiff::Timestamp::now() };
+    let (by, why) = (raise.by.clone(), raise.why.clone());
+    let flag = Flag { raised, by, why, at: jiff::Timestamp::now(), category };
     set_flag(&deployed.table, key, &flag).await.map_err(|fault| unavailable(&fault))
 }

@@ -7,6 +7,7 @@ pub use plan::{explained, predicted};
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use understudy_core::checks::{Finding, Grade};
+use understudy_core::overrides;
 use understudy_core::report::Report;
 use understudy_core::report::words::{self, Sign, Tone, time};
 use understudy_core::run::Receipt;
@@ -51,6 +52,9 @@ fn one_finding(out: &mut Out, finding: &Finding) {
     out.beside(&head, 12, &format!("{} {}: {}", finding.id, finding.subject, finding.evidence));
     if !finding.fix.is_empty() {
         out.beside("", 12, &format!("fix: {}", finding.fix));
+    }
+    if let Some(given) = &finding.overridden {
+        out.beside("", 12, &given.told());
     }
 }
 
@@ -154,6 +158,10 @@ fn glance(out: &mut Out, report: &Report) {
     out.beside("  when", 14, &words::when(report));
     out.beside("  plan", 14, &format!("{}, digest {}", report.plan, report.plan_digest));
     out.beside("  execution", 14, &attempt);
+    let overridden = overrides::shown(&report.findings);
+    if !overridden.is_empty() {
+        out.beside("  overridden", 14, &overridden);
+    }
     if report.shadow_waived.is_some() {
         out.beside("  waiver", 14, "the shadow period was waived, see below");
     }
@@ -382,6 +390,23 @@ mod tests {
     #[test]
     fn an_execution_that_needs_a_person_as_text() {
         insta::assert_snapshot!("text_needs_operator", plain(&sample(NEEDS_OPERATOR)));
+    }
+
+    #[test]
+    fn who_overrode_a_check_stands_at_the_top_and_beside_it() {
+        let mut report = sample(REFUSED);
+        let finding = report.findings.iter_mut().find(|finding| finding.is_bad()).unwrap();
+        let given = serde_json::json!({
+            "check": finding.key(), "by": "sre-deputy", "why": "all that is left",
+            "given_at": "2026-11-21T03:00:00Z", "until": "2026-11-21T05:00:00Z",
+        });
+        finding.overridden = serde_json::from_value(given).unwrap();
+        let shown = plain(&report).split_whitespace().collect::<Vec<_>>().join(" ");
+        let told = "overridden by `sre-deputy` until 2026-11-21T05:00:00.000Z: all that is left";
+        assert_eq!(shown.matches(told).count(), 2, "{shown}");
+        assert!(shown.contains("1 of them overridden"), "{shown}");
+        let page = understudy_core::report::html::page(&report);
+        assert!(page.contains("<dt>Overridden</dt>") && page.contains("Taken on: "), "the page says it too");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use understudy_core::incident::Incident;
 use understudy_core::journal::Journal;
 use understudy_core::keepers::{STANDBY, WITNESS};
 use understudy_core::lease::Sighting;
+use understudy_core::overrides::{Override, Overrides};
 use understudy_core::report::line;
 use understudy_core::state::{Flag, keys, load, raised};
 use understudy_core::steps::assess::Readiness;
@@ -23,6 +24,7 @@ pub struct Status {
     plan: String,
     at: Timestamp,
     hold: Option<Flag>,
+    overrides: Vec<Given>,
     serves: Option<Side>,
     lease: Vec<(String, Option<Sighting>)>,
     decision: Option<Decided>,
@@ -30,6 +32,23 @@ pub struct Status {
     incident: Option<Incident>,
     last: Option<String>,
     question: Option<Question>,
+}
+
+/// An override, and why it counts for nothing now, where it does not.
+#[derive(Debug, Serialize)]
+struct Given {
+    #[serde(flatten)]
+    given: Override,
+    void: Option<String>,
+}
+
+/// Those that were given, also such as ended: somebody may think that they still count.
+async fn given(deployed: &Deployed) -> Result<Vec<Given>, Failure> {
+    let given = load::<Overrides>(&deployed.table, &keys::overrides()).await;
+    let given = given.map_err(|fault| unavailable(&fault))?.unwrap_or_default().given;
+    let now = Timestamp::now();
+    let told = |given: Override| Given { void: given.void(&deployed.plan, now), given };
+    Ok(given.into_iter().map(told).collect())
 }
 
 pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
@@ -54,6 +73,7 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
         plan: deployed.plan.name.clone(),
         at: Timestamp::now(),
         hold: raised(table, &keys::hold()).await.map_err(failed)?,
+        overrides: given(deployed).await?,
         serves: load::<Desired>(table, &keys::switch()).await.map_err(failed)?.map(|desired| desired.serves),
         lease,
         decision: load::<Decided>(table, &keys::decision(TICK)).await.map_err(failed)?,
@@ -105,6 +125,9 @@ impl Status {
                 question.digest()
             );
         }
+        if let Some(category) = self.hold.as_ref().and_then(|flag| flag.category) {
+            return category.road().to_owned();
+        }
         if let Some(flag) = &self.hold {
             return format!(
                 "lift the hold of `{}` when it is over: `understudy resume PLAN --by ROLE`",
@@ -155,8 +178,18 @@ impl fmt::Display for Status {
                 finding.id, finding.subject, finding.evidence, finding.fix
             )?;
         }
+        for one in &self.overrides {
+            let what = one.given.check.replace(':', " ");
+            let told = match &one.void {
+                None => format!("OVERRIDE   {what} {}", one.given.told()),
+                Some(void) => format!("override   {what} by `{}` does not count: {void}", one.given.by),
+            };
+            writeln!(f, "  {told}")?;
+        }
         if let Some(flag) = &self.hold {
-            writeln!(f, "  HOLD       by {} since {}: {}", flag.by, flag.at, flag.why)?;
+            let category =
+                flag.category.map_or_else(String::new, |category| format!("{}, ", category.name()));
+            writeln!(f, "  HOLD       {category}by {} since {}: {}", flag.by, flag.at, flag.why)?;
         }
         if let Some(incident) = &self.incident {
             let began = match incident.onset {

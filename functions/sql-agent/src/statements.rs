@@ -4,7 +4,7 @@ use crate::connect::Refusal;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
-use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER, LOCK, UNLOCK};
+use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER, JOB_RUNS, LOCK, UNLOCK};
 use understudy_core::plan::Store;
 use understudy_core::sql::{FailureClass, FenceLook, Lsn, Replica, Written};
 use understudy_core::time::{Millis, after};
@@ -29,7 +29,17 @@ pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusa
         rows: count_rows(client, store).await,
         gate_armed: gated && lease_ends(client).await? && !prepares(client).await?,
         ungated_writers: if gated { Vec::new() } else { other_writers(client, store).await? },
+        job_runs: job_runs(client).await,
     })
+}
+
+/// A note and no proof: the gates alone arm. Whatever goes wrong here is unknown, and costs no heartbeat.
+async fn job_runs(client: &Client) -> Option<bool> {
+    let there = client.query_one("select to_regprocedure($1) is not null", &[&JOB_RUNS]).await.ok()?;
+    if !there.try_get::<_, bool>(0).ok()? {
+        return None;
+    }
+    client.query_one(&format!("select {JOB_RUNS}"), &[]).await.ok()?.try_get(0).ok()
 }
 
 /// Who beside the plan's writers can log in and change its tables. Superusers can do anything and are nobody's

@@ -6,6 +6,7 @@
 use crate::call;
 use crate::fault::Fault;
 use crate::journal::{Entry, sha256_hex};
+use crate::overrides::Override;
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Page, Pager, Severity, Tokens};
 use crate::run::Run;
@@ -39,6 +40,9 @@ pub struct Question {
     pub shown: String,
     /// What may be lost at most as far as is known, in milliseconds; `None` where it is not known.
     pub loss_ms: Option<u64>,
+    /// The checks that people override, and who: a yes counts for these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
     /// Who asked for the execution, and therefore may not say yes to it.
     pub started_by: Option<String>,
     /// How many different people must say yes. One no is a no.
@@ -185,6 +189,7 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             epoch: run.claimed_epoch()?,
             shown: run.shown.clone(),
             loss_ms: run.stated_loss_ms,
+            overrides: run.overrides.clone(),
             started_by: run.asked.as_ref().map(|request| request.by.clone()),
             approvals: self.plan.policy.approvals,
             asked_at: now,
@@ -293,6 +298,11 @@ fn fits(plan: &Plan, asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(
     }
     if answer.yes && asked.question.started_by.as_ref() == Some(&answer.by) {
         return Err(Fault::invalid("answer.by: who asked for a move may not approve it; somebody else must"));
+    }
+    if answer.yes && asked.question.overrides.iter().any(|given| given.by == answer.by) {
+        return Err(Fault::invalid(
+            "answer.by: who overrides a check may not approve what it lets through; somebody else must",
+        ));
     }
     if answer.digest != asked.question.digest() {
         return Err(Fault::invalid(

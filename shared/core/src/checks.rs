@@ -1,10 +1,12 @@
 //! Questions about the standby, their answers with evidence, and the sum of the answers.
 //!
 //! One row a check in [`CHECKS`]; each is a pure function of the situation. A check never reads the world and
-//! never asks the primary. Unknown blocks like a bad answer does (L4); every refusal says what to do (L11).
+//! never asks the primary. Unknown blocks like a bad answer does (L4); every refusal says what to do (L11), and each
+//! row whether a named person may override it.
 
 use crate::lease::{Standing, standing};
 use crate::observed::Observed;
+use crate::overrides::{self, Override};
 use crate::plan::{Plan, Store};
 use crate::run::Kind;
 use crate::situation::{Situation, StoreSituation};
@@ -39,11 +41,24 @@ pub struct Finding {
     pub evidence: String,
     /// What to do about it; empty when it passed.
     pub fix: String,
+    /// Who took it upon themselves, where it would block and somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<Override>,
 }
 
 impl Finding {
     pub fn blocks(&self) -> bool {
+        self.is_bad() && self.overridden.is_none()
+    }
+
+    /// It says no, or nothing; whether or not somebody overrides it.
+    pub fn is_bad(&self) -> bool {
         matches!(self.grade, Grade::Block | Grade::Unknown)
+    }
+
+    /// As people are shown it: `PF-04 metadata`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.id, self.subject)
     }
 
     /// The finding's id with its subject: what one attempt is compared to the next by.
@@ -85,78 +100,163 @@ const ALWAYS: &[Occasion] = &[Occasion::Watch, FAILOVER, SWITCHOVER, DRILL, FAIL
 /// The side that serves lives and gives way.
 const PLANNED: &[Occasion] = &[SWITCHOVER, DRILL, FAILBACK];
 
+/// Who may spare an execution a check that blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    /// A person, by name: see [`crate::overrides`].
+    Named,
+    /// Nobody: why not, and what to do instead.
+    Nobody { why: &'static str, instead: &'static str },
+}
+
+/// L11: a living primary has no override.
+const LIVES: Spare = Spare::Nobody {
+    why: "no override makes a primary dead",
+    instead: "with a living one the road is `understudy switchover`; with one that cannot be judged, make every keeper \
+              readable",
+};
+const HELD: Spare = Spare::Nobody {
+    why: "a hold is lifted by name, and one that cannot be read may be up",
+    instead: "lift it with `understudy resume`, or make the state table readable",
+};
+const IDENTITY: Spare = Spare::Nobody {
+    why: "what is not known to be the primary's replica is never promoted: it may be another database, or the one that \
+          serves",
+    instead: "make it reachable and available, or name the right one in the plan",
+};
+const GIVES_WAY: Spare = Spare::Nobody {
+    why: "a side that does not hold the lease cannot give way",
+    instead: "start the primary's guard, or let the votes decide on a failover",
+};
+const FENCE: Spare = Spare::Nobody {
+    why: "while others may write, no receipt says that the primary stopped",
+    instead: "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
+};
+const NEEDLESS: Spare =
+    Spare::Nobody { why: "it blocks nothing", instead: "read what it says before you arm anything" };
+const NO_CHECK: Spare = Spare::Nobody {
+    why: "there is no such check",
+    instead: "`understudy status` names what blocks, such as `PF-04 metadata`",
+};
+
+/// Who may spare an execution the check `id`.
+pub fn spare(id: &str) -> Spare {
+    CHECKS.iter().find(|check| check.id == id).map_or(NO_CHECK, |check| check.spare)
+}
+
 /// One row of the table of checks.
 pub struct Check {
     pub id: &'static str,
     pub question: &'static str,
     pub asked: &'static [Occasion],
+    pub spare: Spare,
     ask: fn(&Plan, &Situation) -> Vec<Finding>,
 }
 
 pub const CHECKS: &[Check] = &[
-    Check { id: "PF-01", question: "is the primary still down?", asked: &[FAILOVER], ask: primary_down },
-    Check { id: "PF-02", question: "is automation free to act?", asked: ALWAYS, ask: not_on_hold },
+    Check {
+        id: "PF-01",
+        question: "is the primary still down?",
+        asked: &[FAILOVER],
+        spare: LIVES,
+        ask: primary_down,
+    },
+    Check {
+        id: "PF-02",
+        question: "is automation free to act?",
+        asked: ALWAYS,
+        spare: HELD,
+        ask: not_on_hold,
+    },
     Check {
         id: "PF-03",
         question: "does the replica answer, as a replica?",
         asked: ALWAYS,
+        spare: IDENTITY,
         ask: replica_answers,
     },
-    Check { id: "PF-04", question: "is the replica close enough behind?", asked: ALWAYS, ask: replica_lag },
-    Check { id: "PF-05", question: "does the replica hold the rows?", asked: ALWAYS, ask: consistency },
+    Check {
+        id: "PF-04",
+        question: "is the replica close enough behind?",
+        asked: ALWAYS,
+        spare: Spare::Named,
+        ask: replica_lag,
+    },
+    Check {
+        id: "PF-05",
+        question: "does the replica hold the rows?",
+        asked: ALWAYS,
+        spare: Spare::Named,
+        ask: consistency,
+    },
     Check {
         id: "PF-06",
         question: "can the service promote it now?",
         asked: ALWAYS,
+        spare: IDENTITY,
         ask: instance_promotable,
     },
     Check {
         id: "PF-07",
         question: "can the application log in to it?",
         asked: ALWAYS,
+        spare: Spare::Named,
         ask: application_login,
     },
     Check {
         id: "PF-08",
         question: "does the standby's application answer?",
         asked: ALWAYS,
+        spare: Spare::Named,
         ask: standby_answers,
     },
-    Check { id: "PF-09", question: "is the switch published?", asked: ALWAYS, ask: switch_published },
+    Check {
+        id: "PF-09",
+        question: "is the switch published?",
+        asked: ALWAYS,
+        spare: Spare::Named,
+        ask: switch_published,
+    },
     Check {
         id: "PF-10",
         question: "can the old primary be fenced?",
         asked: &[Occasion::Watch, FAILOVER],
+        spare: Spare::Named,
         ask: fence_possible,
     },
     Check {
         id: "PF-11",
         question: "is the primary there to give way?",
         asked: &[SWITCHOVER, DRILL],
+        spare: GIVES_WAY,
         ask: primary_lives,
     },
     Check {
         id: "PF-12",
         question: "does the fence stop every writer?",
         asked: PLANNED,
+        spare: FENCE,
         ask: all_writers_known,
     },
     Check {
         id: "PF-13",
         question: "is the standby there to give way?",
         asked: &[FAILBACK],
+        spare: GIVES_WAY,
         ask: standby_lives,
     },
     Check {
         id: "PF-14",
         question: "does the primary follow the standby?",
         asked: &[FAILBACK],
+        spare: IDENTITY,
         ask: primary_follows,
     },
     Check {
         id: "PF-15",
         question: "how often would the dead-man have acted?",
         asked: &[Occasion::Watch],
+        spare: NEEDLESS,
         ask: would_have_fenced,
     },
 ];
@@ -164,7 +264,8 @@ pub const CHECKS: &[Check] = &[
 /// Asks every check of the occasion. One that cannot answer does not hide the others.
 pub fn assess(plan: &Plan, occasion: Occasion, situation: &Situation) -> Vec<Finding> {
     let asked = CHECKS.iter().filter(|check| check.asked.contains(&occasion));
-    asked.flat_map(|check| (check.ask)(plan, situation)).collect()
+    let findings = asked.flat_map(|check| (check.ask)(plan, situation));
+    findings.map(|finding| overrides::weigh(plan, situation, finding)).collect()
 }
 
 fn finding(
@@ -180,6 +281,7 @@ fn finding(
         grade,
         evidence: evidence.into(),
         fix: fix.into(),
+        overridden: None,
     }
 }
 
@@ -231,8 +333,11 @@ fn not_on_hold(plan: &Plan, s: &Situation) -> Vec<Finding> {
             id,
             &plan.name,
             Grade::Block,
-            format!("on hold since {} by `{}`: {}", instant(flag.at), flag.by, flag.why),
-            "`understudy resume` lifts the hold",
+            match flag.category {
+                None => format!("on hold since {} by `{}`: {}", instant(flag.at), flag.by, flag.why),
+                Some(_) => format!("{}, since {}", flag.told(), instant(flag.at)),
+            },
+            flag.road(),
         ),
         Observed::Unknown { reason } => {
             finding(id, &plan.name, Grade::Unknown, reason, "make the state table readable")
@@ -259,7 +364,7 @@ fn each_store(
 }
 
 fn soften(finding: Finding, required: bool) -> Finding {
-    if required || !finding.blocks() { finding } else { Finding { grade: Grade::Warn, ..finding } }
+    if required || !finding.is_bad() { finding } else { Finding { grade: Grade::Warn, ..finding } }
 }
 
 /// The replica's own words, or a finding that says why there are none.
@@ -565,7 +670,7 @@ fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
         s.keepers.iter().filter_map(|view| view.sighting.value()).max_by_key(|seen| seen.first_seen_at);
     vec![match newest {
         Some(seen) if seen.lease.armed => {
-            pass(id, &plan.name, "the dead-man was armed with the last renewal")
+            pass(id, &plan.name, format!("the dead-man was armed with the last renewal{}", sessions_end(s)))
         }
         Some(_) => finding(
             id,
@@ -583,6 +688,22 @@ fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             "start the guard in the primary",
         ),
     }]
+}
+
+/// What becomes of idle sessions past the lease, as far as the heartbeats told: a note, no condition.
+fn sessions_end(s: &Situation) -> &'static str {
+    let told: Vec<bool> = s
+        .stores
+        .iter()
+        .filter_map(|seen| seen.watermark.value().and_then(|written| written.job_runs))
+        .collect();
+    match (told.is_empty(), told.iter().all(|runs| *runs)) {
+        (true, _) => "",
+        (false, true) => "; a job of pg_cron ends the writers' sessions",
+        (false, false) => {
+            "; no job of pg_cron runs, so idle sessions stay open past the lease, and cannot write"
+        }
+    }
 }
 
 /// A planned move needs a primary that renews: only such a one can say what it wrote last.

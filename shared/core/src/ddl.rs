@@ -15,6 +15,10 @@ pub const COMMIT_TRIGGER: &str = "understudy_commit_gate";
 /// The functions that lock the writers out and let them in again.
 pub const LOCK: &str = "understudy.lock_writers()";
 pub const UNLOCK: &str = "understudy.unlock_writers()";
+/// The job of pg_cron that does the same once the lease has run out, where the server has pg_cron.
+pub const JOB: &str = "understudy_dead_man";
+/// Whether that job ran of late.
+pub const JOB_RUNS: &str = "understudy.job_runs()";
 /// Where the application's own login proves that it can write.
 pub const APPLICATION_WRITE: &str = "understudy.application_write";
 
@@ -30,7 +34,7 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         plan = plan.name,
         store = store.name,
     );
-    let _ = write!(sql, "{}", locks(store));
+    let _ = write!(sql, "{}{}", locks(store), job());
     let _ = write!(sql, "{}", grants(store));
     for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
         let _ = write!(sql, "{}", gate(table));
@@ -118,12 +122,85 @@ revoke all on function understudy.lock_writers(), understudy.unlock_writers() fr
     )
 }
 
+/// The second form of the dead-man: where pg_cron is, a job that locks the writers out past the lease and ends their
+/// sessions, also the idle ones. It runs as whoever runs this script. Without it the script goes on, and says so: the
+/// gate is everywhere.
+fn job() -> String {
+    format!(
+        "
+-- Past the lease the writers are locked out; true when they were. Nothing is written while the lease lasts.
+create or replace function understudy.lapse() returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $lapse$
+begin
+  if exists (select from understudy.lease where valid_until > clock_timestamp()) then
+    return false;
+  end if;
+  -- Waits for a renewal that is being written, and looks again: whom that lets in, this must not lock out.
+  perform from understudy.lease for update;
+  if exists (select from understudy.lease where valid_until > clock_timestamp()) then
+    return false;
+  end if;
+  perform understudy.lock_writers();
+  return true;
+end
+$lapse$;
+
+-- Looks every ten seconds for a minute, for not every pg_cron counts in seconds. What it locks counts when it ends.
+create or replace function understudy.watch_lease() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $watch$
+begin
+  for look in 1..6 loop
+    exit when understudy.lapse() or look = 6;
+    perform pg_sleep(10);
+  end loop;
+end
+$watch$;
+
+create or replace function {JOB_RUNS} returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $runs$
+declare
+  runs boolean := false;
+begin
+  if to_regclass('cron.job_run_details') is not null then
+    execute 'select exists (select from cron.job join cron.job_run_details as run using (jobid) '
+      'where jobname = $1 and active and run.status in (''running'', ''succeeded'') '
+      'and run.start_time > clock_timestamp() - interval ''3 minutes'')' into runs using '{JOB}';
+  end if;
+  return runs;
+exception when insufficient_privilege then
+  return false;
+end
+$runs$;
+
+revoke all on function understudy.lapse(), understudy.watch_lease(), {JOB_RUNS} from public;
+
+do $cron$
+begin
+  if to_regclass('cron.job') is null then
+    raise warning 'no pg_cron in database %: past the lease statements are refused, and idle sessions stay open',
+      current_database() using hint = 'to end those as well: preload pg_cron, set cron.database_name to this '
+      'database, create the extension, and run this script again';
+    return;
+  end if;
+  perform cron.schedule('{JOB}', '* * * * *', 'select understudy.watch_lease()');
+  perform cron.schedule('{JOB}_log', '17 3 * * *', 'delete from cron.job_run_details where command = '
+    '''select understudy.watch_lease()'' and end_time < now() - interval ''1 day''');
+exception when others then
+  raise warning 'pg_cron takes no job of %: %', current_user, sqlerrm
+    using hint = 'idle sessions stay open past the lease. As the owner of its schema: grant usage on schema cron '
+    'to this role; then run this script again';
+end
+$cron$;
+"
+    )
+}
+
 fn grants(store: &Store) -> String {
     let operator = &store.operator_role;
     let mut sql = format!(
         "\ngrant usage on schema understudy to {operator};\n\
          grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
-         grant execute on function understudy.lock_writers(), understudy.unlock_writers() to {operator};\n\
+         grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
     );
     for table in &store.tables {

@@ -8,6 +8,7 @@ use crate::incident::{Attempt, Incident, Start};
 use crate::lease::Standing;
 use crate::plan::{Mode, Plan};
 use crate::run::{Kind, Request};
+use crate::state::Flag;
 use crate::time::{after, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
 use crate::words::{instant, span};
@@ -22,8 +23,8 @@ pub struct Question<'a> {
     pub votes: &'a Votes,
     pub lease: &'a Standing,
     pub incident: Option<&'a Incident>,
-    /// Somebody stopped all automation: by whom.
-    pub hold: Option<&'a str>,
+    /// Somebody stopped all automation.
+    pub hold: Option<&'a Flag>,
     /// What the standby last said keeps it from taking over: the ids of the blocking findings.
     pub blocking: Option<&'a [String]>,
 }
@@ -165,8 +166,8 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
     }
-    if let Some(by) = q.hold {
-        return declined(format!("automation is on hold by `{by}`: `understudy resume` lifts it"));
+    if let Some(hold) = q.hold {
+        return declined(held(hold));
     }
     let fits = match request.kind {
         Kind::Failover => primary_is_lost(q).map(Some),
@@ -233,6 +234,14 @@ fn declined(reason: String) -> Decision {
     Decision::Declined { reason }
 }
 
+/// Corruption and security incidents never promote, whoever asks: their road leads elsewhere (L8).
+fn held(hold: &Flag) -> String {
+    match hold.category {
+        None => format!("automation is on hold by `{}`: `understudy resume` lifts it", hold.by),
+        Some(_) => format!("{}. {}", hold.told(), hold.road()),
+    }
+}
+
 /// How many votes say down, and how many are needed.
 fn tally(q: &Question<'_>, votes: &[(Observer, Vote)]) -> (usize, usize) {
     let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
@@ -248,10 +257,8 @@ fn worth_another(last: &Attempt, blocking: Option<&[String]>) -> bool {
 }
 
 fn held_back(q: &Question<'_>) -> Option<String> {
-    if let Some(by) = q.hold {
-        return Some(format!(
-            "the primary is down, but automation is on hold by `{by}`: `understudy resume` lifts it"
-        ));
+    if let Some(hold) = q.hold {
+        return Some(format!("the primary is down, but {}", held(hold)));
     }
     if let Some(window) = q.plan.maintenance_at(q.now) {
         return Some(format!(

@@ -15,8 +15,9 @@ use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::returned;
 use crate::run::{Confirmation, Run};
-use crate::state::{Change, keys, load, look, note, raised, update};
+use crate::state::{Change, Flag, keys, load, look, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
+use crate::time::Millis;
 use crate::votes::Votes;
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -97,7 +98,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             votes: &votes,
             lease: &lease,
             incident: incident.as_ref(),
-            hold: hold.as_ref().map(|flag| flag.by.as_str()),
+            hold: hold.as_ref(),
             blocking: blocking.as_deref(),
         };
         let decision = match hint {
@@ -105,6 +106,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Tick | Hint::Alarm { .. } => decide(&question),
         };
         self.record(&decision, hint, now).await?;
+        self.tell_declared(hold.as_ref(), incident.as_ref(), now).await?;
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
         if *hint == Hint::Tick {
             returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
@@ -209,6 +211,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             confirmation: Confirmation::default(),
             shown: String::new(),
             stated_loss_ms: None,
+            overrides: Vec::new(),
             approvals_asked: 0,
             blocking: Vec::new(),
             looks: std::collections::BTreeMap::new(),
@@ -250,6 +253,21 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             .await
     }
 
+    /// Tells people once that something is declared which never promotes, and the road, before the primary dies of it.
+    async fn tell_declared(
+        &self,
+        hold: Option<&Flag>,
+        incident: Option<&Incident>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let Some((flag, category)) = hold.and_then(|flag| Some((flag, flag.category?))) else {
+            return Ok(());
+        };
+        let text = format!("{}: {}. {}", self.plan.title, flag.told(), category.road());
+        let dedup = format!("{}-{}", category.name(), flag.at);
+        self.page_again(&text, &dedup, incident, now, None).await
+    }
+
     /// Pages once for each matter, and again only after a while.
     pub(crate) async fn page(
         &self,
@@ -259,7 +277,18 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         now: Timestamp,
     ) -> Result<(), Fault> {
         let again = self.plan.tick.times(REPAGE_TICKS);
-        if paging::claim(self.cells, dedup, now, self.plan.tick, Some(again)).await? != Turn::Mine {
+        self.page_again(text, dedup, incident, now, Some(again)).await
+    }
+
+    async fn page_again(
+        &self,
+        text: &str,
+        dedup: &str,
+        incident: Option<&Incident>,
+        now: Timestamp,
+        again: Option<Millis>,
+    ) -> Result<(), Fault> {
+        if paging::claim(self.cells, dedup, now, self.plan.tick, again).await? != Turn::Mine {
             return Ok(());
         }
         let page = Page {

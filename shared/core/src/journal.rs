@@ -116,6 +116,10 @@ impl Stored {
     }
 }
 
+fn bytes_of(entry: &Entry) -> Result<String, Fault> {
+    serde_json::to_string(entry).map_err(|e| Fault::bug(format!("journal entry: {e}")))
+}
+
 pub fn sha256_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(bytes) {
@@ -154,6 +158,10 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
             if let Some((_, stored)) = &last
                 && stored.is_closing()
             {
+                // One's own, whose reply was lost: the client asked again and found it there (L5).
+                if stored.holds(&bytes_of(&entry)?) {
+                    return Ok(stored.clone());
+                }
                 return Err(Fault::Fenced(format!("the journal of `{}` is closed", self.execution)));
             }
             if let Some(stored) = self.write(seq.saturating_add(1), prev, &entry).await? {
@@ -185,7 +193,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
 
     /// Appends unless an equal entry stands already: for steps that may be delivered twice (L5).
     pub async fn append_once(&self, entry: Entry) -> Result<(), Fault> {
-        let bytes = serde_json::to_string(&entry).map_err(|e| Fault::bug(format!("journal entry: {e}")))?;
+        let bytes = bytes_of(&entry)?;
         if self.all_stored().await?.iter().any(|stored| stored.holds(&bytes)) {
             return Ok(());
         }

@@ -24,6 +24,7 @@ pub mod lease;
 pub mod lint;
 pub mod live;
 pub mod observed;
+pub mod overrides;
 pub mod paging;
 pub mod parameters;
 pub mod plan;

@@ -270,6 +270,7 @@ impl Row<'_> {
             grade,
             evidence: evidence.into(),
             fix: fix.into(),
+            overridden: None,
         }
     }
 

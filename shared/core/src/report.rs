@@ -11,6 +11,7 @@ use crate::budget::{Range, budget};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Whole};
+use crate::overrides;
 use crate::plan::Plan;
 use crate::run::{End, Kind, Position, Receipt};
 use crate::steps::Step;
@@ -560,9 +561,11 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();
+            let overridden = overrides::shown(findings);
             format!(
-                "standby assessed: {verdict:?}, {}, {blocking} blocking",
-                count(findings.len(), "finding")
+                "standby assessed: {verdict:?}, {}, {blocking} blocking{}{overridden}",
+                count(findings.len(), "finding"),
+                if overridden.is_empty() { "" } else { "; " },
             )
         }
         Entry::Intent { step, what } => format!("{step:?}: about to {what}"),

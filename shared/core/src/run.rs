@@ -3,6 +3,7 @@
 //! One cell for each execution. It is state, not evidence: a report reads the journal, never this.
 
 use crate::fault::Fault;
+use crate::overrides::Override;
 use crate::ports::Cells;
 use crate::sql::Lsn;
 use crate::state::{Change, keys, look, update};
@@ -199,6 +200,9 @@ pub struct Run {
     pub shown: String,
     /// What may be lost at most as far as is known, when a person was first asked.
     pub stated_loss_ms: Option<u64>,
+    /// The overrides that this rests on, when a person was first asked.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
     /// How often an approval was asked for.
     pub approvals_asked: u32,
     /// Findings that refused this run.

@@ -7,6 +7,7 @@
 
 use crate::lease::KeeperView;
 use crate::observed::Observed;
+use crate::overrides::Overrides;
 use crate::ports::{HttpAnswer, InstanceStatus};
 use crate::shadow::Shadow;
 use crate::sql::{Replica, Written};
@@ -25,6 +26,8 @@ pub struct Situation {
     pub keepers: Vec<KeeperView>,
     /// `None` when automation is not on hold.
     pub hold: Observed<Option<Flag>>,
+    /// Empty where nobody overrides anything.
+    pub overrides: Observed<Overrides>,
     pub switch: Observed<Desired>,
     /// `None` before the first renewal was counted.
     pub shadow: Observed<Option<Shadow>>,

@@ -117,6 +117,9 @@ pub struct Written {
     pub gate_armed: bool,
     /// Roles beside the plan's writers that can log in and write its tables, where no gate would stop them.
     pub ungated_writers: Vec<String>,
+    /// The job that ends the writers' sessions past the lease ran of late; unknown to a script older than that job.
+    #[serde(default)]
+    pub job_runs: Option<bool>,
 }
 
 /// What a fence left of the writers, and what the primary had written by then.

@@ -5,8 +5,8 @@
 
 use crate::fault::Fault;
 use crate::ports::{Cells, Key, Written};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Conflicts in a row after which a cell counts as contended; each one means that somebody else got through.
@@ -153,6 +153,11 @@ pub mod keys {
         Key::new("paged", dedup)
     }
 
+    /// The checks that people override.
+    pub fn overrides() -> Key {
+        Key::new("override", "given")
+    }
+
     pub fn hold() -> Key {
         Key::new("flag", "hold")
     }
@@ -166,13 +171,63 @@ pub mod keys {
     }
 }
 
+/// What no move mends: a replica receives it as faithfully as everything else (L8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Category {
+    Corruption,
+    Security,
+}
+
+impl Category {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Corruption => "corruption",
+            Self::Security => "security",
+        }
+    }
+
+    /// What to do in the place of a move.
+    pub fn road(self) -> &'static str {
+        match self {
+            Self::Corruption => {
+                "the replica holds the same corruption, so nothing moves, whoever asks. The road: stop what writes it, \
+                 restore from a backup taken before it began, and only then `understudy resume`"
+            }
+            Self::Security => {
+                "the replica and its Region may be compromised as well, so nothing moves, whoever asks. The road: \
+                 contain it first, keep the evidence, restore from a backup taken before it began, and only then \
+                 `understudy resume`"
+            }
+        }
+    }
+}
+
 /// A flag with who raised it and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
     pub raised: bool,
     pub by: String,
     pub why: String,
     pub at: jiff::Timestamp,
+    /// Of a hold: that it is for something which never promotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Category>,
+}
+
+impl Flag {
+    /// That it is raised, by whom and why.
+    pub fn told(&self) -> String {
+        match self.category {
+            None => format!("on hold by `{}`: {}", self.by, self.why),
+            Some(category) => format!("{} declared by `{}`: {}", category.name(), self.by, self.why),
+        }
+    }
+
+    /// What there is to do about it.
+    pub fn road(&self) -> &'static str {
+        self.category.map_or("`understudy resume` lifts the hold", Category::road)
+    }
 }
 
 /// The flag if it is raised.
@@ -183,7 +238,12 @@ pub async fn raised(cells: &impl Cells, key: &Key) -> Result<Option<Flag>, Fault
 /// Raises or lowers a flag; equal state is left alone.
 pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), Fault> {
     update::<Flag, _>(cells, key, |current| match current {
-        Some(now) if now.raised == flag.raised => Ok(Change::Keep),
+        // A plain hold takes no declaration away; only lowering the flag does.
+        Some(now)
+            if now.raised == flag.raised && (flag.category.is_none() || now.category == flag.category) =>
+        {
+            Ok(Change::Keep)
+        }
         None if !flag.raised => Ok(Change::Keep),
         _ => Ok(Change::Write(flag.clone())),
     })

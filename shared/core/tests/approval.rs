@@ -97,13 +97,17 @@ struct Asked {
 
 impl Asked {
     fn of(plan: Plan) -> Self {
+        Self::about(plan, &json!([]))
+    }
+
+    fn about(plan: Plan, overrides: &Value) -> Self {
         let world = World::default();
         let run = json!({
             "execution": EXECUTION, "incident": "i-1", "attempt": 1, "kind": "failover", "plan_digest": "d1",
             "asked": {"kind": "failover", "by": "sre-lead", "why": "the votes are slow"}, "accepted_at": NOW,
             "started": true, "epoch": 2, "closed": null, "quiet_since": null, "receipt": null, "positions": [],
             "promotion_asked": false, "promoted": {}, "confirmation": Confirmation::default(), "shown": "all is well",
-            "stated_loss_ms": null, "approvals_asked": 1, "blocking": [], "looks": {}, "since": {}, "end": null,
+            "stated_loss_ms": null, "overrides": overrides, "approvals_asked": 1, "blocking": [], "looks": {}, "since": {}, "end": null,
         });
         world.cells.borrow_mut().insert(keys::run(EXECUTION), Cell { version: 1, body: run });
         let asked = Self { world, plan };
@@ -214,4 +218,22 @@ fn too_few_answers_in_time_are_a_no() {
     assert!(asked.say("cro", true).is_err(), "silence was a no");
     let told = cause(&asked.entries(), End::Refused);
     assert!(told.starts_with("1 of 2 said yes until"), "{told}");
+}
+
+/// A yes is to the overrides that were shown, and comes from somebody else than who gave them.
+#[test]
+fn who_overrides_a_check_does_not_approve_what_it_lets_through() {
+    let overrides = json!([{
+        "check": "PF-04:metadata", "by": "cro", "why": "all that is left", "given_at": NOW,
+        "until": after(NOW, Millis::from_secs(3600)),
+    }]);
+    let asked = Asked::about(plan(1, &[]), &overrides);
+    let refused = asked.say("cro", true).expect_err("refused").to_string();
+    assert!(refused.contains("who overrides a check may not approve"), "{refused}");
+    let plain = Asked::of(plan(1, &[]));
+    let digest = |asked: &Asked| {
+        at_once(open_question(&asked.world, EXECUTION)).expect("it reads").expect("a question").digest()
+    };
+    assert_ne!(digest(&asked), digest(&plain), "an answer is bound to the overrides");
+    assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
 }

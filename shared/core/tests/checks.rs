@@ -3,11 +3,13 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Verdict, verdict};
+use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Spare, Verdict, spare, verdict};
 use understudy_core::lease::{KeeperView, Lease, Sighting};
 use understudy_core::observed::Observed;
+use understudy_core::overrides::{LONGEST, Override, Overrides, may_give};
 use understudy_core::plan::{Arming, OnLeaseLoss, Plan, read};
 use understudy_core::ports::{HttpAnswer, InstanceStatus};
 use understudy_core::run::Kind;
@@ -67,6 +69,7 @@ fn written() -> Written {
         rows: rows(1000),
         gate_armed: true,
         ungated_writers: Vec::new(),
+        job_runs: None,
     }
 }
 
@@ -94,6 +97,7 @@ fn fit() -> Situation {
         votes: votes(),
         keepers: vec![keeper("standby", 300, true), keeper("witness", 310, true)],
         hold: known(None),
+        overrides: known(Overrides::default()),
         switch: known(Desired {
             serves: Side::Primary,
             epoch: 0,
@@ -216,7 +220,8 @@ fn pf_01_the_primary_must_still_be_down() {
 
 #[test]
 fn pf_02_a_hold_blocks() {
-    let flag = Flag { raised: true, by: "sre".to_owned(), why: "a release".to_owned(), at: NOW };
+    let flag =
+        Flag { raised: true, by: "sre".to_owned(), why: "a release".to_owned(), at: NOW, category: None };
     assert_eq!(grade("PF-02", |s| s.hold = known(Some(flag))), Grade::Block);
 }
 
@@ -449,8 +454,11 @@ fn observations(value: &Value, at: &str, paths: &mut Vec<String>) {
 fn one_observation_missing_is_never_ready() {
     for situation in every_gap() {
         let findings = assess(&plan(), &situation);
-        // Two of three votes are a quorum: one unknown vote is what the third is for. The count decides nothing.
-        let spared = situation.votes != fit().votes || situation.shadow != fit().shadow;
+        // Two of three votes are a quorum: one unknown vote is what the third is for. The count decides nothing, and
+        // where nothing blocks, nothing needs to be overridden.
+        let spared = situation.votes != fit().votes
+            || situation.shadow != fit().shadow
+            || situation.overrides != fit().overrides;
         let wanted = if spared { Verdict::Ready } else { Verdict::Refused };
         assert_eq!(verdict(&findings), wanted, "{situation:#?}");
     }
@@ -465,4 +473,157 @@ fn one_observation_missing_is_never_ready() {
     let mut unasked = fit();
     unasked.stores.clear();
     assert_eq!(verdict(&assess(&plan(), &unasked)), Verdict::Refused);
+}
+
+/// Nothing of a standby is known, so that every check of a failover blocks.
+fn all_bad() -> Situation {
+    let mut bad = fit();
+    bad.votes.histories.iter_mut().for_each(|(_, history)| *history = Observed::unknown("timed out"));
+    bad.keepers.iter_mut().for_each(|view| view.sighting = Observed::unknown("timed out"));
+    bad.hold = Observed::unknown("timed out");
+    bad.switch = Observed::unknown("timed out");
+    let seen = store(&mut bad);
+    seen.watermark = Observed::unknown("timed out");
+    seen.replica = Observed::unknown("timed out");
+    seen.instance = Observed::unknown("timed out");
+    seen.login = Observed::unknown("timed out");
+    bad.routes.iter_mut().for_each(|route| route.standby = Observed::unknown("timed out"));
+    bad
+}
+
+fn given(check: &str, from: Timestamp, until: Timestamp) -> Override {
+    let (by, why) = ("sre-deputy".to_owned(), "the replica is all that is left".to_owned());
+    Override { check: check.to_owned(), by, why, given_at: from, until }
+}
+
+fn with(overrides: Vec<Override>) -> Situation {
+    Situation { overrides: known(Overrides { given: overrides }), ..all_bad() }
+}
+
+fn later(seconds: u64) -> Timestamp {
+    understudy_core::time::after(NOW, Millis::from_secs(seconds))
+}
+
+#[test]
+fn an_overridden_check_keeps_its_grade_and_its_evidence_and_blocks_no_more() {
+    let lagging = |overrides: Vec<Override>| {
+        let mut situation = fit();
+        replica(&mut situation, |r| {
+            r.replayed = Some(Lsn(999));
+            r.replayed_commit_at = Some(before(ago(300), Millis::from_secs(3600)));
+        });
+        situation.overrides = known(Overrides { given: overrides });
+        situation
+    };
+    let blocked = finding(&plan(), &lagging(Vec::new()), "PF-04");
+    assert!(
+        blocked.blocks() && blocked.fix.contains("understudy override PLAN PF-04 metadata"),
+        "{blocked:?}"
+    );
+    let one = given("PF-04:metadata", ago(60), later(60));
+    let situation = lagging(vec![one.clone()]);
+    let taken = finding(&plan(), &situation, "PF-04");
+    assert_eq!((taken.grade, &taken.evidence), (Grade::Block, &blocked.evidence));
+    assert_eq!(taken.overridden, Some(one));
+    assert_eq!(verdict(&assess(&plan(), &situation)), Verdict::Ready);
+    // The instant at which it ends is no longer its own.
+    let over = lagging(vec![given("PF-04:metadata", ago(60), NOW)]);
+    let blocks = finding(&plan(), &over, "PF-04");
+    assert!(blocks.blocks() && blocks.fix.contains("it ended at"), "{blocks:?}");
+    let early = lagging(vec![given("PF-04:metadata", later(1), later(60))]);
+    assert!(finding(&plan(), &early, "PF-04").blocks());
+    let mut unread = lagging(Vec::new());
+    unread.overrides = Observed::unknown("the cell does not read");
+    let blocks = finding(&plan(), &unread, "PF-04");
+    assert!(blocks.blocks() && blocks.fix.contains("the cell does not read"), "{blocks:?}");
+}
+
+#[test]
+fn whether_sessions_end_past_the_lease_is_a_note_and_no_condition() {
+    let told = |runs: Option<bool>| {
+        let mut situation = fit();
+        store(&mut situation).watermark = known(Written { job_runs: runs, ..written() });
+        finding(&plan(), &situation, "PF-10")
+    };
+    let notes =
+        [(None, "with the last renewal"), (Some(true), "a job of pg_cron ends"), (Some(false), "stay open")];
+    for (runs, note) in notes {
+        let found = told(runs);
+        assert!(found.grade == Grade::Pass && found.evidence.contains(note), "{found:?}");
+    }
+}
+
+#[test]
+fn what_has_no_override_says_why_and_what_to_do_instead() {
+    let bad = assess(&plan(), &all_bad());
+    assert!(bad.iter().all(Finding::is_bad), "{bad:#?}");
+    let mut never = Vec::new();
+    for check in CHECKS {
+        let key = bad.iter().find(|finding| finding.id == check.id).map(Finding::key);
+        let wanted = given(&key.unwrap_or_else(|| format!("{}:metadata", check.id)), NOW, later(7200));
+        match (check.spare, may_give(&plan(), &bad, &[], &wanted)) {
+            (Spare::Named, given) => assert_eq!(given, Ok(())),
+            (Spare::Nobody { why, instead }, Err(said)) => {
+                assert!(said.contains(why) && said.contains(instead), "{said}");
+                never.push(check.id);
+            }
+            (Spare::Nobody { .. }, Ok(())) => panic!("{} was overridden", check.id),
+        }
+    }
+    assert_eq!(never, ["PF-01", "PF-02", "PF-03", "PF-06", "PF-11", "PF-12"]);
+    let refusal = |wanted: &Override| may_give(&plan(), &bad, &[], wanted).expect_err("refused");
+    assert!(refusal(&given("PF-01:financial-rag", NOW, later(60))).contains("understudy switchover"));
+    assert!(refusal(&given("PF-99:metadata", NOW, later(60))).contains("no such check"));
+    assert!(refusal(&given("PF-04", NOW, later(60))).contains("PF-04 metadata"), "no subject");
+    let long = after_longest();
+    assert!(refusal(&given("PF-04:metadata", NOW, long)).contains("1 d"), "too long");
+    let fine = assess(&plan(), &fit());
+    let needless = may_give(&plan(), &fine, &[], &given("PF-04:metadata", NOW, later(60)));
+    assert!(needless.expect_err("refused").contains("blocks nothing now"));
+    let refused = ["PF-04:metadata".to_owned()];
+    assert_eq!(may_give(&plan(), &fine, &refused, &given("PF-04:metadata", NOW, later(60))), Ok(()));
+    let mut heard = plan();
+    heard.policy.approvers = vec!["cto".to_owned()];
+    let stranger = may_give(&heard, &bad, &[], &given("PF-04:metadata", NOW, later(60)));
+    assert!(stranger.expect_err("refused").contains("cto"));
+}
+
+fn after_longest() -> Timestamp {
+    understudy_core::time::after(NOW, LONGEST.saturating_add(Millis(1)))
+}
+
+proptest! {
+    /// However it is given: an override changes its own check at most, never a grade, and counts in its time alone.
+    #[test]
+    fn an_override_is_for_one_check_one_while_and_nothing_else(
+        check in 0..CHECKS.len(),
+        began in 0..200_000_u64,
+        lasts in 0..200_000_u64,
+        named in prop::bool::weighted(0.9),
+    ) {
+        let plain = assess(&plan(), &all_bad());
+        let Some(wanted) = CHECKS.get(check).and_then(|row| plain.iter().find(|finding| finding.id == row.id)) else {
+            return Ok(());
+        };
+        let from = ago(began);
+        let until = understudy_core::time::after(from, Millis::from_secs(lasts));
+        let mut one = given(&wanted.key(), from, until);
+        if !named {
+            one.by = " ".to_owned();
+        }
+        let counts = named
+            && NOW < until
+            && lasts <= LONGEST.0 / 1000
+            && spare(&wanted.id) == Spare::Named;
+        let found = assess(&plan(), &with(vec![one]));
+        prop_assert_eq!(found.len(), plain.len());
+        for (with, without) in found.iter().zip(&plain) {
+            prop_assert_eq!((with.key(), with.grade, &with.evidence), (without.key(), without.grade, &without.evidence));
+            if with.key() == wanted.key() {
+                prop_assert_eq!(with.blocks(), !counts);
+            } else {
+                prop_assert_eq!(with, without);
+            }
+        }
+    }
 }

@@ -9,6 +9,7 @@ use understudy_core::lease::Standing;
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Mode, Plan, read};
 use understudy_core::run::{End, Kind, Request};
+use understudy_core::state::{Category, Flag};
 use understudy_core::time::{Millis, after, before};
 use understudy_core::votes::{History, Observer, Onset, Probe, Seen, Votes};
 
@@ -121,14 +122,14 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
         for lease in leases() {
             for incident in incidents() {
                 for blocking in readiness() {
-                    for hold in [None, Some("sre-1")] {
+                    for hold in [None, Some(held("sre-1", None))] {
                         let question = Question {
                             now: NOW,
                             plan: &plan,
                             votes: &votes,
                             lease: &lease,
                             incident: incident.as_ref(),
-                            hold,
+                            hold: hold.as_ref(),
                             blocking: blocking.as_deref(),
                         };
                         let decision = decide(&question);
@@ -266,8 +267,64 @@ fn asked_of(
     hold: Option<&str>,
 ) -> Decision {
     let votes = votes(sayings);
+    let hold = hold.map(|by| held(by, None));
+    let hold = hold.as_ref();
     let question = Question { now: NOW, plan, votes: &votes, lease, incident, hold, blocking: None };
     decide_asked(&question, &Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() })
+}
+
+fn held(by: &str, category: Option<Category>) -> Flag {
+    Flag { raised: true, by: by.to_owned(), why: "wrong sums".to_owned(), at: NOW, category }
+}
+
+/// Corruption and security incidents never promote (L8): nothing starts, whatever the votes, the lease and people say.
+#[test]
+fn what_was_declared_starts_nothing_and_says_the_road() {
+    for category in [Category::Corruption, Category::Security] {
+        let hold = held("dba", Some(category));
+        let rehearsal = plan().rehearsal().expect("the example names its twin");
+        for (lease, sayings) in
+            leases().into_iter().flat_map(|lease| SAYINGS.map(|say| (lease.clone(), [say; 3])))
+        {
+            for plan in [&plan(), &rehearsal] {
+                let votes = votes(sayings);
+                let hold = Some(&hold);
+                let question = Question {
+                    now: NOW,
+                    plan,
+                    votes: &votes,
+                    lease: &lease,
+                    incident: None,
+                    hold,
+                    blocking: None,
+                };
+                assert!(!matches!(decide(&question), Decision::Start(_)), "{lease:?} {sayings:?}");
+                for kind in [Kind::Failover, Kind::Switchover, Kind::Drill] {
+                    let request = Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() };
+                    let Decision::Declined { reason } = decide_asked(&question, &request) else {
+                        panic!("{kind:?} {lease:?}")
+                    };
+                    assert!(
+                        reason.contains(category.road()) && reason.contains("`dba`: wrong sums"),
+                        "{reason}"
+                    );
+                }
+            }
+        }
+        let lost = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+        let (plan, votes, hold) = (plan(), votes([Say::Down; 3]), Some(&hold));
+        let question = Question {
+            now: NOW,
+            plan: &plan,
+            votes: &votes,
+            lease: &lost,
+            incident: None,
+            hold,
+            blocking: None,
+        };
+        let Decision::Page { reason, .. } = decide(&question) else { panic!("not paged") };
+        assert!(reason.contains(category.road()), "{reason}");
+    }
 }
 
 /// A drill needs what a switchover needs, and a plan that is no production's (L9).

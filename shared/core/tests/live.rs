@@ -89,6 +89,7 @@ fn healthy() -> Deployment {
         grade: Grade::Pass,
         evidence: "it answers".to_owned(),
         fix: String::new(),
+        overridden: None,
     };
     Deployment {
         at: NOW,

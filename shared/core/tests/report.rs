@@ -52,6 +52,7 @@ fn assessed(grade: Grade) -> Entry {
         grade,
         evidence: "11m behind the last watermark".to_owned(),
         fix: "resume its replay".to_owned(),
+        overridden: None,
     };
     let verdict = if finding.blocks() { Verdict::Refused } else { Verdict::Ready };
     Entry::Assessed { verdict, findings: vec![finding], epoch: Some(2) }

@@ -184,6 +184,7 @@ fn run() -> Run {
         confirmation: Confirmation::default(),
         shown: String::new(),
         stated_loss_ms: None,
+        overrides: Vec::new(),
         approvals_asked: 0,
         blocking: Vec::new(),
         looks: BTreeMap::new(),

@@ -9,7 +9,7 @@ use crate::world::{Break, Deployed, Place, Settings, Trouble};
 use serde_json::{Value, json};
 use understudy_core::handler::OpenRuns;
 use understudy_core::plan::{Mode, OnLeaseLoss, Problems};
-use understudy_core::state::keys;
+use understudy_core::state::{Category, keys};
 use understudy_core::time::Millis;
 
 /// The plan under which a night is lived.
@@ -62,6 +62,10 @@ pub enum Deed {
     Asks(&'static str),
     Drills,
     AlarmComes,
+    /// A person overrides that check for so long.
+    Overrides(&'static str, Millis),
+    /// A person declares what never promotes.
+    Declares(Category),
 }
 
 /// When something happens.
@@ -165,7 +169,29 @@ impl Night {
             only: None,
         };
         night.breaks_and_deeds(&mut chance);
+        // Drawn apart, so that every other night stays what it was.
+        night.overrides(&mut Chance::new(seed ^ 0x0_5BA2E));
         night
+    }
+
+    /// What the standby lacks, and somebody who takes it on, or something else than it, or not for long enough.
+    fn overrides(&mut self, chance: &mut Chance) {
+        if chance.happens(20) {
+            let category = if chance.happens(500) { Category::Corruption } else { Category::Security };
+            self.deeds.push((seconds(60 + chance.below(400)), Deed::Declares(category)));
+        }
+        if !chance.happens(50) {
+            return;
+        }
+        let lacks = chance.below(3);
+        if lacks != 1 {
+            self.breaks.push((When::At(seconds(40)), Break::ApplicationDown(Place::Standby)));
+        }
+        if lacks != 0 {
+            self.breaks.push((When::At(seconds(150 + chance.below(200))), Break::BackingUp));
+        }
+        let lasts = seconds(30 + chance.below(500));
+        self.deeds.push((seconds(60 + chance.below(300)), Deed::Overrides("PF-08:api", lasts)));
     }
 
     fn breaks_and_deeds(&mut self, chance: &mut Chance) {
@@ -417,6 +443,8 @@ impl Deed {
                 let event = json!({"drill": {"by": "sre-1", "why": "a night"}});
                 simulation.deliver_in(soon, Function::DrillRunner, event);
             }
+            Self::Overrides(check, lasts) => simulation.override_in(soon, check, lasts),
+            Self::Declares(category) => simulation.declare_in(soon, category),
             Self::AlarmComes => simulation.deliver_in(soon, Function::AlarmHandler, alarm(simulation)),
         }
     }

@@ -9,7 +9,9 @@ use crate::world::{Place, span};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use understudy_core::journal::Entry;
-use understudy_core::state::{Flag, keys};
+use understudy_core::overrides::{Override, Overrides};
+use understudy_core::state::{Category, Flag, keys};
+use understudy_core::time::{Millis, after};
 
 impl Simulation<'_> {
     /// New questions in the trace set people to work.
@@ -55,10 +57,19 @@ impl Simulation<'_> {
         Some(())
     }
 
-    pub(crate) fn hold(&self, raised: bool) {
+    pub(crate) fn hold(&self, raised: bool, category: Option<Category>) {
         let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
-        let flag = Flag { raised, by, why, at: self.world.now() };
+        let flag = Flag { raised, by, why, at: self.world.now(), category };
         self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
+    }
+
+    /// Somebody overrides a check for so long, as the command line does.
+    pub(crate) fn overrides(&self, check: String, lasts: Millis) {
+        let given_at = self.world.now();
+        let (by, why) = ("sre-2".to_owned(), "a night".to_owned());
+        let given = vec![Override { check, by, why, given_at, until: after(given_at, lasts) }];
+        let body = serde_json::to_value(Overrides { given }).unwrap_or_default();
+        self.world.put(Place::Standby, &keys::overrides(), body);
     }
 
     fn answer_to(&self, execution: &str, yes: bool, by: &str) -> Option<Value> {

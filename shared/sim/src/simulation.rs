@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use understudy_core::journal::Stored;
 use understudy_core::report::Report;
+use understudy_core::state::Category;
 use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
 use understudy_core::time::Millis;
@@ -60,8 +61,10 @@ pub(crate) enum Happening {
         execution: Rc<str>,
         says: Says,
     },
-    /// Somebody raises or lifts the hold.
-    Hold(bool),
+    /// Somebody raises or lifts the hold, or declares what never promotes.
+    Hold(bool, Option<Category>),
+    /// Somebody overrides a check for so long.
+    Override(String, Millis),
 }
 
 #[derive(Debug)]
@@ -318,7 +321,8 @@ impl<'m> Simulation<'m> {
             Happening::Deliver(deliver) => self.redeliver(deliver),
             Happening::Late(effect) => self.world.arrive(effect),
             Happening::Person { execution, says } => drop(self.says(&execution, says)),
-            Happening::Hold(raised) => self.hold(raised),
+            Happening::Hold(raised, category) => self.hold(raised, category),
+            Happening::Override(check, lasts) => self.overrides(check, lasts),
         }
     }
 
@@ -401,11 +405,26 @@ impl<'m> Simulation<'m> {
 
     /// Raises or lifts the hold `after` the first entry into `state`.
     pub fn hold_at(&mut self, state: &str, after: Millis, raised: bool) {
-        self.at_states.push((state.to_owned(), span(after), Happening::Hold(raised)));
+        self.at_states.push((state.to_owned(), span(after), Happening::Hold(raised, None)));
+    }
+
+    /// As [`Simulation::declare_in`], `after` the first entry into `state`.
+    pub fn declare_at(&mut self, state: &str, after: Millis, category: Category) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Hold(true, Some(category))));
     }
 
     pub fn hold_in(&mut self, wait: Millis, raised: bool) {
-        self.plan_in(span(wait), Happening::Hold(raised));
+        self.plan_in(span(wait), Happening::Hold(raised, None));
+    }
+
+    /// Somebody declares what never promotes.
+    pub fn declare_in(&mut self, wait: Millis, category: Category) {
+        self.plan_in(span(wait), Happening::Hold(true, Some(category)));
+    }
+
+    /// Somebody overrides the check of that key for so long.
+    pub fn override_in(&mut self, wait: Millis, check: &str, lasts: Millis) {
+        self.plan_in(span(wait), Happening::Override(check.to_owned(), lasts));
     }
 
     /// What waits for a state that is entered now.

@@ -4,6 +4,7 @@ use crate::trace::{Event, What};
 use understudy_core::report::line;
 use understudy_core::switch::Side;
 use understudy_core::time::elapsed;
+use understudy_core::words::instant;
 
 /// The whole of a trace, without what clients do all the time: of their writes, only where they change sides.
 pub fn story(trace: &[Event]) -> String {
@@ -53,6 +54,9 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         }
         What::Flag { name, raised, by } => {
             format!("flag     {name} {} by `{by}`", if *raised { "raised" } else { "lowered" })
+        }
+        What::Overridden { check, by, until } => {
+            format!("override {check} by `{by}` until {}", instant(*until))
         }
     })
 }

@@ -78,6 +78,12 @@ pub enum What {
         raised: bool,
         by: String,
     },
+    /// Somebody overrides a check, by its key.
+    Overridden {
+        check: String,
+        by: String,
+        until: Timestamp,
+    },
 }
 
 /// How Step Functions says that an execution ended.

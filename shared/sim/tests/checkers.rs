@@ -10,6 +10,7 @@ use understudy_core::approval::Matter;
 use understudy_core::checks::{Grade, Verdict};
 use understudy_core::journal::{Entry, GENESIS, Record, Stored, sha256_hex};
 use understudy_core::observed::Observed;
+use understudy_core::overrides::Override;
 use understudy_core::plan::{Mode, Region};
 use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Kind, Receipt};
@@ -186,7 +187,7 @@ fn every_rule_over_records_finds_its_breach() {
     assert!(rewritten(drop_first(froze)).contains("`Freeze` was done and never intended"));
     let fenced = |entry: &Entry| matches!(entry, Entry::Fenced { .. });
     assert!(rewritten(drop_first(fenced)).contains("a promotion without a receipt"));
-    let planted: [(&str, PlantRecord); 14] = [
+    let planted: [(&str, PlantRecord); 17] = [
         ("for epoch 7", |record| {
             if let Entry::Fenced { receipt: Receipt::Expired { epoch, .. } } = &mut record.entry {
                 *epoch = 7;
@@ -219,6 +220,9 @@ fn every_rule_over_records_finds_its_breach() {
                 }
             }
         }),
+        ("called fit, and PF-04 says Block", |record| taken_on(record, "PF-04:metadata", -31, 0)),
+        ("called fit, and PF-04 says Block", |record| taken_on(record, "PF-08:api", 60, 0)),
+        ("called fit, and PF-04 says Block", |record| taken_on(record, "PF-04:metadata", 60, 1)),
         ("1 of 2 votes say down", |record| {
             if let Entry::Accepted { votes, .. } = &mut record.entry {
                 votes.truncate(1);
@@ -272,6 +276,29 @@ fn every_rule_over_records_finds_its_breach() {
     }
 }
 
+/// Lag blocks, and somebody overrides a check from `begins` seconds after the look until `ends` seconds after it.
+fn taken_on(record: &mut Record, check: &str, ends: i64, begins: i64) {
+    let Entry::Assessed { findings, .. } = &mut record.entry else { return };
+    let instant = |seconds| record.at + jiff::SignedDuration::from_secs(seconds);
+    let (by, why) = ("sre-2".to_owned(), "planted".to_owned());
+    let given =
+        Override { check: check.to_owned(), by, why, given_at: instant(begins), until: instant(ends) };
+    for finding in findings.iter_mut().filter(|finding| finding.id == "PF-04") {
+        finding.grade = Grade::Block;
+        finding.overridden = Some(given.clone());
+    }
+}
+
+#[test]
+fn an_override_in_its_time_is_no_breach() {
+    let broken = rewritten(|records| {
+        for record in records {
+            taken_on(record, "PF-04:metadata", 60, 0);
+        }
+    });
+    assert!(!broken.contains("called fit"), "{broken}");
+}
+
 /// As the plan ships: people are asked, and say yes.
 fn approved() -> Case {
     let machine = machine();
@@ -288,7 +315,8 @@ fn approved() -> Case {
 
 #[test]
 fn every_rule_on_people_finds_its_breach() {
-    let planted: [(&str, PlantRecord); 4] = [
+    let planted: [(&str, PlantRecord); 5] = [
+        ("other overrides than were shown", |record| taken_on(record, "PF-04:metadata", 60, 0)),
         ("without a yes to the question", |record| {
             if let Entry::Answered { yes, .. } = &mut record.entry {
                 *yes = false;

@@ -13,6 +13,8 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use support::{assert_lawful, machine, pages};
+use understudy_core::overrides::key;
+use understudy_core::state::Category;
 use understudy_core::switch::Side;
 use understudy_core::time::Millis;
 use understudy_sim::functions::Function;
@@ -63,6 +65,8 @@ enum Answers {
     #[default]
     Absent,
     Mistaken,
+    /// A yes to each question, after a minute.
+    Yes,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +83,11 @@ struct Event {
     /// A person asks for a move.
     asks: Option<String>,
     hold: Option<bool>,
+    /// A person declares what never promotes: `corruption` or `security`.
+    declares: Option<Category>,
+    /// A person overrides this check for so long.
+    overrides: Option<String>,
+    lasts: Option<String>,
     /// So many alarms within a minute.
     #[serde(default)]
     alarms: u64,
@@ -92,6 +101,8 @@ struct Expect {
     /// Texts that people were paged with.
     #[serde(default)]
     pages: Vec<String>,
+    /// The loss that the last report states at least.
+    loses: Option<String>,
 }
 
 fn files() -> Vec<PathBuf> {
@@ -163,6 +174,12 @@ fn plan(simulation: &mut Simulation<'_>, event: &Event) {
             if let Some(raised) = event.hold {
                 simulation.hold_in(at, raised);
             }
+            if let Some(category) = event.declares {
+                simulation.declare_in(at, category);
+            }
+            if let Some((check, lasts)) = event.overrides.as_ref().zip(event.lasts.as_deref()) {
+                simulation.override_in(at, &key(check).expect("a check"), span(lasts));
+            }
             if let Some(kind) = &event.asks {
                 simulation.deliver_in(at, Function::AlarmHandler, support::start(kind));
             }
@@ -177,6 +194,9 @@ fn plan(simulation: &mut Simulation<'_>, event: &Event) {
             event.breaks.iter().for_each(|text| simulation.break_at(state, after, broken(text)));
             if let Some(raised) = event.hold {
                 simulation.hold_at(state, after, raised);
+            }
+            if let Some(category) = event.declares {
+                simulation.declare_at(state, after, category);
             }
             assert!(event.asks.is_none() && event.alarms == 0, "asks and alarms come `at` a time");
         }
@@ -235,6 +255,7 @@ fn every_scenario_of_the_museum_is_played() {
         let mut simulation = Simulation::new(&machine, plans.of(variant), Settings::default());
         simulation.people = match scenario.people {
             Answers::Absent => People::Absent,
+            Answers::Yes => People::Answer { after: Millis::from_secs(60), yes: true },
             Answers::Mistaken => People::Mistaken { after: Millis::from_secs(60) },
         };
         scenario.event.iter().for_each(|event| plan(&mut simulation, event));
@@ -250,6 +271,11 @@ fn every_scenario_of_the_museum_is_played() {
                 pages(&simulation).iter().any(|text| text.contains(page)),
                 "{name}: no page says `{page}`\n{told}"
             );
+        }
+        if let Some(least) = scenario.expect.loses.as_deref().map(span) {
+            let last = simulation.ends().keys().last().and_then(|execution| simulation.report(execution));
+            let bound = last.and_then(|report| report.rpo.bound.ms).expect("a loss that was measured");
+            assert!(bound >= least.0, "{name}: only {bound} ms\n{told}");
         }
         assert_lawful(&simulation, &name);
         insta::assert_snapshot!(name, timeline(&scenario, &simulation));

@@ -6,9 +6,11 @@
 mod support;
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 use support::{Room, room};
 use tokio_postgres::{Client, Error, NoTls};
-use understudy_core::ddl::{self, LOCK, UNLOCK};
+use understudy_core::ddl::{self, JOB_RUNS, LOCK, UNLOCK};
 use understudy_core::plan::{Plan, read};
 use understudy_local::config::Place;
 use understudy_local::postgres::{Application, PRODUCT, Server, Stop};
@@ -18,25 +20,76 @@ const APPLICATION: Application<'_> =
 const FENCED: &str = "US001";
 const INSERT: &str = "insert into public.documents (tx, body) values ('a', 'b')";
 
+/// The folder that `variable` names; said aloud where it names none.
+fn programs(test: &str, variable: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable);
+    if named.is_none() {
+        let told = format!("SKIPPED {test}: {variable} names no folder of PostgreSQL's programs\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
+    }
+    named.map(PathBuf::from)
+}
+
 /// A primary with the script applied; `None`, said aloud, where there is no PostgreSQL.
 async fn armed(test: &str) -> Option<(Room, Server)> {
-    if std::env::var_os("UNDERSTUDY_PG_BIN").is_none() {
-        let told = format!("SKIPPED {test}: UNDERSTUDY_PG_BIN names no folder of PostgreSQL's programs\n");
-        std::io::stderr().write_all(told.as_bytes()).unwrap();
-        return None;
-    }
+    programs(test, "UNDERSTUDY_PG_BIN")?;
     let room = room();
     let server = Server::at(&room.cloud, Place::Primary).unwrap();
     server.init_primary("of-the-test").await.unwrap();
     server.setup_database(&APPLICATION).await.unwrap();
-    let plan = plan();
-    let store = plan.stores.first().unwrap();
-    let session = server.administrator("rag").await.unwrap();
     // Twice: the script must be safe to run again.
     for _ in 0..2 {
-        session.batch_execute(&ddl::script(&plan, store)).await.unwrap();
+        apply(&server).await;
     }
     Some((room, server))
+}
+
+/// Runs the script, as the administrator who is no superuser.
+async fn apply(server: &Server) {
+    let plan = plan();
+    let session = server.administrator("rag").await.unwrap();
+    session.batch_execute(&ddl::script(&plan, plan.stores.first().unwrap())).await.unwrap();
+}
+
+/// As [`armed`], on a server that has pg_cron, and with its job.
+async fn with_cron(test: &str) -> Option<(Room, Server)> {
+    let bin = programs(test, "UNDERSTUDY_PG_CRON_BIN")?;
+    let mut room = room();
+    room.cloud.pg_bin = bin;
+    let server = Server::at(&room.cloud, Place::Primary).unwrap();
+    server.init_primary("of-the-test").await.unwrap();
+    server.setup_database(&APPLICATION).await.unwrap();
+    // Without it the script says so and goes on.
+    apply(&server).await;
+    assert!(!job_runs(&server).await);
+    let settings = room.cloud.database_at(Place::Primary).unwrap().data_dir.join("postgresql.auto.conf");
+    let preload = "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'rag'\ncron.use_background_workers = on\n";
+    std::fs::OpenOptions::new().append(true).open(settings).unwrap().write_all(preload.as_bytes()).unwrap();
+    server.restart().await.unwrap();
+    let superuser = server.superuser("rag").await.unwrap();
+    superuser.batch_execute("create extension pg_cron").await.unwrap();
+    // Not permitted yet: said, and gone on.
+    apply(&server).await;
+    superuser.batch_execute("grant usage on schema cron to administrator").await.unwrap();
+    for _ in 0..2 {
+        apply(&server).await;
+    }
+    let jobs = superuser.query_one("select count(*) from cron.job where username = 'administrator'", &[]);
+    assert_eq!(jobs.await.unwrap().get::<_, i64>(0), 2, "the job, and the one that trims its log");
+    Some((room, server))
+}
+
+/// As the heartbeat asks.
+async fn job_runs(server: &Server) -> bool {
+    let session = server.superuser("rag").await.unwrap();
+    session.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    session.query_one(&format!("select {JOB_RUNS}"), &[]).await.unwrap().get(0)
+}
+
+async fn sessions(server: &Server) -> i64 {
+    let session = server.superuser("rag").await.unwrap();
+    let count = "select count(*) from pg_stat_activity where usename = $1";
+    session.query_one(count, &[&APPLICATION.role]).await.unwrap().get(0)
 }
 
 fn plan() -> Plan {
@@ -158,4 +211,41 @@ async fn the_lock_is_for_the_operator_alone_and_it_can_do_nothing_else_with_role
     let operator = log_in(&room, PRODUCT).await.unwrap();
     let statement = format!("alter role {} nologin", APPLICATION.role);
     assert_eq!(code(&operator.batch_execute(&statement).await.unwrap_err()), "42501");
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_ends_idle_sessions_where_pg_cron_is() {
+    let Some((room, server)) = with_cron("the job of pg_cron").await else { return };
+    let idle = application(&room).await;
+    idle.batch_execute("select 1").await.unwrap();
+    // The job begins with a minute, and ends nobody while the lease lasts.
+    let mut waited = 0;
+    while !job_runs(&server).await {
+        waited += 1;
+        assert!(waited < 90, "the job never ran");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(sessions(&server).await, 1, "a lease that lasts ends no session");
+    lease(&server, "clock_timestamp() + interval '1 second'").await;
+    let mut waited = 0;
+    while sessions(&server).await > 0 {
+        waited += 1;
+        assert!(waited < 30, "the idle session is still open");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(idle.batch_execute("select 1").await.is_err(), "it was ended");
+    assert_eq!(code(&log_in(&room, APPLICATION.role).await.err().unwrap()), "28000", "and may not come back");
+    // A renewal lets in whom the job locked out.
+    lease(&server, "'infinity'").await;
+    let operator = log_in(&room, PRODUCT).await.unwrap();
+    operator.batch_execute(&format!("select {UNLOCK}")).await.unwrap();
+    application(&room).await.batch_execute(INSERT).await.unwrap();
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_pg_cron_the_gate_is_there_and_no_job_is_claimed() {
+    let Some((_room, server)) = armed("a server without pg_cron").await else { return };
+    assert!(!job_runs(&server).await);
+    server.stop(Stop::Immediate).await.unwrap();
 }

@@ -17,6 +17,7 @@ use super::words::nearest;
 use crate::time::Millis;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
+use std::str::FromStr;
 
 /// A kind of value.
 pub(super) struct Unit<T> {
@@ -313,6 +314,15 @@ fn duration(text: &str) -> Result<Millis, Wrong> {
         return wrong(codes::DURATION_RANGE, what, "write `400d` at most; look at the unit");
     }
     Ok(span)
+}
+
+impl FromStr for Millis {
+    type Err = String;
+
+    /// As a plan writes it: `90s`, `15m`, `1h`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        duration(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.help))
+    }
 }
 
 fn scale(unit: &str) -> Option<u64> {

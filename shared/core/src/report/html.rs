@@ -6,6 +6,7 @@
 use super::words::{self, Phase, Sign, Tone, time};
 use super::{Figure, Line, Report, picture};
 use crate::checks::{Finding, Grade, Verdict};
+use crate::overrides;
 use crate::run::{Position, Receipt};
 use crate::steps::close::record_key;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -103,6 +104,8 @@ fn at_a_glance(report: &Report) -> Markup {
                     Some(receipt) => { "fence receipt " (sign(words::receipt(receipt).0)) ", epoch " (receipt.epoch()) }
                     None => { "no fence receipt on record" }
                 } }
+                @let overridden = overrides::shown(&report.findings);
+                @if !overridden.is_empty() { dt { "Overridden" } dd { (prose(&overridden)) } }
                 @if report.shadow_waived.is_some() {
                     dt { "Waiver" } dd { a href="#waiver" { "The shadow period was waived" } }
                 }
@@ -266,6 +269,7 @@ fn one_finding(finding: &Finding) -> Markup {
                 @if let Some(question) = words::question(finding) { small { (question) } br; }
                 (prose(&finding.evidence))
                 @if !finding.fix.is_empty() { p.fix { b { "Fix: " } (prose(&finding.fix)) } }
+                @if let Some(given) = &finding.overridden { p.fix { b { "Taken on: " } (prose(&given.told())) } }
             }
         }
     }

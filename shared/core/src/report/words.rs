@@ -264,6 +264,10 @@ pub fn tally(findings: &[Finding]) -> String {
             parts.push(format!("{} {word}", count(grade)));
         }
     }
+    let overridden = findings.iter().filter(|finding| finding.is_bad() && !finding.blocks()).count();
+    if overridden > 0 {
+        parts.push(format!("{overridden} of them overridden"));
+    }
     parts.join(", ")
 }
 

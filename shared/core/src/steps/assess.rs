@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::{self, Keeper};
 use crate::observed::Observed;
+use crate::overrides::{self, Override, Overrides};
 use crate::plan::{Plan, Route, Store};
 use crate::ports::{Both, Cells, Clock, Databases, Http, Secrets, Sql};
 use crate::run::{Kind, Run};
@@ -21,7 +22,7 @@ use crate::state::{Change, keys, load, raised, update};
 use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join3, join4};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -119,6 +120,7 @@ where
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
     let loss = known_loss(ctx.plan, &situation);
+    let overrides = overrides::of(&findings);
     let blocking: Vec<String> = findings.iter().filter(|f| f.blocks()).map(Finding::key).collect();
     ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch }).await?;
     let run = Run::change(ctx.cells, ctx.execution, |run| {
@@ -127,6 +129,7 @@ where
         run.blocking.clone_from(&blocking);
         if step == Step::Assess {
             run.stated_loss_ms = loss;
+            run.overrides.clone_from(&overrides);
         }
         run.shown = shown(run.kind, &findings, loss);
     })
@@ -135,21 +138,25 @@ where
         return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
     }
     if may_promote_alone(ctx.plan, ctx.clock.now())
-        || (step == Step::LookAgain && still_holds(&before, epoch, loss))
+        || (step == Step::LookAgain && still_holds(&before, epoch, loss, &overrides))
     {
-        return Ok(Reply::new(Outcome::Ready, "every check passed"));
+        return Ok(Reply::new(Outcome::Ready, ready(&overrides)));
     }
-    ask(ctx, &run, loss).await
+    ask(ctx, &run, loss, &overrides).await
 }
 
-/// A yes holds while the epoch is the one that was shown and no more would be lost.
-fn still_holds(shown: &Run, epoch: Option<u64>, loss: Option<u64>) -> bool {
+fn ready(overrides: &[Override]) -> &'static str {
+    if overrides.is_empty() { "every check passed" } else { "every check passed, or somebody overrides it" }
+}
+
+/// A yes holds while the epoch and the overrides are those that were shown and no more would be lost.
+fn still_holds(shown: &Run, epoch: Option<u64>, loss: Option<u64>, overrides: &[Override]) -> bool {
     let no_greater = match (loss, shown.stated_loss_ms) {
         (Some(now), Some(then)) => now <= then,
         (None, None) => true,
         _ => false,
     };
-    shown.epoch == epoch && no_greater
+    shown.epoch == epoch && shown.overrides == overrides && no_greater
 }
 
 /// A person is asked at most this often: a situation that changes under every answer is refused.
@@ -159,6 +166,7 @@ async fn ask<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
     loss: Option<u64>,
+    overrides: &[Override],
 ) -> Result<Reply, Fault> {
     if run.approvals_asked >= MAX_ASKED {
         return ctx.outcome(Step::LookAgain, Outcome::Refused, "the situation changed after every yes").await;
@@ -166,6 +174,7 @@ async fn ask<C: Cells, K: Clock>(
     Run::change(ctx.cells, ctx.execution, |next| {
         next.approvals_asked = run.approvals_asked.saturating_add(1);
         next.stated_loss_ms = loss;
+        next.overrides = overrides.to_vec();
     })
     .await?;
     Ok(Reply {
@@ -197,12 +206,14 @@ fn shown(kind: Kind, findings: &[Finding], loss: Option<u64>) -> String {
     } else {
         ("is down", format!("known loss: {known}"))
     };
+    let overridden = overrides::shown(findings);
     format!(
-        "the {from} {how} and the {to} is fit ({} checks, {} warnings{}{}); {loss}",
+        "the {from} {how} and the {to} is fit ({} checks, {} warnings{}{}){}{overridden}; {loss}",
         findings.len(),
         warnings.len(),
         if warnings.is_empty() { "" } else { ": " },
-        warnings.join("; ")
+        warnings.join("; "),
+        if overridden.is_empty() { "" } else { " but for what a person overrides: " },
     )
 }
 
@@ -259,14 +270,16 @@ where
     let all = keepers::keepers(cells, ports.witness);
     let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports, to)));
     let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, to)));
-    let (hold_key, switch_key, shadow_key) = (keys::hold(), keys::switch(), keys::shadow());
-    let flags = join3(
+    let (hold_key, overrides_key) = (keys::hold(), keys::overrides());
+    let (switch_key, shadow_key) = (keys::switch(), keys::shadow());
+    let flags = join4(
         raised(cells, &hold_key),
+        load::<Overrides>(cells, &overrides_key),
         load::<Desired>(cells, &switch_key),
         load::<Shadow>(cells, &shadow_key),
     );
     let state = join3(votes(&all, clock), keepers::look(&all, cells, clock), flags);
-    let ((stores, routes), (votes, keepers, (hold, switch, shadow))) =
+    let ((stores, routes), (votes, keepers, (hold, overrides, switch, shadow))) =
         join(join(stores, routes), state).await;
     let at = clock.now();
     Situation {
@@ -275,6 +288,7 @@ where
         votes,
         keepers,
         hold: observed(hold, "state table", at),
+        overrides: observed(overrides.map(Option::unwrap_or_default), "state table", at),
         switch: observed(switch, "state table", at).flatten("the switch was never set"),
         shadow: observed(shadow, "state table", at),
         stores,

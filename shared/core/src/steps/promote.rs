@@ -46,7 +46,10 @@ pub async fn promote<C: Cells, K: Clock>(
 /// Read immediately before the one-way step: a hold, or an abort of this very execution.
 async fn stopped<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<String>, Fault> {
     if let Some(flag) = raised(ctx.cells, &keys::hold()).await? {
-        return Ok(Some(format!("on hold by `{}`: {}", flag.by, flag.why)));
+        return Ok(Some(match flag.category {
+            None => flag.told(),
+            Some(category) => format!("{}. {}", flag.told(), category.road()),
+        }));
     }
     let abort = raised(ctx.cells, &keys::abort(ctx.execution)).await?;
     Ok(abort.map(|flag| format!("aborted by `{}`: {}", flag.by, flag.why)))

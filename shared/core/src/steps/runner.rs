@@ -119,6 +119,7 @@ async fn freeze<C: Cells, K: Clock>(
         by: ctx.execution.to_owned(),
         why: "an execution moves this application".to_owned(),
         at: ctx.clock.now(),
+        category: None,
     };
     set_flag(ctx.cells, &keys::freeze(), &flag).await?;
     ctx.outcome(step, Outcome::Done, if raised { "frozen" } else { "thawed" }).await

@@ -83,6 +83,7 @@ fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
         rows,
         gate_armed: !store.ungated,
         ungated_writers,
+        job_runs: None,
     }
 }
 

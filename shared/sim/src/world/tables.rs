@@ -14,6 +14,7 @@ use std::sync::Arc;
 use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
 use understudy_core::lease::Lease;
+use understudy_core::overrides::Overrides;
 use understudy_core::ports::{Cell, Cells, Key, Written};
 use understudy_core::state::{Flag, keys};
 
@@ -210,6 +211,10 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
         "flag" => {
             let flag = body.typed::<Flag>(key).ok()?;
             Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by.clone() })
+        }
+        "override" => {
+            let last = body.typed::<Overrides>(key).ok()?.given.pop()?;
+            Some(What::Overridden { check: last.check, by: last.by, until: last.until })
         }
         _ => None,
     }

@@ -43,7 +43,7 @@ pub fn start(kind: &str) -> Value {
 }
 
 pub fn hold(simulation: &Simulation<'_>, raised: bool) {
-    let flag = Flag { raised, by: "sre-1".to_owned(), why: "a story".to_owned(), at: DAWN };
+    let flag = Flag { raised, by: "sre-1".to_owned(), why: "a story".to_owned(), at: DAWN, category: None };
     simulation.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).expect("a flag"));
 }
 

@@ -7,7 +7,7 @@ use crate::lease::KeeperView;
 use crate::plan::Plan;
 use crate::run::{End, Kind};
 use crate::steps::Step;
-use crate::time::elapsed;
+use crate::time::{Millis, after, elapsed};
 use crate::votes::Vote;
 use jiff::Timestamp;
 
@@ -24,7 +24,7 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
             if epoch.is_none() {
                 return Some(breach("L4", record, "called fit without an epoch to claim"));
             }
-            let bad = findings.iter().find(|finding| blocking(finding))?;
+            let bad = findings.iter().find(|finding| blocking(finding, record.at))?;
             Some(breach(
                 "L4",
                 record,
@@ -35,8 +35,30 @@ pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
 }
 
 /// Said here once more: a rule does not borrow from what it watches.
-fn blocking(finding: &Finding) -> bool {
+fn blocking(finding: &Finding, at: Timestamp) -> bool {
+    bad(finding) && !taken(finding, at)
+}
+
+fn bad(finding: &Finding) -> bool {
     matches!(finding.grade, Grade::Block | Grade::Unknown)
+}
+
+/// The checks that a person may override, of all.
+const SPARED: [&str; 6] = ["PF-04", "PF-05", "PF-07", "PF-08", "PF-09", "PF-10"];
+
+/// What was looked at is put on record within the life of a function.
+const ON_RECORD_WITHIN: Millis = Millis::from_secs(30);
+
+/// A person overrides this very check, by name and with a reason, and still did when it was looked at.
+fn taken(finding: &Finding, at: Timestamp) -> bool {
+    finding.overridden.as_ref().is_some_and(|given| {
+        SPARED.contains(&finding.id.as_str())
+            && given.check == format!("{}:{}", finding.id, finding.subject)
+            && !given.by.is_empty()
+            && !given.why.is_empty()
+            && given.given_at <= at
+            && at < after(given.until, ON_RECORD_WITHIN)
+    })
 }
 
 /// The gate on data stands before the fence: whatever goes on does so on a good look, and after an answer on one that
@@ -138,8 +160,7 @@ pub(super) fn confirmed(chain: &Chain<'_>) -> Vec<Breach> {
 }
 
 pub(super) fn teaches(chain: &Chain<'_>) -> Vec<Breach> {
-    let mute =
-        |finding: &&Finding| blocking(finding) && (finding.evidence.is_empty() || finding.fix.is_empty());
+    let mute = |finding: &&Finding| bad(finding) && (finding.evidence.is_empty() || finding.fix.is_empty());
     chain
         .records
         .iter()
@@ -149,7 +170,7 @@ pub(super) fn teaches(chain: &Chain<'_>) -> Vec<Breach> {
                     let what = format!("{} refuses without evidence or fix", finding.id);
                     return Some(breach("L11", record, what));
                 }
-                let blocks = findings.iter().any(blocking);
+                let blocks = findings.iter().any(|finding| blocking(finding, record.at));
                 (!blocks).then(|| breach("L11", record, "refused, and no finding says why"))
             }
             Entry::Closed { end: End::Refused | End::RolledBack | End::NeedsOperator, cause }

@@ -2,6 +2,7 @@
 
 use super::{Breach, Chain, breach};
 use crate::approval::{Matter, Question};
+use crate::checks::Verdict;
 use crate::journal::{Entry, Record};
 use crate::plan::Mode;
 use crate::steps::Step;
@@ -29,9 +30,26 @@ pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
         Some((_, question)) if !agreed(chain, going_on, question) => {
             broken.push(breach("L8", going_on, "went on without a yes to the question that was open"));
         }
+        Some((asked, question)) if needed && !rested_on(chain, going_on, asked, question) => {
+            broken.push(breach(
+                "L8",
+                going_on,
+                "went on with other overrides than were shown to who said yes",
+            ));
+        }
         _ => {}
     }
     broken
+}
+
+/// Whether a good look since the question rests on the overrides that it showed, and on no others.
+fn rested_on(chain: &Chain<'_>, before: &Record, asked: &Record, question: &Question) -> bool {
+    chain.before(before).filter(|record| record.seq > asked.seq).any(|record| match &record.entry {
+        Entry::Assessed { verdict: Verdict::Ready, findings, .. } => {
+            findings.iter().filter_map(|finding| finding.overridden.as_ref()).eq(&question.overrides)
+        }
+        _ => false,
+    })
 }
 
 fn questions<'a>(chain: &Chain<'a>, before: &Record, wanted: Matter) -> Vec<(&'a Record, &'a Question)> {
@@ -64,6 +82,9 @@ fn unbound(chain: &Chain<'_>, record: &Record) -> Option<String> {
     };
     if record.at > after(question.expires_at, ON_RECORD_WITHIN) {
         return Some(format!("`{by}` answered after {}: silence was a no", question.expires_at));
+    }
+    if *yes && question.overrides.iter().any(|given| given.by == *by) {
+        return Some(format!("`{by}` approved what `{by}` overrides a check for"));
     }
     (*yes && question.started_by.as_ref() == Some(by))
         .then(|| format!("`{by}` approved what `{by}` asked for"))
