@@ -31,6 +31,9 @@ const DELIVERIES: u32 = 3;
 /// An answer that nobody waits for after this long is given up by who delivers by hand.
 const BY_HAND: Millis = Millis::from_secs(200);
 
+/// What each execution wrote, by its name.
+type Journals = Vec<(String, Vec<Arc<Stored>>)>;
+
 #[derive(Debug)]
 pub(crate) enum Happening {
     Tick(Function),
@@ -245,7 +248,7 @@ impl<'m> Simulation<'m> {
         Case { trace: self.world.trace().to_vec(), journals, reports, plan }
     }
 
-    fn written(&self) -> (Vec<(String, Vec<Arc<Stored>>)>, Vec<Report>) {
+    fn written(&self) -> (Journals, Vec<Report>) {
         let journals: Vec<_> = self
             .world
             .executions()

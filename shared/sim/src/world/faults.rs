@@ -137,12 +137,22 @@ impl World {
 
     /// As [`World::pass`], for a caller that waits for at most `patience` milliseconds.
     pub(crate) async fn pass_within(&self, from: Place, to: Place, patience: i64) -> Result<Passed, Fault> {
+        if to == Place::Primary && from != to {
+            self.reaches_for_primary();
+        }
+        self.pass_to_answer(from, to, patience).await
+    }
+
+    /// As [`World::pass_within`], where a name decides who answers: that it is the primary is nobody's reaching.
+    pub(crate) async fn pass_to_answer(
+        &self,
+        from: Place,
+        to: Place,
+        patience: i64,
+    ) -> Result<Passed, Fault> {
         let (wait, trouble) = {
             let mut inner = self.inner();
             let trouble = inner.next_trouble(self.settings.trouble_permille);
-            if to == Place::Primary && from != to {
-                inner.reaches_for_primary();
-            }
             (inner.latency(from, to, self.settings.slow_permille), trouble)
         };
         if trouble == Some(Trouble::Killed) {
@@ -167,6 +177,14 @@ impl World {
                 span => Passed::Slowly(span),
             },
         })
+    }
+
+    /// Notes that a step reaches for the Region of the primary.
+    pub(super) fn reaches_for_primary(&self) {
+        let mut inner = self.inner();
+        if let Some(step) = inner.current.as_ref().and_then(|invocation| invocation.step) {
+            inner.note(What::ReachedForPrimary { step });
+        }
     }
 
     /// The reply as the caller hears it.
@@ -211,12 +229,6 @@ impl Inner {
         self.note(What::Troubled { call, step, trouble });
         self.cover(trouble.name());
         Some(trouble)
-    }
-
-    fn reaches_for_primary(&mut self) {
-        if let Some(step) = self.current.as_ref().and_then(|invocation| invocation.step) {
-            self.note(What::ReachedForPrimary { step });
-        }
     }
 
     fn drawn_trouble(&mut self, permille: u64) -> Option<Trouble> {

@@ -176,6 +176,12 @@ impl Net<'_> {
         }
     }
 
+    /// Whether it is the primary's own name, and not a public one that may lead there.
+    fn names_primary(&self, url: &str) -> bool {
+        let asked = host(url);
+        self.world.plan.routes.iter().any(|route| host(&route.primary) == asked)
+    }
+
     fn ask(&self, url: &str, write: bool) -> HttpAnswer {
         let target = self.target(url);
         let mut inner = self.world.inner();
@@ -233,7 +239,10 @@ impl Net<'_> {
             Target::Application(at) if self.world.inner.borrow().slow.contains(at) => at,
             _ => self.from,
         };
-        let passed = self.world.pass_within(self.from, to, span(timeout)).await;
+        if self.names_primary(url) && self.from != Place::Primary {
+            self.world.reaches_for_primary();
+        }
+        let passed = self.world.pass_to_answer(self.from, to, span(timeout)).await;
         let heard = match passed {
             Ok(passed) => {
                 let answer = self.ask(url, write);
