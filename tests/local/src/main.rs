@@ -53,7 +53,7 @@ enum Command {
     /// Up, `plan check --live` on a healthy cloud and on planted faults, down.
     Adopt(Setup),
     /// Break a pair of servers over and over, under transactions that are left open, and judge each round.
-    Torture(Rounds),
+    Torture(TortureArguments),
     /// What points `understudy` at a running cloud: `eval "$(understudy local env)"`.
     Env(Setup),
     /// Install the Python parts: emulator, SAM, PostgreSQL.
@@ -94,7 +94,7 @@ struct Setup {
 }
 
 #[derive(Args)]
-struct Rounds {
+struct TortureArguments {
     /// How many; one, where `--seed` names it.
     #[arg(long)]
     rounds: Option<u64>,
@@ -282,7 +282,7 @@ impl Repeated {
 /// Rounds that nobody counted.
 const ROUNDS: u64 = 200;
 
-impl Rounds {
+impl TortureArguments {
     fn torture(self) -> Result<Torture, Failure> {
         let rounds = self.rounds.unwrap_or(if self.seed.is_some() { 1 } else { ROUNDS });
         let first = self.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));

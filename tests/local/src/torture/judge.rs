@@ -253,7 +253,6 @@ mod tests {
     use super::super::Ended;
     use super::super::table::Table;
     use super::*;
-    use understudy_core::time::Millis;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(1_000_000 + ms).unwrap()
@@ -282,7 +281,7 @@ mod tests {
                 end: End::Recovered,
                 cause: String::new(),
                 receipt: Some(receipt),
-                bound: Figure::measured(Millis(4_000)),
+                bound: Figure { ms: Some(4_000), why_null: None },
                 received: Some(at(1_000)),
                 possible: Some(lapsed_at),
             }),
