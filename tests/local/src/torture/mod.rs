@@ -90,13 +90,18 @@ pub struct Torture {
 }
 
 impl Torture {
+    /// Rounds and clouds do not tread on each other.
+    fn name(&self) -> &'static str {
+        if self.kill { "torture-kill" } else { "torture" }
+    }
+
     fn folder(&self) -> PathBuf {
-        self.options.root.join(".local/torture")
+        self.options.root.join(".local").join(self.name())
     }
 
     /// The local cloud of one lane.
     fn options_of(&self, lane: &str) -> Options {
-        Options { folder: format!("torture/{lane}"), ..self.options.clone() }
+        Options { folder: format!("{}/{lane}", self.name()), ..self.options.clone() }
     }
 }
 
