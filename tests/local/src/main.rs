@@ -53,7 +53,7 @@ enum Command {
     /// Up, `plan check --live` on a healthy cloud and on planted faults, down.
     Adopt(Setup),
     /// Break a pair of servers over and over, under transactions that are left open, and judge each round.
-    Torture(Rounds),
+    Torture(TortureArguments),
     /// What points `understudy` at a running cloud: `eval "$(understudy local env)"`.
     Env(Setup),
     /// Install the Python parts: emulator, SAM, PostgreSQL.
@@ -96,7 +96,7 @@ struct Setup {
 }
 
 #[derive(Args)]
-struct Rounds {
+struct TortureArguments {
     /// How many; one, where `--seed` names it.
     #[arg(long)]
     rounds: Option<u64>,
@@ -115,9 +115,9 @@ struct Rounds {
     /// The plan to run.
     #[arg(long, default_value = "infra/plans/financial-rag.yaml")]
     plan: PathBuf,
-    /// Divides every duration of the plan.
-    #[arg(long, default_value_t = 60.0)]
-    speed: f64,
+    /// Divides every duration of the plan: by 60, or with `--kill` by 20, where nothing else is said.
+    #[arg(long)]
+    speed: Option<f64>,
 }
 
 #[derive(Args)]
@@ -285,7 +285,7 @@ impl Repeated {
 /// Rounds that nobody counted.
 const ROUNDS: u64 = 200;
 
-impl Rounds {
+impl TortureArguments {
     fn torture(self) -> Result<Torture, Failure> {
         let rounds = self.rounds.unwrap_or(if self.seed.is_some() { 1 } else { ROUNDS });
         let first = self.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
@@ -293,7 +293,7 @@ impl Rounds {
             root: self.root,
             plan: self.plan,
             rehearsal: false,
-            speed: self.speed,
+            speed: self.speed.unwrap_or(if self.kill { 20.0 } else { 60.0 }),
             approve: People::Auto,
             unarmed: false,
         };

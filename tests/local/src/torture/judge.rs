@@ -253,7 +253,6 @@ mod tests {
     use super::super::Ended;
     use super::super::table::Table;
     use super::*;
-    use understudy_core::time::Millis;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_millisecond(1_000_000 + ms).unwrap()
@@ -282,8 +281,8 @@ mod tests {
                 end: End::Recovered,
                 cause: String::new(),
                 receipt: Some(receipt),
-                bound: Figure::measured(Millis(4_000)),
-                received: Some(at(1_000)),
+                bound: Figure { ms: Some(3_000), why_null: None },
+                received: Some(at(2_000)),
                 possible: Some(lapsed_at),
             }),
             must_end: false,
@@ -308,7 +307,7 @@ mod tests {
     fn a_good_move_is_called_good_with_its_figures() {
         let judged = judged(&good());
         assert!(judged.holds(), "{:?}", judged.lines);
-        assert_eq!((judged.margin_ms, judged.missing, judged.loss_ms), (Some(5_000), 1, Some(2_000)));
+        assert_eq!((judged.margin_ms, judged.missing, judged.loss_ms), (Some(5_000), 1, Some(1_000)));
         assert_eq!(broken(&good()), (Vec::new(), Ended::Agreed.code()));
     }
 

@@ -154,7 +154,7 @@ impl Tally {
         let ends = counted(self.ends.iter().map(|(end, count)| format!("{count} {end}")).collect());
         let killed =
             counted(self.killed.iter().map(|(function, count)| format!("{count} {function}")).collect());
-        let seeds = |all: &[u64]| all.iter().map(|seed| format!(" SEED={seed}")).collect::<String>();
+        let seeds = |all: &[u64]| all.iter().map(|seed| format!(" SEED={seed}")).collect::<Vec<_>>().concat();
         let took = seconds(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         format!(
             "\n  ends: {ends}\n  killed: {killed}\n  {} records, all whole and sealed where nothing is said; {} promotions\n  \
@@ -429,12 +429,13 @@ impl Watch<'_> {
             let open = load::<OpenRuns>(self.table, &keys::open_runs()).await;
             let sealed = open.is_ok_and(|open| open.is_some_and(|open| open.executions.is_empty()));
             let closed = self.chains.values().all(|chain| chain.last().is_some_and(Stored::is_closing));
-            if !(sealed && closed) || self.chains.is_empty() {
+            if !sealed || !closed || self.chains.is_empty() {
                 since = Instant::now();
+                continue;
             }
             // What was refused may be tried again by itself; nothing else is.
             let refused = self.chains.values().any(|chain| end_of(chain) == Some(End::Refused));
-            if since.elapsed() > plan.tick.as_std() * if refused { QUIET_TICKS } else { 0 } {
+            if !refused || since.elapsed() > plan.tick.as_std() * QUIET_TICKS {
                 return Ok(());
             }
         }

@@ -29,6 +29,7 @@ use draw::Round;
 use judge::Judgement;
 use pair::Pair;
 use round::Lane;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -89,13 +90,18 @@ pub struct Torture {
 }
 
 impl Torture {
+    /// Rounds and clouds do not tread on each other.
+    fn name(&self) -> &'static str {
+        if self.kill { "torture-kill" } else { "torture" }
+    }
+
     fn folder(&self) -> PathBuf {
-        self.options.root.join(".local/torture")
+        self.options.root.join(".local").join(self.name())
     }
 
     /// The local cloud of one lane.
     fn options_of(&self, lane: &str) -> Options {
-        Options { folder: format!("torture/{lane}"), ..self.options.clone() }
+        Options { folder: format!("{}/{lane}", self.name()), ..self.options.clone() }
     }
 }
 
@@ -285,21 +291,18 @@ impl Setup {
     fn keep(&self, round: &Round, judged: &Judgement, left: &judge::Evidence) -> Result<(), TortureError> {
         let mut text = format!("{round:#?}\n");
         for line in &judged.lines {
-            text.push_str(&format!(
-                "{} {}: {}\n",
-                if line.holds { "ok" } else { "NO" },
-                line.what,
-                line.told
-            ));
+            let mark = if line.holds { "ok" } else { "NO" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{mark} {}: {}", line.what, line.told);
         }
         for written in &left.executions {
             for record in written.chain.iter().filter_map(|stored| stored.record().ok()) {
                 let line = told(&record);
-                text.push_str(&format!("{} {:<18} {}\n", line.at, line.writer, line.text));
+                let _ = writeln!(text, "{} {:<18} {}", line.at, line.writer, line.text);
             }
         }
         for told in &left.told {
-            text.push_str(&format!("{} {} {}\n", told.done_at, told.by, told.tx));
+            let _ = writeln!(text, "{} {} {}", told.done_at, told.by, told.tx);
         }
         let path = self.state.with_file_name(format!("round-{}.txt", round.seed));
         fs::write(&path, text).map_err(|source| TortureError::File { path, source })

@@ -28,7 +28,7 @@ use understudy_sim::asl::Machine;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// From the first write to the harm: what is open by then began within it.
-const WARM_UP: Duration = Duration::from_millis(3_000);
+const WARM_UP: Duration = Duration::from_secs(3);
 /// After the last end, for writes that should not be.
 const AFTERWARDS: Duration = Duration::from_millis(1_200);
 /// Ticks after which an attempt that may be repeated would have been.
