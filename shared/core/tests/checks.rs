@@ -487,7 +487,7 @@ fn all_bad() -> Situation {
     seen.replica = Observed::unknown("timed out");
     seen.instance = Observed::unknown("timed out");
     seen.login = Observed::unknown("timed out");
-    bad.routes.iter_mut().for_each(|route| route.standby = Observed::unknown("timed out"));
+    bad.routes.iter_mut().for_each(|route| route.answer = Observed::unknown("timed out"));
     bad
 }
 

@@ -213,8 +213,9 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
             Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by.clone() })
         }
         "override" => {
-            let last = body.typed::<Overrides>(key).ok()?.given.pop()?;
-            Some(What::Overridden { check: last.check, by: last.by, until: last.until })
+            let given = body.typed::<Overrides>(key).ok()?;
+            let last = given.given.last()?;
+            Some(What::Overridden { check: last.check.clone(), by: last.by.clone(), until: last.until })
         }
         _ => None,
     }
