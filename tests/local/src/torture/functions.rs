@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::rc::Rc;
 use std::time::Duration;
 use understudy_core::fault::Fault;
-use understudy_core::ports::Role;
+use understudy_core::ports::{Both, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
 use understudy_core::{approval, guard, handler, prober};
 
@@ -115,8 +115,12 @@ async fn preflight_verifier(region: &Region, event: &Value) -> Result<Value, Fau
         clock: &Wall,
         ports: assess::Ports {
             witness: Some(&region.table(Place::Standby, Place::Witness)),
-            sql: &SqlAgent { region, place: Place::Standby },
-            databases: &Managed(region),
+            // Nobody goes back here: what would be asked of the primary is never asked.
+            sql: Both {
+                standby: &SqlAgent { region, place: Place::Standby },
+                primary: &SqlAgent { region, place: Place::Primary },
+            },
+            databases: Both { standby: &Managed(region), primary: &Managed(region) },
             http: &region.net(Place::Standby),
             secrets: &Desk(region),
         },
@@ -132,8 +136,12 @@ async fn store_promoter(region: &Region, event: &Value) -> Result<Value, Fault> 
         clock: &Wall,
         ports: promoter::Ports {
             witness: Some(&region.table(Place::Standby, Place::Witness)),
-            sql: &SqlAgent { region, place: Place::Standby },
-            databases: &Managed(region),
+            // Nobody goes back here: what would be asked of the primary is never asked.
+            sql: Both {
+                standby: &SqlAgent { region, place: Place::Standby },
+                primary: &SqlAgent { region, place: Place::Primary },
+            },
+            databases: Both { standby: &Managed(region), primary: &Managed(region) },
             secrets: &Desk(region),
             guard: &Desk(region),
         },

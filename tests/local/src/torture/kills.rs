@@ -260,6 +260,7 @@ impl Lane {
             by: "torture".to_owned(),
             why: "between two runs".to_owned(),
             at: Timestamp::now(),
+            category: None,
         };
         Ok(set_flag(&table, &keys::hold(), &flag).await?)
     }

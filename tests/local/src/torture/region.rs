@@ -24,9 +24,9 @@ use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
 use understudy_core::plan::Plan;
 use understudy_core::ports::{
-    Cell, Cells, Clock, Databases, Dns, DnsAnswer, Evidence, Executions, FenceOrder, FencedStore, Http,
-    HttpAnswer, InstanceStatus, Key, Metric, Metrics, Page, Pager, PrimaryGuard, Role, Secrets, Signature,
-    Signer, Started, Tokens, Written,
+    Cell, Cells, Clock, Databases, Dns, DnsAnswer, Evidence, Executions, FenceOrder, FencedStore, GivesWay,
+    Http, HttpAnswer, InstanceStatus, Key, Metric, Metrics, Page, Pager, Role, Secrets, Signature, Signer,
+    Started, Tokens, Written,
 };
 use understudy_core::sql::{Answer, Secret, Statement};
 use understudy_core::state::keys;
@@ -404,7 +404,7 @@ impl Signer for Desk<'_> {
 }
 
 /// The guard is asked in planned moves, and none is made here.
-impl PrimaryGuard for Desk<'_> {
+impl GivesWay for Desk<'_> {
     async fn fence(&self, _order: &FenceOrder) -> Result<Vec<FencedStore>, Fault> {
         Err(Fault::bug("an unplanned move never asks the primary"))
     }
