@@ -43,6 +43,7 @@ demos: build python
 	$(call recorded,kill,--deliveries 100 --approve ask --unarmed)
 	$(call recorded,isolate)
 	$(call recorded,switchover)
+	$(call recorded,failback)
 	$(call recorded,drill)
 
 # What one demo recorded is kept, for the next one begins with an empty folder.
