@@ -74,7 +74,7 @@ parity: python
 # So many spoiled plan files, by case number; no input may panic. Not part of `make test`.
 CASES ?= 1000000
 fuzz:
-	cargo run --quiet -p understudy-core --example fuzz_plans -- $(CASES)
+	cargo run --quiet --profile simulate -p understudy-core --example fuzz_plans -- $(CASES)
 
 # Licences, bans and sources; advisories need the network and run where there is one: `make advisories`.
 lint: $(DENY)

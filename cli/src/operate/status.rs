@@ -15,9 +15,11 @@ use understudy_core::keepers::{STANDBY, WITNESS};
 use understudy_core::lease::Sighting;
 use understudy_core::overrides::{Override, Overrides};
 use understudy_core::report::line;
+use understudy_core::returned::{Returned, State};
 use understudy_core::state::{Flag, keys, load, raised};
 use understudy_core::steps::assess::Readiness;
 use understudy_core::switch::{Desired, Side};
+use understudy_core::words::instant;
 
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -32,6 +34,8 @@ pub struct Status {
     incident: Option<Incident>,
     last: Option<String>,
     question: Option<Question>,
+    /// What the guard of the old primary found there, while another Region writes.
+    returned: Option<Returned>,
 }
 
 /// An override, and why it counts for nothing now, where it does not.
@@ -69,6 +73,8 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
         last = last_line(deployed, execution).await?;
         question = open_question(table, execution).await.map_err(failed)?;
     }
+    let returned = load::<Returned>(table, &keys::returned()).await.map_err(failed)?;
+    let newest = lease.iter().filter_map(|(_, seen)| seen.as_ref().map(|seen| seen.lease.epoch)).max();
     Ok(Status {
         plan: deployed.plan.name.clone(),
         at: Timestamp::now(),
@@ -81,6 +87,7 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
         incident,
         last,
         question,
+        returned: returned.filter(|returned| Some(returned.epoch) == newest),
     })
 }
 
@@ -139,9 +146,23 @@ impl Status {
             Some(_) => {
                 "mend what the last attempt named; the next one starts by itself when it is gone".to_owned()
             }
+            None if self.serves == Some(Side::Standby) => self.way_back(),
             None if !self.blocking().is_empty() => "mend what blocks the standby".to_owned(),
             None => "nothing".to_owned(),
         }
+    }
+}
+
+impl Status {
+    /// The standby serves, and nothing protects it until the old primary follows.
+    fn way_back(&self) -> String {
+        let follows = |returned: &Returned| returned.stores.iter().all(|found| found.state == State::Follows);
+        if self.returned.as_ref().is_some_and(follows) {
+            return "go back when it suits: `understudy failback PLAN --by ROLE --why …`".to_owned();
+        }
+        "build the old primary anew as a replica of the standby, for nothing protects it until then; then \
+         `understudy failback`"
+            .to_owned()
     }
 }
 
@@ -200,6 +221,11 @@ impl fmt::Display for Status {
             for attempt in &incident.attempts {
                 let kind = attempt.kind.name();
                 writeln!(f, "             {} ({kind}): {}", attempt.execution, attempt.end_text())?;
+            }
+        }
+        if let Some(returned) = &self.returned {
+            for found in &returned.stores {
+                writeln!(f, "  old side   {}: {} ({})", found.store, found.state, instant(returned.at))?;
             }
         }
         if let Some(last) = &self.last {

@@ -398,8 +398,8 @@ fn replica_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {
                     &store.name,
                     Grade::Block,
                     "it answers, but it is not in recovery: it takes writes of its own",
-                    "if it was promoted, it may be the one that serves: build a replica of it, and a plan the other \
-                     way round. Rebuild it as a replica only once it is known to serve nobody",
+                    "if it was promoted, it may be the one that serves: build the other side anew as a replica of it, and \
+                     go back by `understudy failback`. Rebuild this one only once it is known to serve nobody",
                 )
             }
         })
@@ -563,8 +563,9 @@ fn instance_promotable(plan: &Plan, s: &Situation) -> Vec<Finding> {
             &store.name,
             Grade::Block,
             format!("`{}` is no replica (status `{}`)", value.id, value.status),
-            "name the replica in the plan. If this one was promoted, it may be the one that serves: build a replica \
-             of it, and a plan the other way round; rebuild it only once it is known to serve nobody",
+            "name the replica in the plan. If this one was promoted, it may be the one that serves: build the other \
+             side anew as a replica of it, and go back by `understudy failback`; rebuild this one only once it is \
+             known to serve nobody",
         ),
         Observed::Known { value, .. } if value.status != "available" => finding(
             id,

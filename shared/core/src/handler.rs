@@ -107,8 +107,10 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         self.record(&decision, hint, now).await?;
         self.tell_declared(hold.as_ref(), incident.as_ref(), now).await?;
+        let idle = incident.as_ref().and_then(Incident::running).is_none();
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
-        if *hint == Hint::Tick {
+        // While an execution runs the old primary is its matter.
+        if *hint == Hint::Tick && idle {
             returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
         }
         Ok(decision)

@@ -15,6 +15,7 @@ use crate::state::{keys, load, note};
 use crate::words::instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// An old primary whose writers do not stop is paged again after so many ticks.
 const REPAGE_TICKS: u64 = 15;
@@ -47,6 +48,17 @@ pub enum State {
     Unquiet { why: String },
     /// Whether it takes writes is not known (L4).
     Unknown { reason: String },
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fenced => f.write_str("fenced"),
+            Self::Follows => f.write_str("follows, as a replica"),
+            Self::Unquiet { why } => write!(f, "NOT FENCED: {why}"),
+            Self::Unknown { reason } => write!(f, "unknown: {reason}"),
+        }
+    }
 }
 
 /// Fences every store of this Region under the epoch of `lease`, which another one holds, and leaves in the standby
@@ -85,8 +97,8 @@ fn found(answer: Result<Answer, Fault>) -> State {
     }
 }
 
-/// Tells people of an old primary that came back: again and again while its writers are there, else once. What was
-/// found under an epoch that is over tells nobody anything.
+/// Tells people of an old primary that came back: again and again while its writers are there, else once. What
+/// was found under an epoch that is over tells nobody anything.
 pub async fn tell(
     plan: &Plan,
     cells: &impl Cells,
@@ -100,8 +112,7 @@ pub async fn tell(
         return Ok(());
     }
     let page = page(plan, &returned);
-    let writes = returned.stores.iter().any(|found| matches!(found.state, State::Unquiet { .. }));
-    let again = writes.then(|| plan.tick.times(REPAGE_TICKS));
+    let again = (returned.sum() == Sum::Writes).then(|| plan.tick.times(REPAGE_TICKS));
     if paging::claim(cells, &page.dedup, now, plan.tick, again).await? != Turn::Mine {
         return Ok(());
     }
@@ -109,22 +120,73 @@ pub async fn tell(
     paging::told(cells, &page.dedup, now).await
 }
 
+/// What all stores together come to; the worst decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sum {
+    Follows,
+    Fenced,
+    Unknown,
+    Writes,
+}
+
+impl Sum {
+    const ALL: [Self; 4] = [Self::Follows, Self::Fenced, Self::Unknown, Self::Writes];
+
+    fn of(state: &State) -> Self {
+        match state {
+            State::Follows => Self::Follows,
+            State::Fenced => Self::Fenced,
+            State::Unknown { .. } => Self::Unknown,
+            State::Unquiet { .. } => Self::Writes,
+        }
+    }
+
+    /// Under which people are told of it.
+    fn matter(self, epoch: u64) -> String {
+        let word = match self {
+            Self::Follows => "follows",
+            Self::Fenced => "fenced",
+            Self::Unknown => "unknown",
+            Self::Writes => "writes",
+        };
+        format!("returned-{epoch}-{word}")
+    }
+}
+
+impl Returned {
+    /// No store at all is no good news (L4).
+    fn sum(&self) -> Sum {
+        self.stores.iter().map(|found| Sum::of(&found.state)).max().unwrap_or(Sum::Unknown)
+    }
+
+    /// Every matter that people may be told of under this epoch.
+    pub fn matters(&self) -> [String; 4] {
+        Sum::ALL.map(|sum| sum.matter(self.epoch))
+    }
+}
+
 fn page(plan: &Plan, returned: &Returned) -> Page {
     let Returned { at, epoch, holder, stores } = returned;
-    let open: Vec<String> = stores.iter().filter_map(may_write).collect();
-    let follows = stores.iter().all(|found| found.state == State::Follows);
-    let (severity, word, text) = if !open.is_empty() {
-        let text = format!(
-            "is NOT known to be fenced: {}. Two writers are possible: stop its instances, or cut its application off",
-            open.join("; ")
-        );
-        (Severity::Critical, "open", text)
-    } else if follows {
-        (Severity::Info, "follows", "follows the new one: `understudy failback` is possible".to_owned())
-    } else {
-        let text = "is fenced and takes no writes. What it wrote last and nobody received lies there alone: keep it \
-                    until that is looked at, then rebuild it as a replica";
-        (Severity::Warning, "fenced", text.to_owned())
+    let sum = returned.sum();
+    let told = stores.iter().map(|found| format!("`{}`: {}", found.store, found.state));
+    let told = told.collect::<Vec<_>>().join("; ");
+    let (severity, text) = match sum {
+        Sum::Follows => (Severity::Info, "follows the new one: `understudy failback` is possible".to_owned()),
+        Sum::Fenced => {
+            let text = "is fenced and takes no writes. What it wrote last and nobody received lies there alone: keep it \
+                        until that is looked at, then rebuild it as a replica";
+            (Severity::Warning, text.to_owned())
+        }
+        Sum::Unknown => {
+            let text = format!(
+                "could not be fenced, and whether it takes writes is not known: {told}. See to it before it starts"
+            );
+            (Severity::Critical, text)
+        }
+        Sum::Writes => {
+            let text = format!("has WRITERS LEFT: {told}. Stop its instances, or cut its application off");
+            (Severity::Critical, text)
+        }
     };
     let primary = &plan.regions.primary.0;
     Page {
@@ -136,14 +198,6 @@ fn page(plan: &Plan, returned: &Returned) -> Page {
             plan.title,
             instant(*at)
         ),
-        dedup: format!("returned-{epoch}-{word}"),
-    }
-}
-
-fn may_write(found: &Found) -> Option<String> {
-    match &found.state {
-        State::Fenced | State::Follows => None,
-        State::Unquiet { why } => Some(format!("`{}`: {why}", found.store)),
-        State::Unknown { reason } => Some(format!("`{}`: {reason}", found.store)),
+        dedup: sum.matter(*epoch),
     }
 }

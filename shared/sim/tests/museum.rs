@@ -161,6 +161,7 @@ fn broken(text: &str) -> Break {
         ["bucket", "away"] => Break::BucketAway,
         ["rogue", "switch"] => Break::RogueSwitch,
         ["heal"] => Break::Heal,
+        ["rebuild", "primary"] => Break::Rebuild,
         _ => panic!("nothing breaks like `{text}`"),
     }
 }

@@ -16,9 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use understudy_aws::dynamodb::Table;
 use understudy_core::fault::Fault;
 use understudy_core::incident::Incident;
 use understudy_core::plan::Plan;
+use understudy_core::ports::Cells;
+use understudy_core::returned::Returned;
 use understudy_core::state::{keys, load};
 
 /// So many deliveries are under way at once, at most.
@@ -337,9 +340,10 @@ impl Effects {
         let attempts = incident.map(|incident| incident.attempts).unwrap_or_default();
         let calls = logs::calls(&up.cloud, "StartExecution", since);
         let handler = handler_of(&up.plan);
+        let returned = returned(&aws.table(&up.plan.name)).await?;
         let answers = logs::answers(&up.cloud, Place::Standby, &handler, since);
         Ok(Self {
-            matters: matters(&answers).chain(executions.iter().cloned()).collect(),
+            matters: matters(&answers).chain(executions.iter().cloned()).chain(returned).collect(),
             executions,
             attempts: attempts.into_iter().map(|attempt| attempt.execution).collect(),
             asked: calls.len(),
@@ -347,6 +351,18 @@ impl Effects {
             pages: logs::permissions_used(&up.cloud, &handler, "sns:Publish", since),
         })
     }
+}
+
+/// What people were told of an old primary that its guard found.
+async fn returned(table: &Table) -> Result<Vec<String>, DeliveriesError> {
+    let Some(returned) = load::<Returned>(table, &keys::returned()).await? else { return Ok(Vec::new()) };
+    let mut told = Vec::new();
+    for matter in returned.matters() {
+        if table.read(&keys::paged(&matter)).await?.is_some() {
+            told.push(matter);
+        }
+    }
+    Ok(told)
 }
 
 /// What the function's decisions to page were about.
