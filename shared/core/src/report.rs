@@ -320,8 +320,6 @@ struct Told {
     onset: Option<Onset>,
     accepted: Timestamp,
     decided: Option<Timestamp>,
-    /// When the writers of a primary that gives way were about to be stopped.
-    stopping: Option<Timestamp>,
     verdict: Option<Verdict>,
     findings: Vec<Finding>,
     receipt: Option<Receipt>,
@@ -356,7 +354,6 @@ impl Told {
             onset: onset.filter(|_| *kind == Kind::Failover),
             accepted: *accepted_at,
             decided: None,
-            stopping: None,
             verdict: None,
             findings: Vec::new(),
             receipt: None,
@@ -383,7 +380,6 @@ impl Told {
                 self.findings.clone_from(findings);
             }
             Entry::Intent { step: Step::CloseLease, .. } => self.decided = self.decided.or(Some(record.at)),
-            Entry::Intent { step: Step::Fence, .. } => self.stopping = self.stopping.or(Some(record.at)),
             Entry::Fenced { receipt } => {
                 self.receipt = Some(receipt.clone());
                 self.fenced = self.fenced.or(Some(record.at));
@@ -416,7 +412,8 @@ impl Told {
     /// first quiet look came back.
     fn stopped(&self) -> Option<Onset> {
         let Some(Receipt::Proved { quiet_since, .. }) = &self.receipt else { return None };
-        Some(Onset { last_good: self.stopping, first_bad: *quiet_since })
+        // Closing the lease is the order already: a guard that sees it stops its writers before it is asked.
+        Some(Onset { last_good: self.decided, first_bad: *quiet_since })
     }
 
     fn clock(&self) -> Clock {
