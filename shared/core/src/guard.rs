@@ -38,7 +38,11 @@ pub enum Tick {
     /// No keeper took the renewal: the lease row in the database runs out by itself.
     NoKeeper { reason: String },
     /// Another Region holds the newest epoch: this side is fenced, again.
-    NotHolder(Returned),
+    NotHolder {
+        found: Returned,
+        /// Why the standby was not told, where it was not.
+        note_missed: Option<String>,
+    },
 }
 
 /// What one event led to.
@@ -152,7 +156,8 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
     let seen = Seen::by(keepers).await;
     // Before anything is written here: this Region may have come back into a world that went on without it (L2).
     if let Some(lease) = seen.newest.as_ref().filter(|lease| lease.holder != plan.regions.primary) {
-        return Ok(Tick::NotHolder(fence_again(plan, keepers, sql, lease, clock.now()).await));
+        let (found, note_missed) = fence_again(plan, keepers, sql, lease, clock.now()).await;
+        return Ok(Tick::NotHolder { found, note_missed });
     }
     let heartbeats = match heartbeats(plan, sql).await {
         Ok(heartbeats) => heartbeats,
@@ -297,7 +302,9 @@ async fn record<C: Cells>(
         .await?;
     }
     match heartbeats.iter().map(|(_, written)| written.before).min() {
-        Some(at) => shadow::count(keepers, renewed_at, at, plan.lease.ttl).await,
+        Some(at) => shadow::count(keepers, renewed_at, at, plan.lease.ttl)
+            .await
+            .map_err(|fault| Fault::transient(format!("a gap was not counted: {fault}"))),
         None => Ok(()),
     }
 }

@@ -42,7 +42,7 @@ pub struct Found {
 pub enum State {
     /// Its writers are locked out and none is left.
     Fenced,
-    /// It is a replica: it takes no writes of its own.
+    /// It is a replica and takes no writes of its own; of whom, the service must say.
     Follows,
     /// It was told to stop its writers, and some are left: they may be gone by the next look.
     Unquiet { why: String },
@@ -54,7 +54,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fenced => f.write_str("fenced"),
-            Self::Follows => f.write_str("follows, as a replica"),
+            Self::Follows => f.write_str("a replica, takes no writes of its own"),
             Self::Unquiet { why } => write!(f, "NOT FENCED: {why}"),
             Self::Unknown { reason } => write!(f, "unknown: {reason}"),
         }
@@ -62,14 +62,15 @@ impl fmt::Display for State {
 }
 
 /// Fences every store of this Region under the epoch of `lease`, which another one holds, and leaves in the standby
-/// what was found (L2). One store that does not answer keeps the fence from no other.
+/// what was found (L2). One store that does not answer keeps the fence from no other. Beside it why the standby does not
+/// hear of it, where it does not: the fence stands all the same, and the next tick says so again.
 pub async fn fence_again(
     plan: &Plan,
     keepers: &[Keeper<'_, impl Cells>],
     sql: &impl Sql,
     lease: &Lease,
     now: Timestamp,
-) -> Returned {
+) -> (Returned, Option<String>) {
     let mut stores = Vec::new();
     for store in &plan.stores {
         let (epoch, holder) = (lease.epoch, lease.holder.0.clone());
@@ -77,11 +78,12 @@ pub async fn fence_again(
         stores.push(Found { store: store.name.clone(), state: found(sql.ask(&order).await) });
     }
     let returned = Returned { at: now, epoch: lease.epoch, holder: lease.holder.0.clone(), stores };
-    // The fence stands whether or not anybody hears of it; the next tick says so again.
-    if let Some(standby) = keepers.iter().find(|keeper| keeper.name == STANDBY) {
-        let _ = note(standby.cells, &keys::returned(), &returned).await;
-    }
-    returned
+    let standby = keepers.iter().find(|keeper| keeper.name == STANDBY);
+    let told = match standby {
+        Some(standby) => note(standby.cells, &keys::returned(), &returned).await,
+        None => Err(Fault::bug("the plan has no keeper in the standby")),
+    };
+    (returned, told.err().map(|fault| fault.to_string()))
 }
 
 fn found(answer: Result<Answer, Fault>) -> State {
@@ -171,7 +173,7 @@ fn page(plan: &Plan, returned: &Returned) -> Page {
     let told = stores.iter().map(|found| format!("`{}`: {}", found.store, found.state));
     let told = told.collect::<Vec<_>>().join("; ");
     let (severity, text) = match sum {
-        Sum::Follows => (Severity::Info, "follows the new one: `understudy failback` is possible".to_owned()),
+        Sum::Follows => (Severity::Info, "is a replica now and takes no writes of its own: `understudy failback` says whether it may serve again".to_owned()),
         Sum::Fenced => {
             let text = "is fenced and takes no writes. What it wrote last and nobody received lies there alone: keep it \
                         until that is looked at, then rebuild it as a replica";
