@@ -45,7 +45,7 @@ impl Cells for Table {
             .get_item()
             .table_name(&self.name)
             .key("kind", AttributeValue::S(key.kind.to_owned()))
-            .key("id", AttributeValue::S(key.id.clone()))
+            .key("id", AttributeValue::S(key.id.to_string()))
             .consistent_read(true)
             .send()
             .await
@@ -60,7 +60,7 @@ impl Cells for Table {
             .put_item()
             .table_name(&self.name)
             .item("kind", AttributeValue::S(key.kind.to_owned()))
-            .item("id", AttributeValue::S(key.id.clone()))
+            .item("id", AttributeValue::S(key.id.to_string()))
             .item("version", AttributeValue::N(version.to_string()))
             .item("body", AttributeValue::S(body.to_string()))
             .expression_attribute_names("#version", "version");

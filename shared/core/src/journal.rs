@@ -13,7 +13,7 @@ use crate::lease::KeeperView;
 use crate::ports::{Cells, Clock, Written};
 use crate::run::{End, Kind, Position, Receipt};
 use crate::sql::Lsn;
-use crate::state::{Change, keys, load, look, update};
+use crate::state::{keys, look};
 use crate::steps::Step;
 use crate::votes::{Observer, Onset, Vote};
 use jiff::Timestamp;
@@ -129,10 +129,29 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex
 }
 
-/// The hint where the chain ends; it may lag behind, never run ahead.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Where the chain ended when it was last written: a hint, which may lag behind and never runs ahead.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Head {
     seq: u64,
+    sha256: String,
+    closed: bool,
+}
+
+impl Head {
+    fn before_the_first() -> Self {
+        Self { seq: 0, sha256: GENESIS.to_owned(), closed: false }
+    }
+
+    fn at(seq: u64, last: &Stored) -> Self {
+        Self { seq, sha256: last.sha256.clone(), closed: last.is_closing() }
+    }
+}
+
+/// A record that was to stand under a number.
+enum Wrote {
+    Mine(Arc<Stored>),
+    /// Another one stands there, or this very one since an earlier try.
+    Taken(Arc<Stored>),
 }
 
 /// A writer's hold on one journal.
@@ -149,30 +168,39 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     /// Appends one record behind the last, whoever wrote that. Behind the closing record nothing is written:
     /// whoever comes that late lost its right to act (L6).
     pub async fn append(&self, entry: Entry) -> Result<Arc<Stored>, Fault> {
+        let hint = self.cells.load::<Head>(&keys::journal_head(self.execution)).await?;
+        let version = hint.as_ref().map(|(version, _)| *version);
+        let mut head = hint.map_or_else(Head::before_the_first, |(_, head)| Arc::unwrap_or_clone(head));
         for _ in 0..MAX_APPENDS {
-            let last = self.last().await?;
-            let (seq, prev) = match &last {
-                None => (0, GENESIS),
-                Some((seq, stored)) => (*seq, stored.sha256.as_str()),
-            };
-            if let Some((_, stored)) = &last
-                && stored.is_closing()
-            {
-                // One's own, whose reply was lost: the client asked again and found it there (L5).
-                if stored.holds(&bytes_of(&entry)?) {
-                    return Ok(stored.clone());
-                }
+            if head.closed {
                 return Err(Fault::Fenced(format!("the journal of `{}` is closed", self.execution)));
             }
-            if let Some(stored) = self.write(seq.saturating_add(1), prev, &entry).await? {
-                return Ok(stored);
-            }
+            let seq = head.seq.saturating_add(1);
+            let there = match self.write(seq, &head.sha256, &entry).await? {
+                Wrote::Mine(stored) => stored,
+                Wrote::Taken(stored) => {
+                    let there = self.stored(seq).await?.ok_or_else(|| {
+                        Fault::transient(format!(
+                            "record {seq} of `{}` stands and is not found",
+                            self.execution
+                        ))
+                    })?;
+                    // It may be one's own: a client whose reply was lost asks again, and finds it there (L5).
+                    if there != stored {
+                        head = Head::at(seq, &there);
+                        continue;
+                    }
+                    there
+                }
+            };
+            self.advance(version, Head::at(seq, &there)).await;
+            return Ok(there);
         }
         Err(Fault::transient(format!("journal of `{}` moved on {MAX_APPENDS} times", self.execution)))
     }
 
-    /// Writes record `seq`; `None` if that number is taken.
-    async fn write(&self, seq: u64, prev: &str, entry: &Entry) -> Result<Option<Arc<Stored>>, Fault> {
+    /// Writes record `seq`, if that number is free.
+    async fn write(&self, seq: u64, prev: &str, entry: &Entry) -> Result<Wrote, Fault> {
         let record = Record {
             plan: self.plan.to_owned(),
             execution: self.execution.to_owned(),
@@ -184,11 +212,15 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
             entry: entry.clone(),
         };
         let stored = Arc::new(Stored::of(&record)?);
-        if self.cells.store(&keys::journal(self.execution, seq), None, &stored).await? == Written::Conflict {
-            return Ok(None);
-        }
-        self.advance_head(seq).await;
-        Ok(Some(stored))
+        Ok(match self.cells.store(&keys::journal(self.execution, seq), None, &stored).await? {
+            Written::Done => Wrote::Mine(stored),
+            Written::Conflict => Wrote::Taken(stored),
+        })
+    }
+
+    /// Only a hint: losing it costs whoever writes next a look, never a record.
+    async fn advance(&self, version: Option<u64>, head: Head) {
+        let _ = self.cells.store(&keys::journal_head(self.execution), version, &Arc::new(head)).await;
     }
 
     /// Appends unless an equal entry stands already: for steps that may be delivered twice (L5).
@@ -202,41 +234,14 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
 
     /// Writes the first record; if one stands already, that one stays, also when two writers race.
     pub async fn append_first(&self, entry: Entry) -> Result<(), Fault> {
-        self.write(1, GENESIS, &entry).await.map(|_| ())
-    }
-
-    /// The last record with its sequence number.
-    async fn last(&self) -> Result<Option<(u64, Arc<Stored>)>, Fault> {
-        let hint =
-            load::<Head>(self.cells, &keys::journal_head(self.execution)).await?.map_or(0, |head| head.seq);
-        let mut last = self.stored(hint).await?.map(|stored| (hint, stored));
-        loop {
-            let seq = last.as_ref().map_or(0, |(seq, _)| *seq).saturating_add(1);
-            match self.stored(seq).await? {
-                Some(next) => last = Some((seq, next)),
-                None => return Ok(last),
-            }
+        if let Wrote::Mine(stored) = self.write(1, GENESIS, &entry).await? {
+            self.advance(None, Head::at(1, &stored)).await;
         }
+        Ok(())
     }
 
     async fn stored(&self, seq: u64) -> Result<Option<Arc<Stored>>, Fault> {
-        if seq == 0 {
-            return Ok(None);
-        }
         look::<Stored>(self.cells, &keys::journal(self.execution, seq)).await
-    }
-
-    /// Only a hint: losing it costs reads, never a record.
-    async fn advance_head(&self, seq: u64) {
-        let key = keys::journal_head(self.execution);
-        let _ = update::<Head, _>(self.cells, &key, |head| {
-            Ok(if head.is_some_and(|head| head.seq >= seq) {
-                Change::Keep
-            } else {
-                Change::Write(Head { seq })
-            })
-        })
-        .await;
     }
 
     /// Every record as stored, in order.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The wall clock of this Region.
@@ -73,11 +74,11 @@ pub trait Cells {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub kind: &'static str,
-    pub id: String,
+    pub id: Cow<'static, str>,
 }
 
 impl Key {
-    pub fn new(kind: &'static str, id: impl Into<String>) -> Self {
+    pub fn new(kind: &'static str, id: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, id: id.into() }
     }
 }

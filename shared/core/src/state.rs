@@ -92,15 +92,15 @@ pub mod keys {
 
     /// When this Region first saw the present renewal of a keeper.
     pub fn sighting(keeper: &str) -> Key {
-        Key::new("sighting", keeper)
+        Key::new("sighting", keeper.to_owned())
     }
 
     pub fn votes(observer: &str) -> Key {
-        Key::new("votes", observer)
+        Key::new("votes", observer.to_owned())
     }
 
     pub fn watermark(store: &str) -> Key {
-        Key::new("watermark", store)
+        Key::new("watermark", store.to_owned())
     }
 
     pub fn incident() -> Key {
@@ -108,7 +108,7 @@ pub mod keys {
     }
 
     pub fn run(execution: &str) -> Key {
-        Key::new("run", execution)
+        Key::new("run", execution.to_owned())
     }
 
     /// The executions that have no sealed end yet.
@@ -126,7 +126,7 @@ pub mod keys {
 
     /// What people were asked for an execution.
     pub fn approval(execution: &str) -> Key {
-        Key::new("approval", execution)
+        Key::new("approval", execution.to_owned())
     }
 
     /// Which side the routes should serve.
@@ -140,17 +140,17 @@ pub mod keys {
 
     /// The last decision on a hint of this source.
     pub fn decision(source: &str) -> Key {
-        Key::new("decision", source)
+        Key::new("decision", source.to_owned())
     }
 
     /// Who vouches for the journal of an execution, as first said.
     pub fn attestation(execution: &str) -> Key {
-        Key::new("attestation", execution)
+        Key::new("attestation", execution.to_owned())
     }
 
     /// When a matter was last paged.
     pub fn paged(dedup: &str) -> Key {
-        Key::new("paged", dedup)
+        Key::new("paged", dedup.to_owned())
     }
 
     /// The checks that people override.

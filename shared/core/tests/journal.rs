@@ -13,6 +13,7 @@ use understudy_core::fault::Fault;
 use understudy_core::journal::{ChainError, Entry, GENESIS, Journal, Stored, sha256_hex, verify_chain};
 use understudy_core::ports::{Cell, Cells, Clock, Key, Written};
 use understudy_core::run::End;
+use understudy_core::state::keys;
 use understudy_core::steps::Step;
 use understudy_core::time::{Millis, after};
 
@@ -23,6 +24,8 @@ const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 struct World {
     cells: RefCell<BTreeMap<Key, Cell>>,
     looks: RefCell<u64>,
+    /// The next write takes place, and its client, which heard nothing, asks again.
+    loses_a_reply: RefCell<bool>,
 }
 
 impl Cells for World {
@@ -38,7 +41,8 @@ impl Cells for World {
         }
         let version = version.unwrap_or(0) + 1;
         cells.insert(key.clone(), Cell { version, body: body.clone() });
-        Ok(Written::Done)
+        let lost = self.loses_a_reply.replace(false);
+        Ok(if lost { Written::Conflict } else { Written::Done })
     }
 }
 
@@ -164,6 +168,33 @@ fn a_lost_hint_of_the_end_costs_no_record() {
     now(journal(&world).append(intent("three"))).expect("written");
     let chain = now(journal(&world).all_stored()).expect("read");
     assert_eq!(verify_chain(&chain).expect("whole").len(), 3);
+}
+
+#[test]
+fn a_hint_that_lags_behind_costs_no_record() {
+    let world = World::default();
+    now(journal(&world).append(intent("one"))).expect("written");
+    let key = keys::journal_head("i-1-a1");
+    let old = now(world.read(&key)).expect("read").expect("a hint");
+    now(journal(&world).append(intent("two"))).expect("written");
+    now(journal(&world).append(closing())).expect("closed");
+    world.cells.borrow_mut().insert(key, old);
+    let late = now(journal(&world).append(intent("late")));
+    assert!(matches!(late, Err(Fault::Fenced(_))), "{late:?}");
+    let chain = now(journal(&world).all_stored()).expect("read");
+    assert_eq!(verify_chain(&chain).expect("whole").len(), 3);
+}
+
+#[test]
+fn a_record_whose_reply_was_lost_is_known_as_ones_own() {
+    for entry in [intent("two"), closing()] {
+        let world = World::default();
+        now(journal(&world).append(intent("one"))).expect("written");
+        world.loses_a_reply.replace(true);
+        let stored = now(journal(&world).append(entry.clone())).expect("its own");
+        assert_eq!(stored.record().expect("a record").entry, entry);
+        assert_eq!(now(journal(&world).records()).expect("read").len(), 2);
+    }
 }
 
 proptest! {

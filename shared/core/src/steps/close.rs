@@ -95,15 +95,16 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn close(&self, execution: &str, end: End) -> Result<Reply, Fault> {
         let ctx = self.context(execution);
         let run = Run::read(self.cells, execution).await?;
-        let chain = ctx.journal().all_stored().await?;
+        let mut chain = ctx.journal().all_stored().await?;
         if !chain.iter().any(|stored| stored.is_closing()) {
             let records = chain.iter().map(|stored| stored.record()).collect::<Result<Vec<_>, Fault>>()?;
             // The workflow is the same wherever it runs; what its success is called is not.
             let end = if end == End::Recovered { run.kind.success() } else { end };
             let cause = report::cause(&records, end);
             ctx.journal().append(Entry::Closed { end, cause }).await?;
+            let read = u64::try_from(chain.len()).unwrap_or(u64::MAX);
+            chain.extend(ctx.journal().stored_behind(read).await?);
         }
-        let chain = ctx.journal().all_stored().await?;
         let (whole, closing) = closed(&chain)?;
         let sealed = self.finish(&ctx, &run, &chain, &whole, &closing).await?;
         let detail = match sealed {

@@ -210,7 +210,7 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
         }
         "flag" => {
             let flag = body.typed::<Flag>(key).ok()?;
-            Some(What::Flag { name: key.id.clone(), raised: flag.raised, by: flag.by.clone() })
+            Some(What::Flag { name: key.id.to_string(), raised: flag.raised, by: flag.by.clone() })
         }
         "override" => {
             let given = body.typed::<Overrides>(key).ok()?;
