@@ -47,7 +47,7 @@ pub struct Record {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// The outage was declared, or a person asked for a move, and this attempt opened.
     Accepted {
@@ -107,7 +107,7 @@ impl Stored {
 
     /// Whether it is the last record: as [`Stored::holds`], by the tag that stands before any text.
     pub fn is_closing(&self) -> bool {
-        self.bytes.contains(r#","entry":{"entry":"closed","#)
+        self.bytes.contains(r#","entry":{"closed":{"#)
     }
 
     pub fn record(&self) -> Result<Record, Fault> {
@@ -282,9 +282,30 @@ pub enum ChainError {
 
 /// Checks that `chain` is whole: every byte as hashed, every number in order, every link fitting.
 pub fn verify_chain<S: Borrow<Stored>>(chain: &[S]) -> Result<Vec<Record>, ChainError> {
-    let mut records = Vec::with_capacity(chain.len());
-    let mut prev = GENESIS.to_owned();
-    for (expected, stored) in (1_u64..).zip(chain.iter().map(Borrow::borrow)) {
+    Whole::of(chain).map(|whole| whole.records)
+}
+
+/// A closed or open chain that was found whole, and what it reads as.
+#[derive(Debug, Default)]
+pub struct Whole {
+    records: Vec<Record>,
+    head_sha256: String,
+}
+
+impl Whole {
+    pub fn of<S: Borrow<Stored>>(chain: &[S]) -> Result<Self, ChainError> {
+        let mut whole = Self { records: Vec::with_capacity(chain.len()), head_sha256: String::new() };
+        whole.extend(chain)?;
+        Ok(whole)
+    }
+
+    /// Goes on with the records that follow.
+    pub fn extend<S: Borrow<Stored>>(&mut self, more: &[S]) -> Result<(), ChainError> {
+        more.iter().try_for_each(|stored| self.follow(stored.borrow()))
+    }
+
+    fn follow(&mut self, stored: &Stored) -> Result<(), ChainError> {
+        let expected = self.records.last().map_or(1, |last| last.seq.saturating_add(1));
         let found = sha256_hex(stored.bytes.as_bytes());
         if found != stored.sha256 {
             return Err(ChainError::Changed { seq: expected, found, stated: stored.sha256.clone() });
@@ -294,27 +315,13 @@ pub fn verify_chain<S: Borrow<Stored>>(chain: &[S]) -> Result<Vec<Record>, Chain
         if record.seq != expected {
             return Err(ChainError::OutOfOrder { expected, found: record.seq });
         }
+        let prev = if self.records.is_empty() { GENESIS } else { &self.head_sha256 };
         if record.prev != prev {
-            return Err(ChainError::Broken { seq: expected, stated: record.prev, found: prev });
+            return Err(ChainError::Broken { seq: expected, found: prev.to_owned(), stated: record.prev });
         }
-        prev = found;
-        records.push(record);
-    }
-    Ok(records)
-}
-
-/// A closed or open chain that was found whole, and what it reads as.
-#[derive(Debug)]
-pub struct Whole {
-    records: Vec<Record>,
-    head_sha256: String,
-}
-
-impl Whole {
-    pub fn of<S: Borrow<Stored>>(chain: &[S]) -> Result<Self, ChainError> {
-        let records = verify_chain(chain)?;
-        let head_sha256 = chain.last().map(|stored| stored.borrow().sha256.clone()).unwrap_or_default();
-        Ok(Self { records, head_sha256 })
+        self.head_sha256 = found;
+        self.records.push(record);
+        Ok(())
     }
 
     pub fn records(&self) -> &[Record] {

@@ -266,7 +266,8 @@ pub fn cause(records: &[Record], end: End) -> String {
             .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
             let last = records.iter().rev().find_map(trouble);
-            last.unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
+            last.or_else(|| unanswered(records))
+                .unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
         }
     }
 }
@@ -308,6 +309,17 @@ fn trouble(record: &Record) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The step that was begun last and left no outcome.
+fn unanswered(records: &[Record]) -> Option<String> {
+    let last = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Intent { step, .. } => Some(Some(step)),
+        Entry::Outcome { .. } => Some(None),
+        _ => None,
+    });
+    let step = last.flatten()?;
+    Some(format!("{step:?} was begun and left no outcome; its function's log has the error"))
 }
 
 /// What the records tell, collected in one pass.

@@ -9,6 +9,7 @@ use crate::time::{Millis, elapsed};
 use crate::words::span;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Probes kept for each observer: enough for any window that the plan reader accepts at one probe a tick.
 const KEPT: usize = 64;
@@ -117,7 +118,7 @@ impl Vote {
 }
 
 /// Judges one observer's history at `now`.
-pub fn vote(history: &Observed<History>, detection: &Detection, now: Timestamp) -> Vote {
+pub fn vote(history: &Observed<Arc<History>>, detection: &Detection, now: Timestamp) -> Vote {
     let history = match history {
         Observed::Known { value, .. } => value,
         Observed::Unknown { reason } => return Vote::Unknown { reason: reason.clone() },
@@ -152,7 +153,7 @@ fn bad_vote(since: Timestamp, last: Timestamp, window: Millis) -> Vote {
 /// All outside votes with the histories that they rest on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Votes {
-    pub histories: Vec<(Observer, Observed<History>)>,
+    pub histories: Vec<(Observer, Observed<Arc<History>>)>,
 }
 
 /// When the outage began: after `last_good`, at the latest at `first_bad`.

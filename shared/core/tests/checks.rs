@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Spare, Verdict, spare, verdict};
 use understudy_core::lease::{KeeperView, Lease, Sighting};
 use understudy_core::observed::Observed;
@@ -47,8 +48,8 @@ fn known<T>(value: T) -> Observed<T> {
 
 fn votes() -> Votes {
     let bad = |seconds| Probe { at: ago(seconds), seen: Seen::Down { reason: "timed out".to_owned() } };
-    let history = History { probes: vec![bad(130), bad(70), bad(10)] };
-    Votes { histories: Observer::ALL.map(|observer| (observer, known(history.clone()))).into() }
+    let history = Arc::new(History { probes: vec![bad(130), bad(70), bad(10)] });
+    Votes { histories: Observer::ALL.map(|observer| (observer, known(Arc::clone(&history)))).into() }
 }
 
 fn keeper(name: &str, seconds: u64, armed: bool) -> KeeperView {
@@ -206,7 +207,9 @@ fn pf_01_the_primary_must_still_be_down() {
     let up = History { probes: vec![Probe { at: ago(5), seen: Seen::Up }] };
     let back = |count: usize| {
         let up = up.clone();
-        grade(id, move |s| s.votes.histories.iter_mut().take(count).for_each(|(_, h)| *h = known(up.clone())))
+        grade(id, move |s| {
+            s.votes.histories.iter_mut().take(count).for_each(|(_, h)| *h = known(Arc::new(up.clone())))
+        })
     };
     assert_eq!((back(0), back(1), back(2)), (Grade::Pass, Grade::Pass, Grade::Block));
     let ttl = plan().lease.ttl.0 / 1000;

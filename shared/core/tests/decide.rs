@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use jiff::Timestamp;
+use std::sync::Arc;
 use understudy_core::decide::{Decision, Question, decide, decide_asked};
 use understudy_core::incident::{Attempt, Ended, Incident, Start, execution_name};
 use understudy_core::lease::Standing;
@@ -30,7 +31,7 @@ enum Say {
 
 const SAYINGS: [Say; 4] = [Say::Up, Say::Failing, Say::Down, Say::Unknown];
 
-fn history(say: Say) -> Observed<History> {
+fn history(say: Say) -> Observed<Arc<History>> {
     let probe =
         |seconds_ago: u64, seen: Seen| Probe { at: before(NOW, Millis::from_secs(seconds_ago)), seen };
     let bad = || Seen::Down { reason: "timed out".to_owned() };
@@ -40,7 +41,7 @@ fn history(say: Say) -> Observed<History> {
         Say::Down => vec![probe(190, Seen::Up), probe(130, bad()), probe(70, bad()), probe(10, bad())],
         Say::Unknown => return Observed::unknown("no answer"),
     };
-    Observed::known(History { probes }, "table", NOW)
+    Observed::known(Arc::new(History { probes }), "table", NOW)
 }
 
 fn votes(sayings: [Say; 3]) -> Votes {

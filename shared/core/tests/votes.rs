@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use std::sync::Arc;
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Detection, read};
 use understudy_core::time::{Millis, after};
@@ -38,7 +39,7 @@ fn history(probes: impl IntoIterator<Item = Probe>) -> History {
 }
 
 fn judged(probes: impl IntoIterator<Item = Probe>, now: u64) -> Vote {
-    vote(&Observed::known(history(probes), "table", at(now)), &detection(), at(now))
+    vote(&Observed::known(Arc::new(history(probes)), "table", at(now)), &detection(), at(now))
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn the_onset_lies_between_the_last_good_and_the_first_bad_of_any_prober() {
     let standby = history([up(0), down(60_000), down(180_000)]);
     let witness = history([up(30_000), down(90_000), down(210_000)]);
     let route53 = history([up(100_000), down(150_000)]);
-    let known = |history: History| Observed::known(history, "table", at(210_000));
+    let known = |history: History| Observed::known(Arc::new(history), "table", at(210_000));
     let votes = Votes {
         histories: vec![
             (Observer::Standby, known(standby)),
@@ -100,7 +101,7 @@ fn the_onset_lies_between_the_last_good_and_the_first_bad_of_any_prober() {
 fn an_observer_that_still_saw_it_up_widens_the_onset() {
     let standby = history([up(0), down(60_000), down(180_000)]);
     let witness = history([up(90_000), down(120_000), down(240_000)]);
-    let known = |history: History| Observed::known(history, "table", at(240_000));
+    let known = |history: History| Observed::known(Arc::new(history), "table", at(240_000));
     let votes =
         Votes { histories: vec![(Observer::Standby, known(standby)), (Observer::Witness, known(witness))] };
     let onset = votes.onset(&detection(), at(240_000)).expect("two say down");
@@ -109,7 +110,7 @@ fn an_observer_that_still_saw_it_up_widens_the_onset() {
 
 #[test]
 fn no_vote_down_is_no_onset() {
-    let histories = vec![(Observer::Standby, Observed::known(history([down(0)]), "table", at(0)))];
+    let histories = vec![(Observer::Standby, Observed::known(Arc::new(history([down(0)])), "table", at(0)))];
     assert_eq!(Votes { histories }.onset(&detection(), at(0)), None);
 }
 
@@ -138,7 +139,7 @@ proptest! {
     fn down_means_a_whole_window_of_nothing_but_failures(probes in probes(), now in 0..700_u64) {
         let detection = detection();
         let history = history(probes);
-        if let Vote::Down { since } = vote(&Observed::known(history.clone(), "table", at(0)), &detection, at(now * 1000)) {
+        if let Vote::Down { since } = vote(&Observed::known(Arc::new(history.clone()), "table", at(0)), &detection, at(now * 1000)) {
             let run: Vec<&Probe> = history.probes.iter().filter(|probe| probe.at >= since).collect();
             let all_bad = run.iter().all(|probe| matches!(probe.seen, Seen::Down { .. }));
             prop_assert!(all_bad);

@@ -18,7 +18,7 @@ use crate::run::{Kind, Run};
 use crate::shadow::Shadow;
 use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::sql::{Answer, Statement, Written};
-use crate::state::{Change, keys, load, raised, update};
+use crate::state::{Change, keys, load, look, raised, update};
 use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
@@ -303,7 +303,7 @@ pub async fn votes<C: Cells>(keepers: &[Keeper<'_, C>], clock: &impl Clock) -> V
         let history = match keepers.iter().find(|keeper| keeper.name == table) {
             None => Observed::unknown("the plan has no witness"),
             Some(keeper) => {
-                let read = load::<History>(keeper.cells, &keys::votes(observer.name())).await;
+                let read = look::<History>(keeper.cells, &keys::votes(observer.name())).await;
                 observed(read, table, clock.now()).flatten("it has not voted yet")
             }
         };

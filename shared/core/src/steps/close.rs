@@ -95,17 +95,31 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn close(&self, execution: &str, end: End) -> Result<Reply, Fault> {
         let ctx = self.context(execution);
         let run = Run::read(self.cells, execution).await?;
+        // The workflow asks for the end, and EventBridge tells of it once more.
+        if let Some(end) = run.end
+            && !open_runs(self.cells).await?.iter().any(|open| open == execution)
+        {
+            return Ok(Reply::new(Outcome::Done, format!("{end}; sealed")));
+        }
         let mut chain = ctx.journal().all_stored().await?;
+        let mut whole = Whole::of(&chain);
         if !chain.iter().any(|stored| stored.is_closing()) {
-            let records = chain.iter().map(|stored| stored.record()).collect::<Result<Vec<_>, Fault>>()?;
+            let read = chain.len();
             // The workflow is the same wherever it runs; what its success is called is not.
             let end = if end == End::Recovered { run.kind.success() } else { end };
-            let cause = report::cause(&records, end);
+            let cause = match &whole {
+                Ok(whole) => report::cause(whole.records(), end),
+                Err(broken) => format!("nothing that is to be relied on is on record: {broken}"),
+            };
             ctx.journal().append(Entry::Closed { end, cause }).await?;
-            let read = u64::try_from(chain.len()).unwrap_or(u64::MAX);
-            chain.extend(ctx.journal().stored_behind(read).await?);
+            let last = u64::try_from(read).unwrap_or(u64::MAX);
+            chain.extend(ctx.journal().stored_behind(last).await?);
+            if let Ok(known) = &mut whole {
+                known.extend(chain.get(read..).unwrap_or_default()).map_err(Fault::bug)?;
+            }
         }
-        let (whole, closing) = closed(&chain)?;
+        let whole = whole.map_err(Fault::bug)?;
+        let closing = Closing::of(&whole)?;
         let sealed = self.finish(&ctx, &run, &chain, &whole, &closing).await?;
         let detail = match sealed {
             Ok(()) => format!("{}; sealed", closing.end),
@@ -158,7 +172,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         closing: &Closing,
     ) -> Result<Result<(), Fault>, Fault> {
         end_attempt_of(ctx, run, closing.end).await?;
-        let sealed = self.seal(ctx, chain, whole).await;
+        let sealed = self.seal(ctx, run.sealed, chain, whole).await;
         let told = self.tell(ctx, run, closing).await?;
         if told && sealed.is_ok() {
             forget_open_run(self.cells, ctx.execution).await?;
@@ -187,8 +201,16 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         Ok(true)
     }
 
-    async fn seal(&self, ctx: &Context<'_, C, K>, chain: &[Arc<Stored>], whole: &Whole) -> Result<(), Fault> {
-        self.seal_records(ctx, 0, chain).await?;
+    /// Seals the records behind number `last`, and the report over all of them.
+    async fn seal(
+        &self,
+        ctx: &Context<'_, C, K>,
+        last: u64,
+        chain: &[Arc<Stored>],
+        whole: &Whole,
+    ) -> Result<(), Fault> {
+        let sealed = usize::try_from(last).unwrap_or(usize::MAX);
+        self.seal_records(ctx, last, chain.get(sealed..).unwrap_or_default()).await?;
         let last = chain.last().ok_or_else(|| Fault::bug("an empty journal was closed"))?;
         let attestation = attest(self.cells, self.clock, ctx.execution, last, self.signer).await?;
         let report = report::build(ctx.plan, whole, attestation)?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
@@ -68,12 +68,12 @@ struct Versioned {
 /// Both tables.
 #[derive(Default)]
 pub(super) struct Tables {
-    standby: BTreeMap<Key, Versioned>,
-    witness: BTreeMap<Key, Versioned>,
+    standby: HashMap<Key, Versioned>,
+    witness: HashMap<Key, Versioned>,
 }
 
 impl Tables {
-    fn at(&mut self, place: Place) -> &mut BTreeMap<Key, Versioned> {
+    fn at(&mut self, place: Place) -> &mut HashMap<Key, Versioned> {
         if place == Place::Witness { &mut self.witness } else { &mut self.standby }
     }
 

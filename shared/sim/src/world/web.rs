@@ -179,7 +179,10 @@ impl Net<'_> {
     /// Whether it is the primary's own name, and not a public one that may lead there.
     fn names_primary(&self, url: &str) -> bool {
         let asked = host(url);
-        self.world.plan.routes.iter().any(|route| host(&route.primary) == asked)
+        let named = |(name, host): &(String, Host)| {
+            matches!(host, Host::Application(Place::Primary)) && name == asked
+        };
+        self.world.inner.borrow().web.hosts.iter().any(named)
     }
 
     fn ask(&self, url: &str, write: bool) -> HttpAnswer {
@@ -226,7 +229,7 @@ fn hosts(plan: &Plan) -> Vec<(String, Host)> {
 }
 
 fn host(url: &str) -> &str {
-    let rest = url.find("://").and_then(|at| url.get(at + 3..)).unwrap_or(url);
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or(url);
     let end = rest.bytes().position(|byte| byte == b'/' || byte == b':');
     end.and_then(|end| rest.get(..end)).unwrap_or(rest)
 }
