@@ -51,10 +51,26 @@ where
             return Ok(Some(next));
         }
     }
-    Err(Fault::transient(format!(
-        "cell `{}/{}` changed {MAX_CONFLICTS} times while it was written",
-        key.kind, key.id
-    )))
+    Err(contended(key))
+}
+
+/// Writes a cell whatever stands there.
+pub async fn replace<T>(cells: &impl Cells, key: &Key, value: &Arc<T>) -> Result<(), Fault>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    for _ in 0..MAX_CONFLICTS {
+        let expected = cells.load::<T>(key).await?.map(|(version, _)| version);
+        if cells.store(key, expected, value).await? == Written::Done {
+            return Ok(());
+        }
+    }
+    Err(contended(key))
+}
+
+fn contended(key: &Key) -> Fault {
+    let (kind, id) = (key.kind, &key.id);
+    Fault::transient(format!("cell `{kind}/{id}` changed {MAX_CONFLICTS} times while it was written"))
 }
 
 /// Writes a cell that only has to be recent. Whoever loses the race leaves the other's value there: it was written

@@ -208,7 +208,7 @@ fn pf_01_the_primary_must_still_be_down() {
     let back = |count: usize| {
         let up = up.clone();
         grade(id, move |s| {
-            s.votes.histories.iter_mut().take(count).for_each(|(_, h)| *h = known(Arc::new(up.clone())))
+            s.votes.histories.iter_mut().take(count).for_each(|(_, h)| *h = known(Arc::new(up.clone())));
         })
     };
     assert_eq!((back(0), back(1), back(2)), (Grade::Pass, Grade::Pass, Grade::Block));

@@ -82,7 +82,7 @@ pub enum Invoked {
 
 /// `function` on `event`, in its place, on the code that is deployed: a future to be polled. Only where the answer is
 /// `wanted` it is written out.
-pub(crate) fn invoke(world: &Rc<World>, function: Function, event: Value, wanted: bool) -> Running {
+pub(crate) fn invoke(world: &Rc<World>, function: Function, event: Rc<Value>, wanted: bool) -> Running {
     let world = Rc::clone(world);
     match function {
         Function::AlarmHandler => Box::pin(decider(world, event, wanted, "alarm-handler")),
@@ -121,7 +121,7 @@ fn witness(world: &World, from: Place) -> Option<Table<'_>> {
 const DRILL_RUNNER: &str = "drill-runner";
 
 /// The two functions that start executions: they differ in what they are asked.
-async fn decider(world: Rc<World>, event: Value, wanted: bool, writer: &'static str) -> Invoked {
+async fn decider(world: Rc<World>, event: Rc<Value>, wanted: bool, writer: &'static str) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
@@ -142,7 +142,7 @@ async fn decider(world: Rc<World>, event: Value, wanted: bool, writer: &'static 
     }
 }
 
-async fn prober(world: Rc<World>, role: Role, event: Value, wanted: bool) -> Invoked {
+async fn prober(world: Rc<World>, role: Role, event: Rc<Value>, wanted: bool) -> Invoked {
     let world = world.as_ref();
     let from = if role == Role::Witness { Place::Witness } else { Place::Standby };
     let net = Net { world, from };
@@ -159,7 +159,7 @@ async fn prober(world: Rc<World>, role: Role, event: Value, wanted: bool) -> Inv
     finish(prober::answer(&prober, &event).await, wanted)
 }
 
-async fn preflight_verifier(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+async fn preflight_verifier(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
@@ -185,7 +185,7 @@ async fn preflight_verifier(world: Rc<World>, event: Value, wanted: bool) -> Inv
     finish(assess::answer(&verifier, &event).await, wanted)
 }
 
-async fn store_promoter(world: Rc<World>, event: Value) -> Invoked {
+async fn store_promoter(world: Rc<World>, event: Rc<Value>) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let witness = witness(world, from);
@@ -211,7 +211,7 @@ async fn store_promoter(world: Rc<World>, event: Value) -> Invoked {
     finish(promoter::answer(&promoter, &event).await, true)
 }
 
-async fn step_runner(world: Rc<World>, event: Value) -> Invoked {
+async fn step_runner(world: Rc<World>, event: Rc<Value>) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let runner = runner::Runner {
@@ -224,7 +224,7 @@ async fn step_runner(world: Rc<World>, event: Value) -> Invoked {
     finish(runner::answer(&runner, &event).await, true)
 }
 
-async fn dns_switcher(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+async fn dns_switcher(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let switcher = traffic::Switcher {
@@ -237,7 +237,7 @@ async fn dns_switcher(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
     finish(traffic::answer(&switcher, &event).await, wanted)
 }
 
-async fn report_writer(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+async fn report_writer(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let writer = close::Writer {
@@ -252,7 +252,7 @@ async fn report_writer(world: Rc<World>, event: Value, wanted: bool) -> Invoked 
     finish(close::answer(&writer, &event).await, wanted)
 }
 
-async fn primary_guard(world: Rc<World>, event: Value, wanted: bool) -> Invoked {
+async fn primary_guard(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invoked {
     let world = world.as_ref();
     let from = Place::Primary;
     let witness = witness(world, from);
@@ -291,7 +291,7 @@ impl GivesWay for Guard<'_> {
     }
 }
 
-async fn approver(world: Rc<World>, event: Value) -> Invoked {
+async fn approver(world: Rc<World>, event: Rc<Value>) -> Invoked {
     let world = world.as_ref();
     let from = Place::Standby;
     let approver = approval::Approver {

@@ -16,7 +16,7 @@ const REDELIVER_AFTER: i64 = 60_000;
 
 impl Simulation<'_> {
     /// One invocation, under way from `wait` milliseconds from now on.
-    pub(crate) fn invoke(&mut self, function: Function, event: Value, purpose: Purpose, wait: i64) {
+    pub(crate) fn invoke(&mut self, function: Function, event: Rc<Value>, purpose: Purpose, wait: i64) {
         let step = event.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
         let first = step.is_some_and(|step| self.world.is_first(step));
         let wanted = !matches!(purpose, Purpose::Unheard | Purpose::Event { .. });
@@ -116,7 +116,7 @@ impl Simulation<'_> {
 
     pub(crate) fn redeliver(&mut self, Deliver { function, event, deliveries }: Deliver) {
         if self.world.invokes(function.place()) {
-            let again = Purpose::Event { function, event: event.clone(), deliveries };
+            let again = Purpose::Event { function, event: Rc::clone(&event), deliveries };
             self.invoke(function, event, again, 5);
         } else if deliveries > 1 {
             let deliver = Deliver { function, event, deliveries: deliveries - 1 };
@@ -124,7 +124,7 @@ impl Simulation<'_> {
         }
     }
 
-    pub(crate) fn task(&mut self, name: &Rc<str>, turn: u64, owner: &str, input: Value) {
+    pub(crate) fn task(&mut self, name: &Rc<str>, turn: u64, owner: &str, input: Rc<Value>) {
         let Some(function) = Function::named(owner) else {
             let error = "Lambda.ResourceNotFoundException";
             return self.plan_in(0, Happening::Spoilt { execution: Rc::clone(name), turn, error });
@@ -137,11 +137,11 @@ impl Simulation<'_> {
         match self.delivery(&input) {
             Delivery::Once => self.lambda(function, input, heard, wait),
             Delivery::Twice => {
-                self.invoke(function, input.clone(), Purpose::Unheard, wait);
+                self.invoke(function, Rc::clone(&input), Purpose::Unheard, wait);
                 self.invoke(function, input, heard, wait + 400);
             }
             Delivery::AgainLater => {
-                let deliver = Deliver { function, event: input.clone(), deliveries: 1 };
+                let deliver = Deliver { function, event: Rc::clone(&input), deliveries: 1 };
                 self.plan_in(MUCH_LATER, Happening::Deliver(deliver));
                 self.invoke(function, input, heard, wait);
             }
@@ -149,7 +149,7 @@ impl Simulation<'_> {
     }
 
     /// Lambda between a state and its function: it may refuse, lose the answer, or deliver once more.
-    fn lambda(&mut self, function: Function, input: Value, heard: Purpose, wait: i64) {
+    fn lambda(&mut self, function: Function, input: Rc<Value>, heard: Purpose, wait: i64) {
         let Purpose::State { execution, turn } = &heard else { return };
         let spoilt = |error| Happening::Spoilt { execution: Rc::clone(execution), turn: *turn, error };
         match self.world.spoils() {
@@ -167,13 +167,13 @@ impl Simulation<'_> {
             Some(2) => {
                 self.world.cover("delivered twice");
                 let later = i64::try_from(self.chance.below(4_000)).unwrap_or(0);
-                self.invoke(function, input.clone(), Purpose::Unheard, wait + later);
+                self.invoke(function, Rc::clone(&input), Purpose::Unheard, wait + later);
                 self.invoke(function, input, heard, wait);
             }
             Some(_) => {
                 self.world.cover("delivered again later");
                 let later = i64::try_from(self.chance.below(600_000)).unwrap_or(0);
-                self.invoke(function, input.clone(), Purpose::Unheard, wait + later);
+                self.invoke(function, Rc::clone(&input), Purpose::Unheard, wait + later);
                 self.invoke(function, input, heard, wait);
             }
         }

@@ -53,7 +53,7 @@ impl Simulation<'_> {
         if let Some(digest) = event.pointer_mut("/answer/digest").filter(|_| says.mistaken) {
             *digest = Value::String("0".repeat(64));
         }
-        self.invoke(Function::Approver, event, Purpose::Unheard, 20);
+        self.invoke(Function::Approver, event.into(), Purpose::Unheard, 20);
         Some(())
     }
 

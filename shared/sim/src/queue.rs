@@ -1,6 +1,6 @@
 //! What is still to happen, by virtual instant; equal instants in the order in which they were planned.
 
-use crate::simulation::Happening;
+use crate::simulation::{Happening, Recurring};
 use crate::tasks::TaskId;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -12,6 +12,7 @@ pub type Moment = i64;
 pub(crate) enum Due {
     /// A waiting invocation goes on.
     Poll(TaskId),
+    Recur(Recurring),
     Happen(Box<Happening>),
 }
 

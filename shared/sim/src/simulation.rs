@@ -34,9 +34,18 @@ const BY_HAND: Millis = Millis::from_secs(200);
 /// What each execution wrote, by its name.
 type Journals = Vec<(String, Vec<Arc<Stored>>)>;
 
+/// What happens over and over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Recurring {
+    Tick(Function),
+    LocalWrite,
+    OutsideWrite,
+    LongTransaction,
+    LongCommit,
+}
+
 #[derive(Debug)]
 pub(crate) enum Happening {
-    Tick(Function),
     Resume {
         execution: Rc<str>,
         turn: u64,
@@ -52,10 +61,6 @@ pub(crate) enum Happening {
         turn: u64,
         error: &'static str,
     },
-    LocalWrite,
-    OutsideWrite,
-    LongTransaction,
-    LongCommit,
     Break(Break),
     Deliver(Deliver),
     Late(Effect),
@@ -73,7 +78,7 @@ pub(crate) enum Happening {
 #[derive(Debug)]
 pub(crate) struct Deliver {
     pub(crate) function: Function,
-    pub(crate) event: Value,
+    pub(crate) event: Rc<Value>,
     pub(crate) deliveries: u32,
 }
 
@@ -122,6 +127,8 @@ pub struct Simulation<'m> {
     /// What of the trace people have seen.
     pub(crate) seen: usize,
     pub(crate) chance: Chance,
+    /// What every schedule sends.
+    tick: Rc<Value>,
 }
 
 impl<'m> Simulation<'m> {
@@ -131,7 +138,7 @@ impl<'m> Simulation<'m> {
         let mut chance = Chance::new(settings.seed ^ 0x5EED);
         for function in Function::TICKING {
             let phase = i64::try_from(chance.below(tick)).unwrap_or(0);
-            world.plan_for(world.moment() + phase, Due::Happen(Box::new(Happening::Tick(function))));
+            world.plan_for(world.moment() + phase, Due::Recur(Recurring::Tick(function)));
         }
         let simulation = Self {
             world,
@@ -147,10 +154,11 @@ impl<'m> Simulation<'m> {
             write_every: 1_000,
             seen: 0,
             chance,
+            tick: json!({"tick": true}).into(),
         };
-        simulation.plan_in(0, Happening::LocalWrite);
-        simulation.plan_in(500, Happening::OutsideWrite);
-        simulation.plan_in(0, Happening::LongTransaction);
+        simulation.recur_in(0, Recurring::LocalWrite);
+        simulation.recur_in(500, Recurring::OutsideWrite);
+        simulation.recur_in(0, Recurring::LongTransaction);
         simulation
     }
 
@@ -161,6 +169,10 @@ impl<'m> Simulation<'m> {
 
     pub(crate) fn plan_in(&self, wait: i64, happening: Happening) {
         self.world.plan_for(self.world.moment() + wait, Due::Happen(Box::new(happening)));
+    }
+
+    fn recur_in(&self, wait: i64, recurring: Recurring) {
+        self.world.plan_for(self.world.moment() + wait, Due::Recur(recurring));
     }
 
     /// Breaks something `span` from now.
@@ -174,14 +186,14 @@ impl<'m> Simulation<'m> {
 
     /// Delivers an event to a function `wait` from now; nobody waits for the answer.
     pub fn deliver_in(&mut self, wait: Millis, function: Function, event: Value) {
-        let deliver = Deliver { function, event, deliveries: 1 };
+        let deliver = Deliver { function, event: event.into(), deliveries: 1 };
         self.plan_in(span(wait), Happening::Deliver(deliver));
     }
 
     /// Delivers an event to a function now and lets time pass until it is answered.
     pub fn deliver(&mut self, function: Function, event: &Value) -> Invoked {
         let heard = Heard::default();
-        self.invoke(function, event.clone(), Purpose::Held(Rc::clone(&heard)), 0);
+        self.invoke(function, event.clone().into(), Purpose::Held(Rc::clone(&heard)), 0);
         let until = self.world.moment() + span(BY_HAND);
         while heard.borrow().is_none() && self.happens_by(until) {}
         heard.borrow_mut().take().unwrap_or(Invoked::Killed)
@@ -217,6 +229,7 @@ impl<'m> Simulation<'m> {
         self.world.advance(at);
         match due {
             Due::Poll(id) => self.poll(id),
+            Due::Recur(recurring) => self.recur(recurring),
             Due::Happen(happening) => self.happen(*happening),
         }
         if self.world.asks() {
@@ -291,36 +304,17 @@ impl<'m> Simulation<'m> {
 
     fn take_asked(&mut self) {
         for (function, event, parent, heard) in self.world.take_asked() {
-            self.invoke(function, event, Purpose::Called { parent, heard }, 5);
+            self.invoke(function, event.into(), Purpose::Called { parent, heard }, 5);
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Tick(function) => self.tick(function),
             Happening::Resume { execution, turn } => self.resume(&execution, turn),
             Happening::TimesOut { execution, turn } => self.fails(&execution, turn, "States.Timeout"),
             Happening::Spoilt { execution, turn, error } => self.fails(&execution, turn, error),
             Happening::Break(_) if self.world.is_calm() => {}
             Happening::Break(broken) => self.world.apply(broken),
-            Happening::LocalWrite => {
-                self.world.local_write();
-                // The last millisecond in which the lease still lets a write through is the one to try.
-                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
-                self.plan_in(self.write_every.min(last), Happening::LocalWrite);
-            }
-            Happening::OutsideWrite => {
-                self.world.outside_write();
-                self.plan_in(self.write_every, Happening::OutsideWrite);
-            }
-            Happening::LongTransaction => {
-                if self.world.long_transaction_begins() {
-                    self.plan_in(span(self.world.plan.lease.commit_margin), Happening::LongCommit);
-                }
-                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
-                self.plan_in((7 * self.write_every).min(last), Happening::LongTransaction);
-            }
-            Happening::LongCommit => self.world.long_transaction_commits(),
             Happening::Deliver(deliver) => self.redeliver(deliver),
             Happening::Late(effect) => self.world.arrive(effect),
             Happening::Person { execution, says } => drop(self.says(&execution, says)),
@@ -329,8 +323,32 @@ impl<'m> Simulation<'m> {
         }
     }
 
+    fn recur(&mut self, recurring: Recurring) {
+        match recurring {
+            Recurring::Tick(function) => self.tick(function),
+            Recurring::LocalWrite => {
+                self.world.local_write();
+                // The last millisecond in which the lease still lets a write through is the one to try.
+                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
+                self.recur_in(self.write_every.min(last), Recurring::LocalWrite);
+            }
+            Recurring::OutsideWrite => {
+                self.world.outside_write();
+                self.recur_in(self.write_every, Recurring::OutsideWrite);
+            }
+            Recurring::LongTransaction => {
+                if self.world.long_transaction_begins() {
+                    self.recur_in(span(self.world.plan.lease.commit_margin), Recurring::LongCommit);
+                }
+                let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
+                self.recur_in((7 * self.write_every).min(last), Recurring::LongTransaction);
+            }
+            Recurring::LongCommit => self.world.long_transaction_commits(),
+        }
+    }
+
     fn tick(&mut self, function: Function) {
-        self.plan_in(span(self.world.plan.tick), Happening::Tick(function));
+        self.recur_in(span(self.world.plan.tick), Recurring::Tick(function));
         if !self.world.invokes(function.place()) {
             return;
         }
@@ -338,11 +356,11 @@ impl<'m> Simulation<'m> {
             return self.world.cover("tick lost");
         }
         let wait = self.starts();
-        self.invoke(function, json!({"tick": true}), Purpose::Unheard, wait);
+        self.invoke(function, Rc::clone(&self.tick), Purpose::Unheard, wait);
         if self.chance.happens(self.twice_permille) {
             self.world.cover("tick twice");
             let wait = i64::try_from(self.chance.below(3_000)).unwrap_or(0);
-            self.invoke(function, json!({"tick": true}), Purpose::Unheard, wait);
+            self.invoke(function, Rc::clone(&self.tick), Purpose::Unheard, wait);
         }
     }
 
@@ -376,7 +394,7 @@ impl<'m> Simulation<'m> {
                 let wait = timeout.map_or(left, span).min(left);
                 let execution = Rc::clone(name);
                 self.plan_in(wait, Happening::TimesOut { execution, turn });
-                self.task(name, turn, &owner, input);
+                self.task(name, turn, &owner, input.into());
             }
         }
     }
@@ -391,7 +409,8 @@ impl<'m> Simulation<'m> {
                 "detail-type": "Step Functions Execution Status Change",
                 "detail": {"name": execution, "status": status.word()},
             });
-            let deliver = Deliver { function: Function::ReportWriter, event, deliveries: DELIVERIES };
+            let deliver =
+                Deliver { function: Function::ReportWriter, event: event.into(), deliveries: DELIVERIES };
             self.plan_in(1_000, Happening::Deliver(deliver));
         }
         if self.executions.is_empty() {

@@ -44,7 +44,10 @@ impl Tally {
         for (fault, states) in coverage {
             let known = self.coverage.entry(fault).or_default();
             for (state, times) in states {
-                *known.entry(state.to_string()).or_insert(0) += times;
+                match known.get_mut(state.as_ref()) {
+                    Some(known) => *known += times,
+                    None => drop(known.insert(state.to_string(), *times)),
+                }
             }
         }
     }

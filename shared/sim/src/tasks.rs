@@ -29,7 +29,7 @@ pub(crate) enum Purpose {
     /// Nobody: a tick, or a delivery too many.
     Unheard,
     /// Lambda's own queue, which delivers again what failed.
-    Event { function: Function, event: Value, deliveries: u32 },
+    Event { function: Function, event: Rc<Value>, deliveries: u32 },
     /// A state of an execution, if it is still in that turn.
     State { execution: Rc<str>, turn: u64 },
     /// Somebody outside the world.

@@ -18,7 +18,7 @@ use crate::run::{Kind, Run};
 use crate::shadow::Shadow;
 use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::sql::{Answer, Statement, Written};
-use crate::state::{Change, keys, load, look, raised, update};
+use crate::state::{keys, load, look, raised, replace};
 use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
@@ -26,6 +26,7 @@ use futures_util::future::{join, join_all, join3, join4};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What the verifier may ask.
 pub struct Ports<'a, C, S, D, H, X> {
@@ -64,7 +65,7 @@ pub struct Verifier<'a, C, K, S, D, H, X> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answered {
-    Watched(Readiness),
+    Watched(Arc<Readiness>),
     Step(Reply),
 }
 
@@ -235,7 +236,7 @@ pub async fn watch<C, K, S, D, H, X>(
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
-) -> Result<Readiness, Fault>
+) -> Result<Arc<Readiness>, Fault>
 where
     C: Cells,
     K: Clock,
@@ -246,8 +247,9 @@ where
 {
     let situation = gather(plan, cells, clock, ports, Side::Standby).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
-    let readiness = Readiness { at: situation.at, verdict: checks::verdict(&findings), findings };
-    update::<Readiness, _>(cells, &keys::readiness(), |_| Ok(Change::Write(readiness.clone()))).await?;
+    let verdict = checks::verdict(&findings);
+    let readiness = Arc::new(Readiness { at: situation.at, verdict, findings });
+    replace(cells, &keys::readiness(), &readiness).await?;
     Ok(readiness)
 }
 

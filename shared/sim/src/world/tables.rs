@@ -5,6 +5,7 @@
 use super::faults::Passed;
 use super::{Effect, Place, World};
 use crate::trace::What;
+use foldhash::fast::FixedState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -60,6 +61,9 @@ fn json<T: Serialize + 'static>(value: &(dyn Any + Send + Sync)) -> Value {
     value.and_then(Result::ok).unwrap_or_default()
 }
 
+/// One table. Nothing may depend on the order of its cells.
+type Rows = HashMap<Key, Versioned, FixedState>;
+
 struct Versioned {
     version: u64,
     body: Body,
@@ -68,12 +72,12 @@ struct Versioned {
 /// Both tables.
 #[derive(Default)]
 pub(super) struct Tables {
-    standby: HashMap<Key, Versioned>,
-    witness: HashMap<Key, Versioned>,
+    standby: Rows,
+    witness: Rows,
 }
 
 impl Tables {
-    fn at(&mut self, place: Place) -> &mut HashMap<Key, Versioned> {
+    fn at(&mut self, place: Place) -> &mut Rows {
         if place == Place::Witness { &mut self.witness } else { &mut self.standby }
     }
 
