@@ -4,5 +4,5 @@
 
 pub mod agent;
 pub mod connect;
-mod statements;
+pub mod statements;
 pub mod token;

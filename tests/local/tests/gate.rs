@@ -5,6 +5,7 @@
 
 mod support;
 
+use sql_agent::statements;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -155,6 +156,32 @@ async fn what_was_written_in_time_cannot_be_committed_late() {
     lease(&server, "clock_timestamp()").await;
     client.batch_execute("select 1").await.unwrap();
     assert_eq!(code(&client.batch_execute("commit").await.unwrap_err()), FENCED);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// The gates let a transaction be prepared, and are not asked again when it is committed: such a server is never armed.
+#[tokio::test]
+async fn what_was_prepared_in_time_is_committed_late_and_such_a_server_is_not_armed() {
+    let Some((room, server)) = armed("prepared transactions").await else { return };
+    let (client, plan) = (application(&room).await, plan());
+    let store = plan.stores.first().unwrap();
+    lease(&server, "clock_timestamp() + interval '1 hour'").await;
+    let is_armed = async || {
+        let operator = server.superuser("rag").await.unwrap();
+        operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+        statements::heartbeat(&operator, store).await.unwrap().gate_armed
+    };
+    assert!(is_armed().await);
+    drop(client);
+    let settings = room.cloud.database_at(Place::Primary).unwrap().data_dir.join("postgresql.auto.conf");
+    let takes = "max_prepared_transactions = 1\n";
+    std::fs::OpenOptions::new().append(true).open(settings).unwrap().write_all(takes.as_bytes()).unwrap();
+    server.restart().await.unwrap();
+    assert!(!is_armed().await);
+    let client = application(&room).await;
+    client.batch_execute(&format!("begin; {INSERT}; prepare transaction 'late'")).await.unwrap();
+    lease(&server, "clock_timestamp()").await;
+    client.batch_execute("commit prepared 'late'").await.unwrap();
     server.stop(Stop::Immediate).await.unwrap();
 }
 
