@@ -128,6 +128,10 @@ const GIVES_WAY: Spare = Spare::Nobody {
     why: "a side that does not hold the lease cannot give way",
     instead: "start the primary's guard, or let the votes decide on a failover",
 };
+const MOVED: Spare = Spare::Nobody {
+    why: "there is nothing to come back from while the standby holds no lease",
+    instead: "make every keeper readable",
+};
 const FENCE: Spare = Spare::Nobody {
     why: "while others may write, no receipt says that the primary stopped",
     instead: "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
@@ -242,7 +246,7 @@ pub const CHECKS: &[Check] = &[
         id: "PF-13",
         question: "is the standby there to give way?",
         asked: &[FAILBACK],
-        spare: GIVES_WAY,
+        spare: MOVED,
         ask: standby_lives,
     },
     Check {

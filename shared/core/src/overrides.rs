@@ -144,7 +144,8 @@ pub fn may_give(plan: &Plan, seen: &[Finding], refused: &[String], wanted: &Over
     }
     let bad: Vec<String> = seen.iter().filter(|finding| finding.is_bad()).map(Finding::name).collect();
     let bad = if bad.is_empty() { "nothing".to_owned() } else { bad.join(", ") };
-    Err(format!("it blocks nothing now, and an override is for what blocks: {bad}"))
+    let named = wanted.check.replacen(':', " ", 1);
+    Err(format!("`{named}` blocks nothing now, and an override is for one check that blocks: {bad}"))
 }
 
 /// Writes it down, in the place of an older one of the same check.

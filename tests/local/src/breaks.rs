@@ -35,6 +35,10 @@ pub enum Break {
     None,
     /// The replica receives but no longer replays, for longer than the plan allows; then the primary dies.
     Lag,
+    /// As `Lag`, and the replica is not mended: a person takes the lag on.
+    Override,
+    /// The primary dies while a person has declared that its data is corrupt.
+    Corruption,
     /// Nothing: a person asks a living primary to give way.
     Switchover,
     /// Nothing: after a switchover the old primary is built anew, and a person goes back to it.
@@ -50,6 +54,8 @@ impl Break {
             Self::Switchover => "asking the living primary to give way".to_owned(),
             Self::Failback => "asking the standby to give way to the primary again".to_owned(),
             Self::Drill => "asking the rehearsal environment for a drill".to_owned(),
+            Self::Lag | Self::Override => "breaking the primary, whose replica lags".to_owned(),
+            Self::Corruption => "breaking the primary, whose data was declared corrupt".to_owned(),
             _ => format!("breaking the primary: {self:?}"),
         }
     }
@@ -71,7 +77,7 @@ pub enum BreakError {
 
 /// What must have gone wrong before the primary fails.
 pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
-    if what != Break::Lag {
+    if !matches!(what, Break::Lag | Break::Override) {
         return Ok(());
     }
     stop_replica(cloud, plan).await?;
@@ -84,7 +90,7 @@ pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), Brea
 pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
     let everybody = [Place::Standby, Place::Witness, Place::Outside];
     match what {
-        Break::Kill | Break::Lag => kill(cloud).await,
+        Break::Kill | Break::Lag | Break::Override | Break::Corruption => kill(cloud).await,
         Break::Hang => to_primary(cloud, "hang", &Place::ALL).await,
         Break::Refuse => to_primary(cloud, "refuse", &Place::ALL).await,
         Break::Isolate => {

@@ -26,7 +26,7 @@ use understudy_core::journal::{Entry, Journal, Record};
 use understudy_core::lease::Lease;
 use understudy_core::report::{Figure, Report, line};
 use understudy_core::run::End;
-use understudy_core::state::{keys, load};
+use understudy_core::state::{Category, keys, load};
 use understudy_core::steps::close::report_key;
 
 /// The client is watched well before anything breaks.
@@ -36,6 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const END_TICKS: u32 = 120;
 /// Ticks for which nothing may happen after a break that must not move anything.
 const STILL_TICKS: u32 = 12;
+/// Ticks after which a dead primary has been decided on.
+const DECIDED_TICKS: u32 = 20;
 /// After the end the client must go on succeeding for this long.
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
@@ -75,6 +77,10 @@ pub async fn run(
     clients.start(&up.plan, serves(what))?;
     tokio::time::sleep(WARM_UP).await;
     breaks::prepare(what, &up.cloud, &up.plan).await?;
+    if what == Break::Corruption {
+        let why = "rows that nobody wrote since the last release";
+        operate(options, up, "hold", &["--category", "corruption", "--by", "sre-lead", "--why", why]).await?;
+    }
     let broken_at = Timestamp::now();
     println!("\n{}, at {}", what.announced(), clock(broken_at));
     breaks::apply(what, &up.cloud, &up.plan).await?;
@@ -86,11 +92,11 @@ pub async fn run(
     let scene = Scene { options, up, what, broken_at };
     let mut lines = match what {
         Break::Link | Break::None => stands_still(up, what, &clients, broken_at).await?,
+        Break::Corruption => never_promotes(&scene, &clients).await?,
         _ if options.people == People::Silence => unanswered(&scene).await?,
-        Break::Lag => {
-            let mut lines = refuses(&scene).await?;
-            println!("\nhealing the replica, at {}", clock(Timestamp::now()));
-            breaks::heal_replica(&up.cloud, &up.plan).await?;
+        Break::Lag | Break::Override => {
+            let (mut lines, refused) = refuses(&scene).await?;
+            take_away(&scene, &refused).await?;
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
@@ -116,9 +122,9 @@ pub async fn run(
 /// How many executions a break must lead to, however often its alarm rings.
 fn executions_of(what: Break) -> usize {
     match what {
-        Break::Link | Break::None => 0,
+        Break::Link | Break::None | Break::Corruption => 0,
         // Refused for the lag, and once more after it.
-        Break::Lag => 2,
+        Break::Lag | Break::Override => 2,
         Break::Kill
         | Break::Hang
         | Break::Refuse
@@ -191,13 +197,29 @@ async fn unanswered(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
     ])
 }
 
+/// What refused the first attempt goes, or a person takes all of it on.
+async fn take_away(scene: &Scene<'_>, refused: &Report) -> Result<(), DemoError> {
+    let Scene { options, up, what, .. } = *scene;
+    if what == Break::Override {
+        for finding in refused.findings.iter().filter(|finding| finding.blocks()) {
+            let why = "the primary is gone for good: an old standby is better than none";
+            let named = [finding.id.as_str(), finding.subject.as_str()];
+            let by = ["--by", "sre-lead", "--why", why, "--for", "1h"];
+            operate(options, up, "override", &[&named[..], &by[..]].concat()).await?;
+        }
+        return Ok(());
+    }
+    println!("\nhealing the replica, at {}", clock(Timestamp::now()));
+    Ok(breaks::heal_replica(&up.cloud, &up.plan).await?)
+}
+
 /// The first attempt must be refused for the lag, with what to do, and nothing may have been fenced.
-async fn refuses(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
+async fn refuses(scene: &Scene<'_>) -> Result<(Vec<Line>, Report), DemoError> {
     let up = scene.up;
     let execution = watch(scene, 1).await?;
     let report = fetch_report(up, &execution).await?;
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
-    Ok(vec![
+    let lines = vec![
         compare::line(report.end == End::Refused, "attempt 1 was refused", report.end.to_string()),
         compare::line(
             report.cause.contains("PF-04") && report.cause.contains("pg_wal_replay_resume"),
@@ -206,7 +228,33 @@ async fn refuses(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
         ),
         compare::line(report.receipt.is_none(), "nothing was fenced", format!("{:?}", report.receipt)),
         first_epoch(&table).await?,
+    ];
+    Ok((lines, report))
+}
+
+/// What the replica holds as well is mended by no move: nothing may be started, and people are told the road (L8).
+async fn never_promotes(scene: &Scene<'_>, clients: &Clients<'_>) -> Result<Vec<Line>, DemoError> {
+    let up = scene.up;
+    tokio::time::sleep(up.plan.tick.as_std() * DECIDED_TICKS).await;
+    clients.stop()?;
+    let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
+    let decided = load::<Decided>(&table, &keys::decision(handler::TICK)).await?;
+    let (told, reason) = match decided.map(|decided| decided.decision) {
+        Some(Decision::Page { reason, .. }) => (reason.contains(Category::Corruption.road()), reason),
+        other => (false, format!("{other:?}")),
+    };
+    Ok(vec![
+        nothing_started(&table).await?,
+        first_epoch(&table).await?,
+        compare::line(told, "people were paged, with the road", reason),
+        compare::unexplained(&logs::unexplained_errors(&up.cloud, scene.broken_at)),
     ])
+}
+
+async fn nothing_started(table: &Table) -> Result<Line, DemoError> {
+    let incident = load::<Incident>(table, &keys::incident()).await?;
+    let told = format!("incident: {:?}", incident.as_ref().map(|incident| &incident.id));
+    Ok(compare::line(incident.is_none(), "no execution was started", told))
 }
 
 /// Nothing may be started; why not must be on record.
@@ -220,7 +268,6 @@ async fn stands_still(
     clients.stop()?;
     let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
     let account = clients.judge(Place::Primary).await?;
-    let incident = load::<Incident>(&table, &keys::incident()).await?;
     let source = if what == Break::None { handler::ALARM } else { handler::TICK };
     let decided = load::<Decided>(&table, &keys::decision(source)).await?;
     let unexplained = logs::unexplained_errors(&up.cloud, broken_at);
@@ -234,11 +281,7 @@ async fn stands_still(
         (_, other) => compare::line(false, "the reason is on record", format!("{other:?}")),
     };
     Ok(vec![
-        compare::line(
-            incident.is_none(),
-            "no execution was started",
-            format!("incident: {:?}", incident.map(|i| i.id)),
-        ),
+        nothing_started(&table).await?,
         first_epoch(&table).await?,
         reason,
         compare::line(
