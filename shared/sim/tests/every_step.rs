@@ -29,13 +29,16 @@ enum Story {
     Asks,
     /// Planned: the primary lives and gives way.
     HandsOver,
+    /// And back, once the old primary follows.
+    GoesBack,
 }
 
-const STORIES: [Story; 4] = [Story::Recovers, Story::TurnsBack, Story::Asks, Story::HandsOver];
+const STORIES: [Story; 5] =
+    [Story::Recovers, Story::TurnsBack, Story::Asks, Story::HandsOver, Story::GoesBack];
 
 impl Story {
     fn succeeds(self) -> bool {
-        matches!(self, Self::Recovers | Self::HandsOver)
+        matches!(self, Self::Recovers | Self::HandsOver | Self::GoesBack)
     }
 }
 
@@ -54,15 +57,29 @@ fn begin(machine: &Machine, story: Story) -> Run<'_> {
             simulation.run_for(minutes(5));
             simulation
         }
-        Story::Recovers | Story::TurnsBack | Story::HandsOver => settled(machine),
+        Story::Recovers | Story::TurnsBack | Story::HandsOver | Story::GoesBack => settled(machine),
     };
-    if story == Story::HandsOver {
-        let started = simulation.deliver(Function::AlarmHandler, &start("switchover"));
-        assert!(matches!(started, Invoked::Answered(_)), "{started:?}");
-    } else {
-        simulation.break_now(Break::Kill(Place::Primary));
+    match story {
+        Story::Recovers | Story::TurnsBack | Story::Asks => {
+            simulation.break_now(Break::Kill(Place::Primary));
+        }
+        Story::HandsOver => asks_for(&mut simulation, "switchover"),
+        Story::GoesBack => {
+            asks_for(&mut simulation, "switchover");
+            simulation.run_until(minutes(30), |simulation| !simulation.busy());
+            simulation.break_now(Break::Rebuild);
+            simulation.run_for(minutes(3));
+            simulation.world.forget_calls();
+            asks_for(&mut simulation, "failback");
+        }
     }
     Run { simulation, story }
+}
+
+fn asks_for(simulation: &mut Simulation<'_>, kind: &str) {
+    let started = simulation.deliver(Function::AlarmHandler, &start(kind));
+    assert!(matches!(started, Invoked::Answered(_)), "{started:?}");
+    simulation.run_for(Millis::from_secs(1));
 }
 
 impl Run<'_> {
@@ -73,7 +90,7 @@ impl Run<'_> {
         let (steps, step) = if story == Story::TurnsBack { (10_000, 200) } else { (1000, 5000) };
         for _ in 0..steps {
             self.simulation.run_for(Millis(step));
-            let Some(name) = self.simulation.world.executions().first().cloned() else { continue };
+            let Some(name) = self.simulation.world.executions().last().cloned() else { continue };
             if self.simulation.ends().contains_key(&name) {
                 break;
             }
@@ -115,7 +132,7 @@ fn undisturbed(machine: &Machine, story: Story) -> Vec<(Step, u32)> {
     STEPS.iter().filter_map(|row| Some((row.step, run.simulation.world.calls_of(row.step)?))).collect()
 }
 
-/// Steps that take a road of their own when a primary gives way.
+/// Steps that take a road of their own when a primary gives way; all of them do on the way back.
 const OTHER_ROAD: [(Story, Step); 2] = [(Story::HandsOver, Step::Fence), (Story::HandsOver, Step::Capture)];
 
 /// Each step once, in the first story that runs it, with how many calls it makes there; and every other road.
@@ -124,7 +141,7 @@ fn every_step(machine: &Machine) -> Vec<(Story, Step, u32)> {
     for story in STORIES {
         for (step, calls) in undisturbed(machine, story) {
             let known = all.iter().any(|(_, known, _)| *known == step);
-            if !known || OTHER_ROAD.contains(&(story, step)) {
+            if !known || story == Story::GoesBack || OTHER_ROAD.contains(&(story, step)) {
                 all.push((story, step, calls));
             }
         }
@@ -135,6 +152,7 @@ fn every_step(machine: &Machine) -> Vec<(Story, Step, u32)> {
         .filter(|step| !all.iter().any(|(_, known, _)| known == step))
         .collect();
     assert!(missed.is_empty(), "no story runs {missed:?}: add one");
+    assert!(all.iter().all(|(_, _, calls)| *calls > 0), "a step without a call is not tried: {all:?}");
     all
 }
 

@@ -110,6 +110,11 @@ impl World {
         self.inner.borrow().calls.get(&step).copied()
     }
 
+    /// The next delivery of each step is its first again.
+    pub fn forget_calls(&self) {
+        self.inner().calls.clear();
+    }
+
     pub(crate) async fn sleep(&self, span: i64) {
         Sleep { world: self, due: self.moment().saturating_add(span), planned: false }.await;
     }

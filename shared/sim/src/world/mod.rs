@@ -273,9 +273,14 @@ impl World {
         self.inner().current.take()
     }
 
-    /// Whether no delivery of `step` has made a call yet.
+    /// Whether `step` was never delivered before.
     pub(crate) fn is_first(&self, step: Step) -> bool {
-        self.inner().calls.insert(step, 0).is_none()
+        let mut inner = self.inner();
+        let first = !inner.calls.contains_key(&step);
+        if first {
+            inner.calls.insert(step, 0);
+        }
+        first
     }
 
     /// Asks for another function on behalf of the invocation that runs just now.
