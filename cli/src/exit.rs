@@ -12,9 +12,14 @@ pub const TABLE: &str = "Exit codes:
   3  not available: a file, a service, a permission
   4  disagreement: evidence does not fit together";
 
-/// Writes to standard output. Who stops listening (`| head`) is no error.
+/// Writes to standard output, in colour on a terminal alone. Who stops listening (`| head`) is no error.
 pub fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+/// A line of [`print`].
+macro_rules! say {
+    ($($text:tt)*) => { $crate::exit::print(&format!("{}\n", format_args!($($text)*))) };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

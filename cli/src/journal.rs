@@ -56,10 +56,10 @@ fn tell(chain: &[Stored]) -> Result<Vec<Record>, Failure> {
         verify_chain(chain).map_err(|error| Failure::new(Code::Disagreement, format!("error: {error}")))?;
     for record in &records {
         let line = line(record);
-        println!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
+        say!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
     }
     let head = chain.last().map_or("", |stored| stored.sha256.as_str());
-    println!("{} records, the chain is whole, head {head}", records.len());
+    say!("{} records, the chain is whole, head {head}", records.len());
     Ok(records)
 }
 

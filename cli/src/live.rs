@@ -5,7 +5,7 @@
 
 mod zone;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::operate::{prefix, wait};
 use crate::terminal;
 use aws_config::SdkConfig;
@@ -49,9 +49,9 @@ pub fn check(plan: &Plan, profile: Option<&str>, json: bool) -> Result<Code, Fai
     let findings = findings(plan, &seen);
     if json {
         let checked = Checked { plan: &plan.name, at: seen.at, findings: &findings };
-        println!("{}", serde_json::to_string(&checked).unwrap_or_default());
+        say!("{}", serde_json::to_string(&checked).unwrap_or_default());
     } else {
-        anstream::print!("{}", terminal::checked(&plan.name, seen.at, &findings));
+        print(&terminal::checked(&plan.name, seen.at, &findings));
     }
     Ok(code(&findings))
 }

@@ -2,6 +2,9 @@
 //!
 //! Only words and exit codes live here; what is decided is decided in the core.
 
+#![deny(clippy::print_stdout, reason = "`say!` minds nobody who stops listening")]
+
+#[macro_use]
 mod exit;
 mod journal;
 mod live;

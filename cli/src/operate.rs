@@ -5,7 +5,7 @@
 
 mod status;
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::plan;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -156,9 +156,9 @@ pub fn status(target: &Target) -> Result<Code, Failure> {
         let deployed = Deployed::at(target).await?;
         let status = status::gather(&deployed).await?;
         if target.json {
-            println!("{}", status.json());
+            say!("{}", status.json());
         } else {
-            print!("{status}");
+            print(&status.to_string());
         }
         Ok(Code::Ok)
     })
@@ -189,7 +189,7 @@ async fn ask(deployed: &Deployed, function: &str, event: &Value, json: bool) -> 
     let handled: Handled = serde_json::from_value(answer)
         .map_err(|error| unavailable(&Fault::bug(format!("{function}: {error}"))))?;
     if json {
-        println!("{}", serde_json::to_string(&handled).unwrap_or_default());
+        say!("{}", serde_json::to_string(&handled).unwrap_or_default());
     }
     let (code, told) = match handled.decision {
         Some(Decision::Start(start)) => {
@@ -202,7 +202,7 @@ async fn ask(deployed: &Deployed, function: &str, event: &Value, json: bool) -> 
         other => (Code::Refused, format!("not started: {other:?}")),
     };
     if !json {
-        println!("{told}");
+        say!("{told}");
     }
     Ok(code)
 }
@@ -225,7 +225,7 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
             let text = format!("error: `{}` asks for {:?}, not that", given.execution, question.matter);
             return Err(Failure::new(Code::BadInput, text));
         }
-        println!("{}", question.shown);
+        say!("{}", question.shown);
         let answer = approval::Answer {
             execution: given.execution.clone(),
             yes: said != Said::Refuse,
@@ -238,7 +238,7 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
 
 async fn send(deployed: &Deployed, answer: &approval::Answer) -> Result<Code, Failure> {
     let reply = call(deployed, "approver", &json!({ "answer": answer })).await?;
-    println!("{}", reply.get("detail").and_then(|detail| detail.as_str()).unwrap_or("taken"));
+    say!("{}", reply.get("detail").and_then(|detail| detail.as_str()).unwrap_or("taken"));
     Ok(Code::Ok)
 }
 
@@ -258,9 +258,9 @@ pub fn hold(hold: &Hold) -> Result<Code, Failure> {
         let deployed = Deployed::at(&hold.raise.target).await?;
         let category = hold.category.map(Category::from);
         flag(&deployed, &keys::hold(), &hold.raise, true, category).await?;
-        println!("on hold: no one-way step is taken");
+        say!("on hold: no one-way step is taken");
         if let Some(category) = category {
-            println!("{}", category.road());
+            say!("{}", category.road());
         }
         Ok(Code::Ok)
     })
@@ -270,7 +270,7 @@ pub fn resume(raise: &Raise) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&raise.target).await?;
         flag(&deployed, &keys::hold(), raise, false, None).await?;
-        println!("the hold is lifted");
+        say!("the hold is lifted");
         Ok(Code::Ok)
     })
 }
@@ -279,7 +279,7 @@ pub fn abort(abort: &Abort) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&abort.raise.target).await?;
         flag(&deployed, &keys::abort(&abort.execution), &abort.raise, true, None).await?;
-        println!("`{}` stops before its one-way step, if it has not taken it", abort.execution);
+        say!("`{}` stops before its one-way step, if it has not taken it", abort.execution);
         Ok(Code::Ok)
     })
 }

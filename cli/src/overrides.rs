@@ -87,18 +87,15 @@ async fn put(deployed: &Deployed, asked: &Arguments, check: String, lasts: Milli
     let seen = findings(deployed).await?;
     let refused = refused_by(deployed).await?;
     if let Err(why) = may_give(&deployed.plan, &seen, &refused, &wanted) {
-        println!("not overridden: {why}");
+        say!("not overridden: {why}");
         return Ok(Code::Refused);
     }
     give(&deployed.table, &wanted).await.map_err(|fault| unavailable(&fault))?;
     if asked.target.json {
-        println!("{}", serde_json::to_string(&wanted).unwrap_or_default());
+        say!("{}", serde_json::to_string(&wanted).unwrap_or_default());
     } else {
         let until = instant(wanted.until);
-        println!(
-            "`{}` is overridden by `{}` until {until}; the next look counts it",
-            wanted.check, wanted.by
-        );
+        say!("`{}` is overridden by `{}` until {until}; the next look counts it", wanted.check, wanted.by);
     }
     Ok(Code::Ok)
 }
@@ -120,9 +117,9 @@ async fn refused_by(deployed: &Deployed) -> Result<Vec<String>, Failure> {
 async fn take_away(deployed: &Deployed, check: &str, by: &str) -> Result<Code, Failure> {
     let found = lift(&deployed.table, check).await.map_err(|fault| unavailable(&fault))?;
     if !found {
-        println!("`{check}` is not overridden");
+        say!("`{check}` is not overridden");
         return Ok(Code::Refused);
     }
-    println!("`{by}` lifted the override of `{check}`: it blocks again from the next look on");
+    say!("`{by}` lifted the override of `{check}`: it blocks again from the next look on");
     Ok(Code::Ok)
 }

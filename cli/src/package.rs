@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     if let Some(first) = failures.into_iter().next() {
         return Err(first);
     }
-    println!("{} packages of plan `{}` in {}", names.len(), given.name, arguments.out.display());
+    say!("{} packages of plan `{}` in {}", names.len(), given.name, arguments.out.display());
     Ok(Code::Ok)
 }
 

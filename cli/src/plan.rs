@@ -85,7 +85,7 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
             for (name, value) in parameters(&load_for(plan, *rehearsal)?, role) {
                 // `sam` ends a value at a blank unless it stands in quotes.
                 let quote = if value.contains(' ') { "\"" } else { "" };
-                println!("{name}={quote}{value}{quote}");
+                say!("{name}={quote}{value}{quote}");
             }
             Ok(Code::Ok)
         }

@@ -1,6 +1,6 @@
 //! Reports: shown on a terminal, and written as a page.
 
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::terminal;
 use clap::Subcommand;
 use std::fs;
@@ -23,10 +23,10 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     let Command::Show { file, html: page } = command;
     let report = read(file)?;
     // Takes the colours out again where nobody would see them.
-    anstream::print!("{}", terminal::text(&report));
+    print(&terminal::text(&report));
     if let Some(path) = page {
         fs::write(path, html::page(&report)).map_err(|error| Failure::file(path, &error))?;
-        println!("\npage: {}", path.display());
+        say!("\npage: {}", path.display());
     }
     Ok(Code::Ok)
 }

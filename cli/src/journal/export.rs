@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
         };
         let bucket = Bucket::from_config(&config, name);
         let sealed = copy(&bucket, &deployed.plan, arguments).await?;
-        println!("{} records in {}", sealed.len(), arguments.out.display());
+        say!("{} records in {}", sealed.len(), arguments.out.display());
         let reported = copy_report(&bucket, &config, &deployed.plan, arguments).await?;
         let checked = check_folder(&arguments.out, None)?;
         let unsealed = compare(&deployed, &arguments.execution, &sealed).await?;
@@ -107,7 +107,7 @@ impl Reported {
         if self == Self::Copied || !is_closed(sealed) {
             return Code::Ok;
         }
-        println!("the report is not sealed yet; report-writer does that on its tick");
+        say!("the report is not sealed yet; report-writer does that on its tick");
         Code::Refused
     }
 }
@@ -140,11 +140,11 @@ async fn copy_public_key(config: &SdkConfig, arn: &str, path: &Path) -> Result<(
     match SigningKey::from_config(config, arn.to_owned()).public().await {
         Ok(Some(der)) => write_once(path, pem(&der).as_bytes()),
         Ok(None) => {
-            println!("KMS knows no key `{}`", tame(arn));
+            say!("KMS knows no key `{}`", tame(arn));
             Ok(())
         }
         Err(fault) => {
-            println!("the public key could not be had: {fault}");
+            say!("the public key could not be had: {fault}");
             Ok(())
         }
     }
@@ -190,7 +190,7 @@ async fn compare(deployed: &Deployed, execution: &str, sealed: &[Stored]) -> Res
     let written = match journal.all_stored().await {
         Ok(written) => written,
         Err(fault) => {
-            println!("the state table could not be read, so the chain's end is not confirmed: {fault}");
+            say!("the state table could not be read, so the chain's end is not confirmed: {fault}");
             return Ok(Code::Refused);
         }
     };
@@ -205,7 +205,7 @@ async fn compare(deployed: &Deployed, execution: &str, sealed: &[Stored]) -> Res
         }
         Some(0) => Ok(ended(sealed)),
         Some(missing) => {
-            println!("{missing} more records are not sealed yet; report-writer seals them on its tick");
+            say!("{missing} more records are not sealed yet; report-writer seals them on its tick");
             Ok(Code::Refused)
         }
     }
@@ -218,10 +218,10 @@ fn is_closed(sealed: &[Stored]) -> bool {
 
 fn ended(sealed: &[Stored]) -> Code {
     if is_closed(sealed) {
-        println!("the state table holds the same records; the journal is closed");
+        say!("the state table holds the same records; the journal is closed");
         Code::Ok
     } else {
-        println!("the state table holds the same records; the journal is not closed yet");
+        say!("the state table holds the same records; the journal is not closed yet");
         Code::Refused
     }
 }

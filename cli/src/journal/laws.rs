@@ -9,7 +9,7 @@ use understudy_core::journal::{Entry, Record};
 /// Asks every rule; a plan makes those askable that need its numbers.
 pub fn ask(records: &[Record], path: Option<&Path>) -> Result<Code, Failure> {
     if !records.last().is_some_and(|last| matches!(last.entry, Entry::Closed { .. })) {
-        println!("the journal is not closed yet: the laws are asked once it is");
+        say!("the journal is not closed yet: the laws are asked once it is");
         return Ok(Code::Refused);
     }
     let plan = path.map(plan::load).transpose()?;
@@ -24,7 +24,7 @@ pub fn ask(records: &[Record], path: Option<&Path>) -> Result<Code, Failure> {
     }
     let breaches = check(records, plan.as_ref());
     for breach in &breaches {
-        println!("{breach}");
+        say!("{breach}");
     }
     if breaches.is_empty() {
         let with = if plan.is_some() {
@@ -32,7 +32,7 @@ pub fn ask(records: &[Record], path: Option<&Path>) -> Result<Code, Failure> {
         } else {
             "without the plan: name it with `--plan`"
         };
-        println!("{} rules asked, {with}: every law that records can show is kept", RULES.len());
+        say!("{} rules asked, {with}: every law that records can show is kept", RULES.len());
         return Ok(Code::Ok);
     }
     Ok(Code::Disagreement)

@@ -43,7 +43,7 @@ pub fn check(
     let report = report_in(folder)?;
     if let Some(report) = &report {
         agrees(report, chain, records)?;
-        println!("{REPORT} tells of these records");
+        say!("{REPORT} tells of these records");
     }
     let Some(signature) = Signature::beside(folder, report.as_ref())? else {
         return Ok(unsigned(report.is_some(), given.is_some()));
@@ -53,18 +53,18 @@ pub fn check(
         None => (folder.join(PUBLIC_KEY), true),
     };
     if came_along && !path.exists() {
-        println!("THE SIGNATURE WAS NOT CHECKED: no public key is at hand; name one with `--public-key`.");
-        println!("  its owner has it: {}", signature.ask_kms("| openssl pkey -pubin -inform DER > key.pem"));
+        say!("THE SIGNATURE WAS NOT CHECKED: no public key is at hand; name one with `--public-key`.");
+        say!("  its owner has it: {}", signature.ask_kms("| openssl pkey -pubin -inform DER > key.pem"));
         return Ok(Code::Refused);
     }
     let key = PublicKey::read(&path)?;
     let last = chain.last().map_or("", |stored| stored.bytes.as_str());
     key.verify(last, &signature.bytes)?;
-    println!("the signature of the last record is good: {}", signature.by());
-    println!("  by the key whose DER has the SHA-256 {}", key.fingerprint());
+    say!("the signature of the last record is good: {}", signature.by());
+    say!("  by the key whose DER has the SHA-256 {}", key.fingerprint());
     if came_along {
-        println!("  THAT KEY CAME WITH THE FOLDER: so the folder fits together, but whose key it is was not");
-        println!("  checked. Compare: {}", signature.ask_kms("| sha256sum"));
+        say!("  THAT KEY CAME WITH THE FOLDER: so the folder fits together, but whose key it is was not");
+        say!("  checked. Compare: {}", signature.ask_kms("| sha256sum"));
     }
     Ok(Code::Ok)
 }
@@ -72,12 +72,12 @@ pub fn check(
 /// Nothing is signed: fine, unless somebody brought a key to check it by.
 fn unsigned(has_report: bool, key_given: bool) -> Code {
     if has_report {
-        println!("self_attested: nobody signed this journal");
+        say!("self_attested: nobody signed this journal");
     } else {
-        println!("no report and no signature lie beside the records: who wrote them was not checked");
+        say!("no report and no signature lie beside the records: who wrote them was not checked");
     }
     if key_given {
-        println!("THE SIGNATURE WAS NOT CHECKED: there is none");
+        say!("THE SIGNATURE WAS NOT CHECKED: there is none");
         return Code::Refused;
     }
     Code::Ok

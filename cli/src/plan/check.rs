@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
 fn told(arguments: &Arguments, path: &Path, plan: &Plan, places: &Places) -> Code {
     let findings = lint(plan);
     if arguments.json {
-        println!("{}", json(path, Some(plan), &findings, places));
+        say!("{}", json(path, Some(plan), &findings, places));
     } else {
         let head = format!("{}: plan `{}` is whole, digest {}\n", path.display(), plan.name, plan.digest());
         let shown = findings.iter().map(|finding| format!("{}\n\n", places.show(finding)));
@@ -58,7 +58,7 @@ fn wrong(arguments: &Arguments, path: &Path, problems: &Problems) -> Code {
     if arguments.json {
         let line =
             serde_json::json!({"plan": path.display().to_string(), "digest": null, "problems": problems});
-        println!("{line}");
+        say!("{line}");
     } else {
         eprintln!("{problems}");
     }

@@ -1,7 +1,7 @@
 //! `plan predict`: the time and the loss to expect, from the plan and from past runs.
 
 use super::load_for;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::report::read as read_report;
 use crate::terminal;
 use clap::Args;
@@ -28,9 +28,9 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     let budget = budget(&plan, &past);
     if arguments.json {
         let line = serde_json::json!({"plan": plan.name, "digest": plan.digest(), "budget": budget});
-        println!("{line}");
+        say!("{line}");
     } else {
-        anstream::print!("{}", terminal::predicted(&plan, &budget, past.len()));
+        print(&terminal::predicted(&plan, &budget, past.len()));
     }
     Ok(Code::Ok)
 }

@@ -1,7 +1,7 @@
 //! `plan show`: the plan as a person would explain it.
 
 use super::load_for;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, print};
 use crate::terminal;
 use clap::Args;
 use std::fs;
@@ -27,14 +27,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     let plan = load_for(&arguments.plan, arguments.rehearsal)?;
     let budget = budget(&plan, &[]);
-    anstream::print!("{}", terminal::explained(&plan, &explain(&plan), &budget));
+    print(&terminal::explained(&plan, &explain(&plan), &budget));
     if let Some(path) = &arguments.html {
         fs::write(path, page(&plan, &budget, &lint(&plan))).map_err(|error| Failure::file(path, &error))?;
-        println!("\npage: {}", path.display());
+        say!("\npage: {}", path.display());
     }
     if let Some(path) = &arguments.svg {
         fs::write(path, svg(&plan, &budget)).map_err(|error| Failure::file(path, &error))?;
-        println!("\npicture: {}", path.display());
+        say!("\npicture: {}", path.display());
     }
     Ok(Code::Ok)
 }

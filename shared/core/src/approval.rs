@@ -10,7 +10,7 @@ use crate::overrides::Override;
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Page, Pager, Severity, Tokens};
 use crate::run::Run;
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, load, look, update};
 use crate::steps::{Context, Outcome, Reply, Step, not_mine};
 use crate::time::after;
 use crate::words::instant;
@@ -203,9 +203,20 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         })
         .await?;
         let question = stands.map_or(question, |stands| stands.question.clone());
+        // A delivery that comes late finds the next one's question there: that one is told to people, not this.
+        if self.is_superseded(execution, &asked.token).await? {
+            return Ok(Reply::new(Outcome::Done, "a newer question stands"));
+        }
         self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
-        self.pager.page(&self.page(&run, &question)).await?;
+        if !self.is_superseded(execution, &asked.token).await? {
+            self.pager.page(&self.page(&run, &question)).await?;
+        }
         Ok(Reply::new(Outcome::Done, format!("asked; silence until {} is a no", question.expires_at)))
+    }
+
+    async fn is_superseded(&self, execution: &str, token: &str) -> Result<bool, Fault> {
+        let stands = look::<Asked>(self.cells, &keys::approval(execution)).await?;
+        Ok(stands.is_none_or(|stands| stands.token != token))
     }
 
     fn page(&self, run: &Run, question: &Question) -> Page {

@@ -417,13 +417,18 @@ fn people(chance: &mut Chance, variant: Variant) -> People {
     let first = Millis(2_000 + chance.below(200_000));
     match chance.below(10) {
         0 => People::Absent,
-        1 => People::Answer { after: seconds(280 + chance.below(100)), yes: true },
+        1 => People::Answer { after: late(chance.below(100)), yes: true },
         2 => People::Answer { after: first, yes: false },
         4 => People::Mistaken { after: first },
         5 => People::Own { after: first },
         3 => People::Disagree { first, second: Millis(2_000 + chance.below(200_000)) },
         _ => People::Answer { after: first, yes: true },
     }
+}
+
+/// About when the time to answer is over, and every second time around that very second.
+fn late(drawn: u64) -> Millis {
+    if drawn < 50 { seconds(280 + 2 * drawn) } else { Millis(299_000 + 60 * (drawn - 50)) }
 }
 
 fn course(chance: &mut Chance) -> (i64, i64, i64) {

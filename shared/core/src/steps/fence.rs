@@ -146,17 +146,24 @@ async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run) -> Res
 }
 
 /// Takes a receipt. The first one stands: what comes after it was measured against that one, so a delivery that is
-/// late finds it, and puts it on record if an earlier one died before it could (L5).
+/// late finds it, and puts it on record if an earlier one died before it could (L5). Once the lease was given back the
+/// primary may write again, and no receipt is taken any more: both are written to one cell (L2).
 pub(super) async fn receive<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     receipt: &Receipt,
 ) -> Result<(), Fault> {
     let run = Run::change(ctx.cells, ctx.execution, |run| {
-        run.receipt.get_or_insert_with(|| receipt.clone());
+        if !run.given_back {
+            run.receipt.get_or_insert_with(|| receipt.clone());
+        }
     })
     .await?;
-    let receipt = run.receipt.as_ref().unwrap_or(receipt).clone();
-    ctx.journal().append_once(Entry::Fenced { receipt }).await
+    match &run.receipt {
+        Some(receipt) if !run.given_back => {
+            ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await
+        }
+        _ => Err(Fault::Fenced("the lease was given back: whoever was fenced may write again".to_owned())),
+    }
 }
 
 enum Expiry {

@@ -20,14 +20,17 @@ pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
         .filter_map(|record| Some(breach("L8", record, unbound(chain, record)?)))
         .collect();
     let Some(going_on) = chain.intends(Step::Freeze) else { return broken };
-    let questions = questions(chain, going_on, Matter::Approval);
+    let open = open_last(chain, going_on);
     // By the session at which the standby was looked at last: it may close while people think.
     let looked =
         chain.before(going_on).filter(|record| matches!(record.entry, Entry::Assessed { .. })).last();
     let needed = chain.plan.zip(looked).is_some_and(|(plan, look)| plan.mode_at(look.at) == Mode::Approval);
-    match questions.last() {
-        None if needed => broken.push(breach("L8", going_on, "the plan asks people, and nobody was asked")),
-        Some((_, question)) if !agreed(chain, going_on, question) => {
+    let yes = open.iter().find(|(_, question)| agreed(chain, going_on, question));
+    match yes {
+        None if open.is_empty() && needed => {
+            broken.push(breach("L8", going_on, "the plan asks people, and nobody was asked"));
+        }
+        None if !open.is_empty() => {
             broken.push(breach("L8", going_on, "went on without a yes to the question that was open"));
         }
         Some((asked, question)) if needed && !rested_on(chain, going_on, asked, question) => {
@@ -50,6 +53,25 @@ fn rested_on(chain: &Chain<'_>, before: &Record, asked: &Record, question: &Ques
         }
         _ => false,
     })
+}
+
+/// The approval that was asked for last. More than one where a late delivery put an older question on record behind the
+/// newer one; a new look at the standby ends all before it.
+fn open_last<'a>(chain: &Chain<'a>, before: &Record) -> Vec<(&'a Record, &'a Question)> {
+    let (mut open, mut looked) = (Vec::new(), false);
+    for record in chain.before(before) {
+        match &record.entry {
+            Entry::Assessed { .. } => looked = true,
+            Entry::Asked { question } if question.matter == Matter::Approval => {
+                if std::mem::take(&mut looked) {
+                    open.clear();
+                }
+                open.push((record, question));
+            }
+            _ => {}
+        }
+    }
+    open
 }
 
 fn questions<'a>(chain: &Chain<'a>, before: &Record, wanted: Matter) -> Vec<(&'a Record, &'a Question)> {
