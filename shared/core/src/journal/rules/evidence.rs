@@ -98,7 +98,8 @@ pub(super) fn declared(chain: &Chain<'_>) -> Vec<Breach> {
     broken
 }
 
-/// A vote that says down has said so for the whole window.
+/// A vote that says down has said so for the whole window: by the observer's clock, from which the one that accepted
+/// may be off by the drift.
 fn too_short(
     record: &Record,
     at: Timestamp,
@@ -107,7 +108,9 @@ fn too_short(
 ) -> Option<Breach> {
     let window = plan.detection.window;
     let (observer, since) = votes.iter().find_map(|(observer, vote)| match vote {
-        Vote::Down { since } if elapsed(*since, at) < window => Some((observer, since)),
+        Vote::Down { since } if elapsed(*since, at).saturating_add(plan.lease.drift) < window => {
+            Some((observer, since))
+        }
         _ => None,
     })?;
     Some(breach(
