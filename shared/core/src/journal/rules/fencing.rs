@@ -83,12 +83,17 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
         }
         Receipt::Accepted { by, .. } => {
             let yes = chain.before(record).filter_map(|earlier| match &earlier.entry {
-                Entry::Answered { matter: Matter::Acceptance, yes: true, by: said, .. } => {
-                    Some(said.as_str())
+                Entry::Answered { matter: Matter::Acceptance, yes: true, by: said, digest } => {
+                    Some((digest, said.as_str()))
                 }
                 _ => None,
             });
-            let yes = yes.collect::<Vec<_>>().join(" and ") == *by;
+            let yes: Vec<_> = yes.collect();
+            // A question that was asked again, for its first asking got lost, may have been answered twice.
+            let last = yes.last().map(|(digest, _)| *digest);
+            let heard: Vec<_> =
+                yes.iter().filter(|(digest, _)| Some(*digest) == last).map(|(_, said)| *said).collect();
+            let yes = heard.join(" and ") == *by;
             (!yes).then(|| format!("called accepted by `{by}`, who was not heard to say so"))
         }
     }
