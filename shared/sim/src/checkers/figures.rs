@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use understudy_core::journal::Entry;
 use understudy_core::report::{Figure, Met, Report};
 use understudy_core::run::{End, Kind};
-use understudy_core::steps::Step;
 use understudy_core::switch::Side;
 use understudy_core::time::elapsed;
 
@@ -65,9 +64,9 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
     if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace, to)) {
-        // What failed before a planned move closed the lease, while people were asked say, is no part of it.
-        let planned = (report.kind != Kind::Failover).then(|| closing(report, trace)).flatten();
-        let begin = planned.map_or(outage.first_failure, |closing| closing.max(outage.first_failure));
+        // What failed before somebody asked for a planned move is no part of it.
+        let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
+        let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
         let surely = elapsed(begin, outage.last_failure).0;
         if most < surely {
             let what = format!("clients were down {surely} ms, the report says at most {most}");
@@ -91,19 +90,6 @@ pub fn overstated(report: &Report, trace: &[Event]) -> Option<Violation> {
     let at_best = elapsed(outage.last_success, outage.first_success).0;
     let what = format!("clients were down at most {at_best} ms, the report says at least {least}");
     (least > at_best).then(|| Violation::new(LAW, what))
-}
-
-/// When the execution of this report was about to close the lease.
-fn closing(report: &Report, trace: &[Event]) -> Option<Timestamp> {
-    trace.iter().find_map(|event| match &event.what {
-        What::Journaled(record)
-            if record.execution == report.execution
-                && matches!(record.entry, Entry::Intent { step: Step::CloseLease, .. }) =>
-        {
-            Some(event.at)
-        }
-        _ => None,
-    })
 }
 
 /// The part of a story that a report is about: the way there, or the way back.
