@@ -92,6 +92,21 @@ pub enum Occasion {
     Execution(Kind),
 }
 
+impl Occasion {
+    /// The side whose fitness is asked about.
+    pub fn to(self) -> Side {
+        match self {
+            Self::Watch => Side::Standby,
+            Self::Execution(kind) => kind.to(),
+        }
+    }
+
+    /// A person moves an application that lives.
+    pub fn is_planned(self) -> bool {
+        matches!(self, Self::Execution(kind) if kind.is_planned())
+    }
+}
+
 const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);
 const SWITCHOVER: Occasion = Occasion::Execution(Kind::Switchover);
 const DRILL: Occasion = Occasion::Execution(Kind::Drill);
@@ -717,7 +732,7 @@ fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
     let evidence = format!("lease: {}", describe_lease(&lease));
     vec![match lease {
-        Standing::Renewed { .. } => pass(id, &plan.name, evidence),
+        Standing::Renewed { .. } => gives_way_serving(plan, s, id, &evidence),
         Standing::Unknown { .. } => {
             finding(id, &plan.name, Grade::Unknown, evidence, "make every keeper of the lease readable")
         }
@@ -729,6 +744,27 @@ fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
             "start the guard in the primary, or let the votes decide on a failover",
         ),
     }]
+}
+
+/// Who holds the lease may serve nobody: that bars no move, and who is asked should know.
+fn gives_way_serving(plan: &Plan, s: &Situation, id: &str, lease: &str) -> Finding {
+    let looks = s.routes.iter().filter_map(|route| Some((&route.route, route.gives_way.as_ref()?)));
+    let mut dark = looks.filter_map(|(route, look)| match look {
+        Observed::Known { value, .. } if value.is_good() => None,
+        Observed::Known { value, source, .. } => Some(format!("`{route}` at {source}: {value}")),
+        Observed::Unknown { reason } => Some(format!("`{route}`: {reason}")),
+    });
+    match dark.next() {
+        None => pass(id, &plan.name, lease),
+        Some(dark) => finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            format!("{lease}; it does not serve by {dark}"),
+            "find out whether it is lost: a lost side cannot prove that it gave way, and the move waits for that proof \
+             until it gives up",
+        ),
+    }
 }
 
 /// Going back needs a standby that serves, by the newest lease, and says what it wrote last.
@@ -744,7 +780,7 @@ fn standby_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
         (_, Some(reason)) | (Standing::Unknown { reason }, None) => {
             finding(id, &plan.name, Grade::Unknown, reason, "make every keeper of the lease readable")
         }
-        (Standing::Moved { .. }, None) => pass(id, &plan.name, evidence),
+        (Standing::Moved { .. }, None) => gives_way_serving(plan, s, id, &evidence),
         (Standing::Renewed { .. } | Standing::Stale { .. }, None) => finding(
             id,
             &plan.name,

@@ -62,7 +62,14 @@ pub enum Entry {
         keepers: Vec<KeeperView>,
     },
     /// The standby was assessed.
-    Assessed { verdict: Verdict, findings: Vec<Finding>, epoch: Option<u64> },
+    Assessed {
+        verdict: Verdict,
+        findings: Vec<Finding>,
+        epoch: Option<u64>,
+        /// Of a planned move: when the side that gives way was asked and found to serve.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        served_at: Option<Timestamp>,
+    },
     /// A person was asked.
     Asked { question: Question },
     /// A person answered.

@@ -89,7 +89,7 @@ pub enum Met {
 /// The named instants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
-    /// The last good probe; of a planned move, the instant before the writers were stopped.
+    /// The last good probe; of a planned move, the last look that found the side serving that gives way.
     pub last_good: Option<Timestamp>,
     /// The first failed probe; of a planned move, the instant at which no writer was left. `None` when nothing
     /// stopped.
@@ -331,6 +331,8 @@ struct Told {
     kind: Kind,
     onset: Option<Onset>,
     accepted: Timestamp,
+    /// When the side that gives way was last found to serve, before its lease was closed.
+    served: Option<Timestamp>,
     decided: Option<Timestamp>,
     verdict: Option<Verdict>,
     findings: Vec<Finding>,
@@ -365,6 +367,7 @@ impl Told {
             kind: *kind,
             onset: onset.filter(|_| *kind == Kind::Failover),
             accepted: *accepted_at,
+            served: None,
             decided: None,
             verdict: None,
             findings: Vec::new(),
@@ -387,9 +390,12 @@ impl Told {
 
     fn take(&mut self, record: &Record) {
         match &record.entry {
-            Entry::Assessed { verdict, findings, .. } => {
+            Entry::Assessed { verdict, findings, served_at, .. } => {
                 self.verdict = Some(*verdict);
                 self.findings.clone_from(findings);
+                if self.decided.is_none() {
+                    self.served = (*served_at).max(self.served);
+                }
             }
             Entry::Intent { step: Step::CloseLease, .. } => self.decided = self.decided.or(Some(record.at)),
             Entry::Fenced { receipt } => {
@@ -420,12 +426,11 @@ impl Told {
         }
     }
 
-    /// Of a planned move: the writers were served until they were about to be stopped, and none was left when the
-    /// first quiet look came back.
+    /// Of a planned move: clients were served when somebody last looked, and no writer was left when the first quiet
+    /// look came back. The closing of the lease between the two stops the writers, unless they had failed before.
     fn stopped(&self) -> Option<Onset> {
         let Some(Receipt::Proved { quiet_since, .. }) = &self.receipt else { return None };
-        // Closing the lease is the order already: a guard that sees it stops its writers before it is asked.
-        Some(Onset { last_good: self.decided, first_bad: *quiet_since })
+        Some(Onset { last_good: self.served, first_bad: *quiet_since })
     }
 
     fn clock(&self) -> Clock {

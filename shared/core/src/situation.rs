@@ -1,9 +1,9 @@
 //! All that is known at one instant about the fitness of one side to take over: the standby's, or in a failback the
 //! primary's.
 //!
-//! Gathered once by the preflight verifier, every field Known or Unknown; checks read only this. Nothing in
-//! it asks the primary, unless the way leads back there: what the primary last wrote comes from the watermark kept in
-//! the standby (L1).
+//! Gathered once by the preflight verifier, every field Known or Unknown; checks read only this. Nothing in it asks a
+//! primary that may be lost: what the primary last wrote comes from the watermark kept in the standby (L1). Only where
+//! a person moves an application that lives is the serving side looked at too.
 
 use crate::lease::KeeperView;
 use crate::observed::Observed;
@@ -51,4 +51,18 @@ pub struct RouteSituation {
     pub route: String,
     /// The endpoint of the side that is to serve, asked by its own name.
     pub answer: Observed<HttpAnswer>,
+    /// Of a planned move: the endpoint of the side that gives way, asked by its own name when the request left.
+    pub gives_way: Option<Observed<HttpAnswer>>,
+}
+
+impl Situation {
+    /// When every route of the side that gives way was asked and found good; `None` where one was not, or none was
+    /// asked.
+    pub fn served_at(&self) -> Option<Timestamp> {
+        let looks = self.routes.iter().map(|route| match route.gives_way.as_ref()? {
+            Observed::Known { value, at, .. } => value.is_good().then_some(*at),
+            Observed::Unknown { .. } => None,
+        });
+        looks.min().flatten()
+    }
 }

@@ -55,7 +55,7 @@ fn assessed(grade: Grade) -> Entry {
         overridden: None,
     };
     let verdict = if finding.blocks() { Verdict::Refused } else { Verdict::Ready };
-    Entry::Assessed { verdict, findings: vec![finding], epoch: Some(2) }
+    Entry::Assessed { verdict, findings: vec![finding], epoch: Some(2), served_at: None }
 }
 
 fn captured(commit_at: Option<Timestamp>) -> Entry {
@@ -102,13 +102,13 @@ fn recovered() -> Vec<(u64, Entry)> {
     ]
 }
 
-/// The chain that these entries make.
 /// As the report writer renders: a chain that is not whole is not rendered.
 fn rendered(plan: &Plan, chain: &[Stored]) -> Result<Report, String> {
     let whole = Whole::of(chain).map_err(|error| error.to_string())?;
     build(plan, &whole, Attestation::SelfAttested).map_err(|fault| fault.to_string())
 }
 
+/// The chain that these entries make.
 fn chain(entries: Vec<(u64, Entry)>) -> Vec<Stored> {
     let mut chain: Vec<Stored> = Vec::new();
     for (seq, (seconds, entry)) in (1..).zip(entries) {
@@ -221,6 +221,54 @@ fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
     assert!([&report.rto.at_least, &report.rto.at_most, &report.rpo.bound].into_iter().all(is_null));
     let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
     assert_eq!(names, ["detect"]);
+}
+
+/// A planned move whose standby was looked at before people were asked and once more after.
+fn planned(looks: [(u64, Option<Timestamp>); 3]) -> Report {
+    let moved = |kind| match accepted() {
+        Entry::Accepted { incident, attempt, accepted_at, hint, votes, keepers, .. } => {
+            Entry::Accepted { incident, attempt, kind, accepted_at, hint, onset: None, votes, keepers }
+        }
+        other => other,
+    };
+    let looked = looks.map(|(seconds, found)| match assessed(Grade::Pass) {
+        Entry::Assessed { verdict, findings, epoch, .. } => {
+            (seconds, Entry::Assessed { verdict, findings, epoch, served_at: found })
+        }
+        other => (seconds, other),
+    });
+    let proved = Entry::Fenced {
+        receipt: Receipt::Proved {
+            epoch: 2,
+            quiet_since: at(200),
+            proved_at: at(202),
+            last_written: Vec::new(),
+        },
+    };
+    let mut entries = recovered();
+    entries.retain(|(_, entry)| {
+        !matches!(entry, Entry::Accepted { .. } | Entry::Assessed { .. } | Entry::Fenced { .. })
+    });
+    entries.extend([(180, moved(Kind::Switchover)), (202, proved)]);
+    entries.extend(looked);
+    entries.sort_by_key(|(seconds, _)| *seconds);
+    report(entries)
+}
+
+#[test]
+fn a_planned_move_counts_from_the_last_look_that_found_service_before_the_lease_was_closed() {
+    // The last look comes late, behind the closing of the lease: it says nothing of what was before.
+    let late = (190, Some(at(190)));
+    let whole = planned([(182, Some(at(181))), (183, Some(at(183))), late]);
+    assert_eq!((whole.clock.last_good, whole.clock.first_bad), (Some(at(183)), Some(at(200))));
+    assert_eq!((whole.rto.at_least.ms, whole.rto.at_most.ms), (Some(390_000), Some(477_000)));
+    // It failed while people were asked: from the look before on, nobody knows.
+    let failed = planned([(182, Some(at(181))), (183, None), late]);
+    assert_eq!((failed.clock.last_good, failed.rto.at_most.ms), (Some(at(181)), Some(479_000)));
+    // It served nobody when the move was asked for: how long already is not known.
+    let dark = planned([(182, None), (183, None), late]);
+    assert!(is_null(&dark.rto.at_most), "{:?}", dark.rto);
+    assert_eq!((dark.rto.at_least.ms, dark.rto.met), (Some(390_000), Met::NotShown));
 }
 
 #[test]

@@ -26,7 +26,9 @@ impl Simulation<'_> {
         let world = &self.world;
         let id = self.tasks.add(|id| {
             let dies_at = begins_at + function.lasts();
-            let invocation = Invocation { id, place, step, first, calls: 0, dies_at, host, dead: false };
+            let event_of = event.clone();
+            let invocation =
+                Invocation { id, place, event: event_of, step, first, calls: 0, dies_at, host, dead: false };
             world.enter(Some(invocation));
             let future = invoke(world, function, event, wanted);
             Task { future, invocation: world.leave(), purpose }

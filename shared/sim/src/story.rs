@@ -48,7 +48,7 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         What::Entered { state, .. } => format!("workflow enters {state}"),
         What::Ended { status, state, .. } => format!("workflow ended {} in {state}", status.word()),
         What::Paged(page) => format!("page     {}", page.text),
-        What::ReachedForPrimary { step } => format!("call     {step:?} reaches for the primary"),
+        What::ReachedForPrimary { step, .. } => format!("call     {step:?} reaches for the primary"),
         What::Lease { keeper, epoch, holder } => {
             format!("lease    epoch {epoch} is `{}`'s at the keeper in {keeper:?}", holder.0)
         }

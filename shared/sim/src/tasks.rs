@@ -43,6 +43,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Invocation {
     pub(crate) id: TaskId,
     pub(crate) place: Place,
+    /// What it was called with.
+    pub(crate) event: Rc<Value>,
     pub(crate) step: Option<Step>,
     pub(crate) first: bool,
     pub(crate) calls: u32,

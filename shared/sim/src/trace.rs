@@ -65,6 +65,7 @@ pub enum What {
     /// A step of an execution reached for the primary's Region.
     ReachedForPrimary {
         step: Step,
+        execution: String,
     },
     /// A keeper holds another epoch than before.
     Lease {

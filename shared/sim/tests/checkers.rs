@@ -128,7 +128,13 @@ fn a_step_that_reaches_for_the_lost_region_is_found() {
     let broken = broken_after(|case| {
         let at = position(case, |what| matches!(what, What::PromoteTaken { .. }));
         let event = case.trace.get(at).expect("an event").at;
-        case.trace.insert(at, Event { at: event, what: What::ReachedForPrimary { step: Step::Fence } });
+        let accepted = case.trace.iter().find_map(|event| match &event.what {
+            What::Journaled(record) => Some(record.execution.clone()),
+            _ => None,
+        });
+        let execution = accepted.expect("an execution");
+        let what = What::ReachedForPrimary { step: Step::Fence, execution };
+        case.trace.insert(at, Event { at: event, what });
     });
     assert!(broken.contains("L1") && broken.contains("reached for the Region that failed"), "{broken}");
 }

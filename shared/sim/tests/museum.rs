@@ -103,6 +103,8 @@ struct Expect {
     pages: Vec<String>,
     /// The loss that the last report states at least.
     loses: Option<String>,
+    /// The longest outage that the last report allows for, at least.
+    down: Option<String>,
 }
 
 fn files() -> Vec<PathBuf> {
@@ -277,6 +279,11 @@ fn every_scenario_of_the_museum_is_played() {
             let last = simulation.ends().keys().last().and_then(|execution| simulation.report(execution));
             let bound = last.and_then(|report| report.rpo.bound.ms).expect("a loss that was measured");
             assert!(bound >= least.0, "{name}: only {bound} ms\n{told}");
+        }
+        if let Some(least) = scenario.expect.down.as_deref().map(span) {
+            let last = simulation.ends().keys().last().and_then(|execution| simulation.report(execution));
+            let most = last.and_then(|report| report.rto.at_most.ms).expect("an outage that was measured");
+            assert!(most >= least.0, "{name}: only {most} ms\n{told}");
         }
         assert_lawful(&simulation, &name);
         insta::assert_snapshot!(name, timeline(&scenario, &simulation));

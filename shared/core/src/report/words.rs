@@ -32,7 +32,7 @@ pub fn time(at: Timestamp) -> String {
 pub fn onset(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Failover => ("last good probe", "first failed probe"),
-        Kind::Switchover | Kind::Drill | Kind::Failback => ("lease about to close", "no writer left"),
+        Kind::Switchover | Kind::Drill | Kind::Failback => ("last good look", "no writer left"),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn began(kind: Kind) -> &'static str {
     match kind {
         Kind::Failover => "between the last good and the first failed probe",
         Kind::Switchover | Kind::Drill | Kind::Failback => {
-            "between the closing of the lease, at which writers may stop, and the first look that found none"
+            "between the last look that found it serving and the first that found no writer"
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Assess: gather the situation once, ask every check, fix the epoch to claim.
 //!
-//! All questions go out at the same time, each bounded by its adapter; the primary is never asked (L1), unless a person
-//! wants to go back there.
+//! All questions go out at the same time, each bounded by its adapter. A primary that may be lost is never asked (L1);
+//! one that lives is, where a person wants it to give way or to serve again.
 
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::call::{self, Call};
@@ -116,14 +116,16 @@ where
     X: Secrets,
 {
     let before = Run::read(ctx.cells, ctx.execution).await?;
-    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports, before.kind.to()).await;
-    let findings = checks::assess(ctx.plan, Occasion::Execution(before.kind), &situation);
+    let occasion = Occasion::Execution(before.kind);
+    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports, occasion).await;
+    let findings = checks::assess(ctx.plan, occasion, &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
     let loss = known_loss(ctx.plan, &situation);
     let overrides = overrides::of(&findings);
     let blocking: Vec<String> = findings.iter().filter(|f| f.blocks()).map(Finding::key).collect();
-    ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch }).await?;
+    let served_at = situation.served_at();
+    ctx.journal().append(Entry::Assessed { verdict, findings: findings.clone(), epoch, served_at }).await?;
     let run = Run::change(ctx.cells, ctx.execution, |run| {
         // The epoch is fixed once: a second delivery must claim the same one (L5).
         run.epoch = run.epoch.or(epoch);
@@ -245,7 +247,7 @@ where
     H: Http,
     X: Secrets,
 {
-    let situation = gather(plan, cells, clock, ports, Side::Standby).await;
+    let situation = gather(plan, cells, clock, ports, Occasion::Watch).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
     let verdict = checks::verdict(&findings);
     let readiness = Arc::new(Readiness { at: situation.at, verdict, findings });
@@ -259,7 +261,7 @@ pub async fn gather<C, K, S, D, H, X>(
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
-    to: Side,
+    occasion: Occasion,
 ) -> Situation
 where
     C: Cells,
@@ -269,9 +271,10 @@ where
     H: Http,
     X: Secrets,
 {
-    let all = keepers::keepers(cells, ports.witness);
+    let (all, to) = (keepers::keepers(cells, ports.witness), occasion.to());
     let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports, to)));
-    let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, to)));
+    let routes =
+        join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, occasion)));
     let (hold_key, overrides_key) = (keys::hold(), keys::overrides());
     let (switch_key, shadow_key) = (keys::switch(), keys::shadow());
     let flags = join4(
@@ -417,9 +420,21 @@ async fn look_at_route(
     route: &Route,
     clock: &impl Clock,
     http: &impl Http,
-    to: Side,
+    occasion: Occasion,
 ) -> RouteSituation {
-    let url = format!("{}{}", route.endpoint(to), route.health_path);
-    let answer = http.get(&url, plan.detection.probe_timeout).await;
-    RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, clock.now()) }
+    let look = |side| async move {
+        let url = format!("{}{}", route.endpoint(side), route.health_path);
+        // What is found good was good no earlier than when it was asked.
+        let at = clock.now();
+        let answer = http.get(&url, plan.detection.probe_timeout).await;
+        Observed::known(answer, url, at)
+    };
+    let to = occasion.to();
+    let (answer, gives_way) = if occasion.is_planned() {
+        let (answer, gives_way) = join(look(to), look(to.other())).await;
+        (answer, Some(gives_way))
+    } else {
+        (look(to).await, None)
+    };
+    RouteSituation { route: route.name.clone(), answer, gives_way }
 }

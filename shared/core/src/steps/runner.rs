@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::plan::{Hook, HookPoint, Plan};
 use crate::ports::{Cells, Clock, Http, HttpAnswer};
 use crate::run::Run;
-use crate::state::{Flag, keys, set_flag};
+use crate::state::{Change, Flag, keys, update};
 use crate::switch::Side;
 use crate::words::count;
 use serde_json::{Value, json};
@@ -66,8 +66,8 @@ pub async fn run<C: Cells, K: Clock>(
         Step::RunConsumers => {
             call_hooks(ctx, step, HookPoint::Consumers, http, |hook| Some(&hook.http)).await
         }
-        Step::Freeze => freeze(ctx, step, true).await,
-        Step::Thaw => freeze(ctx, step, false).await,
+        Step::Freeze => freeze(ctx).await,
+        Step::Thaw => thaw(ctx).await,
         other => Err(not_mine(other, "step-runner")),
     }
 }
@@ -108,19 +108,38 @@ async fn call_hooks<C: Cells, K: Clock>(
     ctx.outcome(step, Outcome::Done, format!("{} answered", count(calls.len(), "hook"))).await
 }
 
-async fn freeze<C: Cells, K: Clock>(
-    ctx: &Context<'_, C, K>,
-    step: Step,
-    raised: bool,
-) -> Result<Reply, Fault> {
-    ctx.intent(step, format!("set the freeze flag to {raised}")).await?;
-    let flag = Flag {
+/// `Freeze`. Once this execution lowered the flag it raises it no more: a delivery that comes after the thaw finds
+/// that in the flag itself (L6).
+async fn freeze<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
+    ctx.intent(Step::Freeze, "set the freeze flag to true").await?;
+    update::<Flag, _>(ctx.cells, &keys::freeze(), |now| match now {
+        Some(now) if now.raised => Ok(Change::Keep),
+        Some(now) if now.by == ctx.execution => {
+            Err(Fault::Fenced("this execution took its freeze back, and raises it no more".to_owned()))
+        }
+        _ => Ok(Change::Write(flag(ctx, true))),
+    })
+    .await?;
+    ctx.outcome(Step::Freeze, Outcome::Done, "frozen").await
+}
+
+/// `Thaw`: the flag says who lowered it, also where it was not raised yet.
+async fn thaw<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
+    ctx.intent(Step::Thaw, "set the freeze flag to false").await?;
+    update::<Flag, _>(ctx.cells, &keys::freeze(), |now| {
+        let lowered = now.is_some_and(|now| !now.raised && now.by == ctx.execution);
+        Ok(if lowered { Change::Keep } else { Change::Write(flag(ctx, false)) })
+    })
+    .await?;
+    ctx.outcome(Step::Thaw, Outcome::Done, "thawed").await
+}
+
+fn flag<C, K: Clock>(ctx: &Context<'_, C, K>, raised: bool) -> Flag {
+    Flag {
         raised,
         by: ctx.execution.to_owned(),
         why: "an execution moves this application".to_owned(),
         at: ctx.clock.now(),
         category: None,
-    };
-    set_flag(ctx.cells, &keys::freeze(), &flag).await?;
-    ctx.outcome(step, Outcome::Done, if raised { "frozen" } else { "thawed" }).await
+    }
 }

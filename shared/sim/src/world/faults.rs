@@ -6,6 +6,7 @@
 use super::{Inner, Place, World};
 use crate::queue::{Due, Moment};
 use crate::trace::What;
+use serde_json::Value;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use understudy_core::fault::Fault;
@@ -187,8 +188,10 @@ impl World {
     /// Notes that a step reaches for the Region of the primary.
     pub(super) fn reaches_for_primary(&self) {
         let mut inner = self.inner();
-        if let Some(step) = inner.current.as_ref().and_then(|invocation| invocation.step) {
-            inner.note(What::ReachedForPrimary { step });
+        let Some(invocation) = &inner.current else { return };
+        let execution = invocation.event.get("execution").and_then(Value::as_str);
+        if let Some((step, execution)) = invocation.step.zip(execution.map(str::to_owned)) {
+            inner.note(What::ReachedForPrimary { step, execution });
         }
     }
 

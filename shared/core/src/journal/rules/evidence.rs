@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 pub(super) fn unknown(chain: &Chain<'_>) -> Vec<Breach> {
     let assessed = chain.records.iter().filter_map(|record| match &record.entry {
-        Entry::Assessed { verdict: Verdict::Ready, findings, epoch } => Some((record, findings, epoch)),
+        Entry::Assessed { verdict: Verdict::Ready, findings, epoch, .. } => Some((record, findings, epoch)),
         _ => None,
     });
     assessed

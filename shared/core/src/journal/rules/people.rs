@@ -25,7 +25,9 @@ pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
     let looked =
         chain.before(going_on).filter(|record| matches!(record.entry, Entry::Assessed { .. })).last();
     let needed = chain.plan.zip(looked).is_some_and(|(plan, look)| plan.mode_at(look.at) == Mode::Approval);
-    let yes = open.iter().find(|(_, question)| agreed(chain, going_on, question));
+    // Which of them was shown when people answered is not known here: a no to one is a no to all.
+    let no = open.iter().any(|(_, question)| refused(chain, going_on, question));
+    let yes = open.iter().find(|(_, question)| !no && agreed(chain, going_on, question));
     match yes {
         None if open.is_empty() && needed => {
             broken.push(breach("L8", going_on, "the plan asks people, and nobody was asked"));
@@ -83,6 +85,16 @@ fn questions<'a>(chain: &Chain<'a>, before: &Record, wanted: Matter) -> Vec<(&'a
 }
 
 fn agreed(chain: &Chain<'_>, before: &Record, question: &Question) -> bool {
+    let people: BTreeSet<&String> =
+        answers(chain, before, question).into_iter().filter_map(|(yes, by)| yes.then_some(by)).collect();
+    people.len() >= usize::try_from(question.approvals).unwrap_or(usize::MAX)
+}
+
+fn refused(chain: &Chain<'_>, before: &Record, question: &Question) -> bool {
+    answers(chain, before, question).iter().any(|(yes, _)| !yes)
+}
+
+fn answers<'a>(chain: &Chain<'a>, before: &Record, question: &Question) -> Vec<(bool, &'a String)> {
     let wanted = question.digest();
     let answers = chain.before(before).filter_map(|record| match &record.entry {
         Entry::Answered { matter: Matter::Approval, yes, by, digest } if *digest == wanted => {
@@ -90,9 +102,7 @@ fn agreed(chain: &Chain<'_>, before: &Record, question: &Question) -> bool {
         }
         _ => None,
     });
-    let (yes, no): (Vec<_>, Vec<_>) = answers.partition(|(yes, _)| *yes);
-    let people: BTreeSet<&String> = yes.into_iter().map(|(_, by)| by).collect();
-    no.is_empty() && people.len() >= usize::try_from(question.approvals).unwrap_or(usize::MAX)
+    answers.collect()
 }
 
 /// An answer is bound to a question that was asked, is given in time, and by somebody else than who asked for it.
