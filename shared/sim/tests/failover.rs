@@ -14,6 +14,7 @@ use support::{assert_lawful, executions, hold, machine, minutes, pages, settled,
 use understudy_core::plan::{Mode, OnLeaseLoss, Plan};
 use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Kind, Receipt};
+use understudy_core::steps::Step;
 use understudy_core::switch::Side;
 use understudy_core::time::Millis;
 use understudy_sim::asl::Machine;
@@ -22,7 +23,7 @@ use understudy_sim::example;
 use understudy_sim::functions::{Function, Invoked};
 use understudy_sim::simulation::Simulation;
 use understudy_sim::trace::What;
-use understudy_sim::world::{Break, Place, Settings};
+use understudy_sim::world::{Aim, Break, Place, Settings, Trouble};
 
 /// Runs until the first execution has ended and its report is sealed.
 fn report(simulation: &mut Simulation<'_>) -> Report {
@@ -266,6 +267,36 @@ fn a_hold_in_the_last_second_takes_everything_back() {
     let promoted = simulation.world.trace().iter().any(|e| matches!(e.what, What::PromoteTaken { .. }));
     assert!(!promoted);
     assert_lawful(&simulation, "a hold in the last second");
+}
+
+/// Whichever call the first delivery of `Promote` dies behind, also the one by which it took the way through the door:
+/// one that comes minutes after a hold was raised asks for nothing that is not on its way by then.
+#[test]
+fn behind_the_door_too_a_hold_keeps_a_late_delivery_from_asking() {
+    let machine = machine();
+    let taken = |s: &Simulation<'_>| {
+        s.world.trace().iter().filter(|event| matches!(event.what, What::PromoteTaken { .. })).count()
+    };
+    let mut seen = Vec::new();
+    for call in 1.. {
+        let mut simulation = settled(&machine);
+        simulation.break_now(Break::Kill(Place::Primary));
+        simulation.world.aim(Aim { step: Step::Promote, call, trouble: Trouble::KilledAfter });
+        simulation.hold_at("AwaitPromotion", Millis::ZERO, true);
+        simulation.hold_at("UndoGrantBack", Millis::ZERO, true);
+        let execution = |s: &Simulation<'_>| s.world.executions().into_iter().next();
+        simulation.run_until(minutes(30), |s| s.world.calls_of(Step::Promote).is_some());
+        simulation.run_for(minutes(3));
+        if simulation.world.calls_of(Step::Promote).is_some_and(|calls| calls < call) {
+            break;
+        }
+        let before = taken(&simulation);
+        let execution = execution(&simulation).expect("an execution");
+        simulation.deliver(Function::StorePromoter, &json!({"execution": execution, "step": "Promote"}));
+        assert_eq!(taken(&simulation), before, "died behind call {call}:\n{}", story(&simulation));
+        seen.push(before);
+    }
+    assert!(seen.contains(&0) && seen.contains(&1), "it died before the promotion and behind it: {seen:?}");
 }
 
 #[test]

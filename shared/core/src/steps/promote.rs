@@ -5,7 +5,7 @@ use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::lease::Lease;
 use crate::plan::{Plan, Store};
-use crate::ports::{Both, Cells, Clock, Databases, Secrets, Sql};
+use crate::ports::{Both, Cells, Clock, Databases, InstanceStatus, Secrets, Sql};
 use crate::run::Run;
 use crate::sql::{Answer, FailureClass, Statement};
 use crate::state::{keys, load, raised};
@@ -27,9 +27,15 @@ pub async fn promote<C: Cells, K: Clock>(
     let to = run.kind.to();
     // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
     let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
-    // Once an earlier delivery went through the door, a hold comes too late: there is no way back.
-    if let Some(why) = stopped(ctx).await?.filter(|_| !run.promotion_asked) {
-        return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
+    if let Some(why) = stopped(ctx).await? {
+        if !run.promotion_asked {
+            return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
+        }
+        // An earlier delivery took the way through the door, and may have died before it asked for anything. There is
+        // no way back; but where no store is on its way, a hold keeps this one from asking (L8).
+        if !under_way(ctx.plan, to, databases.at(to)).await? {
+            return Ok(Reply::new(Outcome::Done, format!("not asked for once more: {why}")));
+        }
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
@@ -70,6 +76,24 @@ pub(super) async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoc
 const BUSY: &[&str] =
     &["backing-up", "maintenance", "upgrading", "storage-optimization", "configuring-iam-database-auth"];
 
+fn is_busy(instance: &InstanceStatus) -> bool {
+    BUSY.contains(&instance.status.as_str()) && instance.source.is_some()
+}
+
+/// The service was asked for a promotion, and it shows.
+fn is_on_its_way(instance: &InstanceStatus) -> bool {
+    !is_busy(instance) && (instance.source.is_none() || instance.status != "available")
+}
+
+async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+    for store in &plan.stores {
+        if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(is_on_its_way) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5). `Some` says why
 /// it cannot be asked for yet.
 async fn promote_one<C: Cells, K: Clock>(
@@ -83,13 +107,13 @@ async fn promote_one<C: Cells, K: Clock>(
         let (name, side) = (&store.name, to.name());
         return Err(Fault::invalid(format!("stores.{name}.{side}.id: no instance `{id}` in the {side}")));
     };
-    if BUSY.contains(&instance.status.as_str()) && instance.source.is_some() {
+    if is_busy(&instance) {
         return Ok(Some(format!(
             "`{id}` is `{}`: it takes no promotion until that is over",
             instance.status
         )));
     }
-    if instance.source.is_none() || instance.status != "available" {
+    if is_on_its_way(&instance) {
         return Ok(None);
     }
     // Before the intent, so that no record intends what the way back has overtaken.

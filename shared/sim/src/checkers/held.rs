@@ -15,7 +15,7 @@ const IN_TIME: Millis = Millis::from_secs(60);
 
 pub fn held(trace: &[Event]) -> Vec<Violation> {
     let mut raised: Option<Timestamp> = None;
-    let mut intended = false;
+    let mut taken = false;
     let mut broken = Vec::new();
     for event in trace {
         match &event.what {
@@ -23,14 +23,14 @@ pub fn held(trace: &[Event]) -> Vec<Violation> {
                 raised = up.then(|| raised.unwrap_or(event.at));
             }
             What::Journaled(record) if matches!(record.entry, Entry::Intent { step: Step::Promote, .. }) => {
-                // Behind the door there is no way back: only the first step through it is held.
-                let first = !std::mem::replace(&mut intended, true);
-                if let Some(since) = raised.filter(|since| first && elapsed(*since, event.at) > IN_TIME) {
+                // Behind the door there is no way back: only who goes through it first is held.
+                if let Some(since) = raised.filter(|since| !taken && elapsed(*since, event.at) > IN_TIME) {
                     let what = format!("{}: a promotion, on hold since {since}", event.at);
                     broken.push(Violation::new(LAW, what));
                 }
             }
-            What::Started { .. } => intended = false,
+            What::PromoteTaken { .. } => taken = true,
+            What::Started { .. } => taken = false,
             _ => {}
         }
     }
