@@ -4,9 +4,11 @@
 //! The only place of the simulator that knows threads and a wall clock: they share the seeds out and time the whole.
 //! Exit: 0 no law was broken, 1 one was, 2 the arguments are wrong.
 
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 use std::{env, thread};
 use understudy_core::steps::STEPS;
 use understudy_sim::asl::Machine;
@@ -22,6 +24,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WORKFLOW: &str = include_str!("../../../../infra/workflows/failover.asl.json");
 const USAGE: &str = "usage: simulate --seeds <how many, from 1 on> | --seed <which one>";
+
+/// A line to standard output. Who stops listening (`| head`) is no error.
+macro_rules! say {
+    ($($text:tt)*) => { drop(writeln!(stdout(), $($text)*)) };
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -51,7 +58,7 @@ fn many(count: u64) -> ExitCode {
     match unmatched() {
         Ok(differences) if differences.is_empty() => {}
         Ok(differences) => {
-            println!("SEED 0 breaks L3 workflow and table: {}", differences.join("; "));
+            say!("SEED 0 breaks L3 workflow and table: {}", differences.join("; "));
             return ExitCode::FAILURE;
         }
         Err(error) => {
@@ -60,49 +67,74 @@ fn many(count: u64) -> ExitCode {
         }
     }
     let begin = Instant::now();
-    let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
-    // Nobody goes on behind the first night that broke a law.
-    let first = AtomicU64::new(u64::MAX);
-    let tallies = thread::scope(|scope| {
-        let share = |thread| {
-            let first = &first;
-            scope.spawn(move || lived(thread, threads, count, first))
-        };
-        let all: Vec<_> = (0..threads).map(share).collect();
-        all.into_iter()
-            .map(|one| one.join().map_err(|_| "a night panicked".to_owned()).and_then(|tally| tally))
-            .collect::<Result<Vec<Tally>, String>>()
-    });
-    let mut total = Tally::default();
-    match tallies {
-        Ok(tallies) => tallies.into_iter().for_each(|tally| total.join(tally)),
+    let nights = Nights { count, first: AtomicU64::new(u64::MAX), lived: AtomicU64::new(0) };
+    let total = match nights.live() {
+        Ok(total) => total,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
-    }
+    };
     tell(&total, begin.elapsed().as_secs_f64());
     match &total.broken {
         None => ExitCode::SUCCESS,
         Some((seed, broken)) => {
-            println!("SEED {seed} breaks {}", laws(broken));
-            println!("replay: make simulate SEED={seed}");
+            say!("SEED {seed} breaks {}", laws(broken));
+            say!("replay: make simulate SEED={seed}");
             one(*seed)
         }
     }
 }
 
-fn lived(thread: u64, threads: u64, count: u64, first: &AtomicU64) -> Result<Tally, String> {
-    let (machine, plans) = read()?;
-    let mut tally = Tally::default();
-    let mut seed = thread + 1;
-    while seed <= count.min(first.load(Ordering::Relaxed)) {
-        if !tally.add(seed, &machine, &plans) {
-            first.fetch_min(seed, Ordering::Relaxed);
-        }
-        seed += threads;
+/// The nights 1 to `count`, shared out among threads.
+struct Nights {
+    count: u64,
+    /// The first that broke a law: nobody goes on behind it.
+    first: AtomicU64,
+    lived: AtomicU64,
+}
+
+impl Nights {
+    /// Every core lives its share.
+    fn live(&self) -> Result<Tally, String> {
+        let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
+        thread::scope(|scope| {
+            let all: Vec<_> =
+                (0..threads).map(|thread| scope.spawn(move || self.share(thread, threads))).collect();
+            let _until_all_are_lived = stderr().is_terminal().then(|| {
+                let (over, ends) = channel::<()>();
+                scope.spawn(move || self.tell_progress(&ends));
+                over
+            });
+            let mut total = Tally::default();
+            for one in all {
+                total.join(one.join().map_err(|_| "a night panicked".to_owned())??);
+            }
+            Ok(total)
+        })
     }
-    Ok(tally)
+
+    fn share(&self, thread: u64, threads: u64) -> Result<Tally, String> {
+        let (machine, plans) = read()?;
+        let mut tally = Tally::default();
+        let mut seed = thread + 1;
+        while seed <= self.count.min(self.first.load(Ordering::Relaxed)) {
+            if !tally.add(seed, &machine, &plans) {
+                self.first.fetch_min(seed, Ordering::Relaxed);
+            }
+            self.lived.fetch_add(1, Ordering::Relaxed);
+            seed += threads;
+        }
+        Ok(tally)
+    }
+
+    /// One line of a terminal that is written anew until it `ends`.
+    fn tell_progress(&self, ends: &Receiver<()>) {
+        while ends.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            eprint!("\r{} of {} nights", self.lived.load(Ordering::Relaxed), self.count);
+        }
+        eprint!("\r\x1b[K");
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a line to be read")]
@@ -111,7 +143,7 @@ fn tell(total: &Tally, seconds: f64) {
     let share = |times: u64| times as f64 * 100.0 / failovers.max(1) as f64;
     let ends: Vec<String> =
         total.ends.iter().map(|(end, times)| format!("{end} {:.1} %", share(*times))).collect();
-    println!(
+    say!(
         "{:.0} failovers/min: {failovers} in {} nights and {seconds:.1} s; {:.0} hours simulated, {:.0} calls a night; {}",
         failovers as f64 * 60.0 / seconds,
         total.nights,
@@ -120,7 +152,7 @@ fn tell(total: &Tally, seconds: f64) {
         ends.join(", ")
     );
     if let Ok((machine, _)) = read() {
-        print!("{}", total.coverage_table(&machine));
+        say!("{}", total.coverage_table(&machine).trim_end());
     }
 }
 
@@ -139,14 +171,14 @@ fn one(seed: u64) -> ExitCode {
     let night = Night::of(seed);
     let broken = night.live(&machine, &plans).broken();
     let Some(law) = broken.first().map(|violation| violation.law) else {
-        println!("SEED {seed} breaks no law");
+        say!("SEED {seed} breaks no law");
         return ExitCode::SUCCESS;
     };
     let (small, simulation, broken) = shrink(&night, law, &machine, &plans);
-    println!("{small:#?}");
-    print!("{}", story(&simulation.world.trace()));
+    say!("{small:#?}");
+    say!("{}", story(&simulation.world.trace()).trim_end());
     for violation in broken {
-        println!("{violation}");
+        say!("{violation}");
     }
     ExitCode::FAILURE
 }

@@ -1,0 +1,220 @@
+//! The side that serves: is it down, or there to give way, and would a fence hold all of it?
+
+use super::takes_over::{current_watermark, each_store};
+use super::{Finding, Grade, finding, pass};
+use crate::lease::{Standing, standing};
+use crate::observed::Observed;
+use crate::plan::{OnLeaseLoss, Plan, Store};
+use crate::situation::{Situation, StoreSituation};
+use crate::votes::Vote;
+use crate::words::{count, instant, span};
+
+/// Looks again: between the alarm and now the primary may have come back.
+pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let down = s.votes.judged(&plan.detection, s.at);
+    let bad = down.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
+    let needed = usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX);
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("{bad} of {needed} needed votes say down; lease: {}", describe_lease(&lease));
+    let one = match (bad >= needed, lease) {
+        (true, Standing::Stale { .. }) => pass("PF-01", &plan.name, evidence),
+        (_, Standing::Unknown { .. }) => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Unknown,
+            evidence,
+            "make every keeper of the lease readable, or fence the primary by hand and ask for an accepted fence",
+        ),
+        _ => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "the primary is not down: nothing to do. To move away from a living primary, start a switchover",
+        ),
+    };
+    vec![one]
+}
+
+fn describe_lease(lease: &Standing) -> String {
+    match lease {
+        Standing::Renewed { keeper } => format!("renewed at `{keeper}`"),
+        Standing::Stale { since } => format!("stale, last renewal seen {}", instant(*since)),
+        Standing::Moved { epoch } => format!("moved, epoch {epoch}"),
+        Standing::Unknown { reason } => format!("unknown ({reason})"),
+    }
+}
+
+/// A planned move needs a primary that renews: only such a one can say what it wrote last.
+pub(super) fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-11";
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("lease: {}", describe_lease(&lease));
+    vec![match lease {
+        Standing::Renewed { .. } => gives_way_serving(plan, s, id, &evidence),
+        Standing::Unknown { .. } => {
+            finding(id, &plan.name, Grade::Unknown, evidence, "make every keeper of the lease readable")
+        }
+        Standing::Stale { .. } | Standing::Moved { .. } => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "start the guard in the primary, or let the votes decide on a failover",
+        ),
+    }]
+}
+
+/// Who holds the lease may serve nobody: that bars no move, and who is asked should know.
+fn gives_way_serving(plan: &Plan, s: &Situation, id: &str, lease: &str) -> Finding {
+    let looks = s.routes.iter().filter_map(|route| Some((&route.route, route.gives_way.as_ref()?)));
+    let mut dark = looks.filter_map(|(route, look)| match look {
+        Observed::Known { value, .. } if value.is_good() => None,
+        Observed::Known { value, source, .. } => Some(format!("`{route}` at {source}: {value}")),
+        Observed::Unknown { reason } => Some(format!("`{route}`: {reason}")),
+    });
+    match dark.next() {
+        None => pass(id, &plan.name, lease),
+        Some(dark) => finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            format!("{lease}; it does not serve by {dark}"),
+            "find out whether it is lost: a lost side cannot prove that it gave way, and the move waits for that proof \
+             until it gives up",
+        ),
+    }
+}
+
+/// Going back needs a standby that serves, by the newest lease, and says what it wrote last.
+pub(super) fn standby_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-13";
+    let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
+    let evidence = format!("lease: {}", describe_lease(&lease));
+    let unreadable = s.keepers.iter().find_map(|view| match &view.sighting {
+        Observed::Unknown { reason } => Some(format!("keeper `{}`: {reason}", view.keeper)),
+        Observed::Known { .. } => None,
+    });
+    vec![match (lease, unreadable) {
+        (_, Some(reason)) | (Standing::Unknown { reason }, None) => {
+            finding(id, &plan.name, Grade::Unknown, reason, "make every keeper of the lease readable")
+        }
+        (Standing::Moved { .. }, None) => gives_way_serving(plan, s, id, &evidence),
+        (Standing::Renewed { .. } | Standing::Stale { .. }, None) => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            evidence,
+            "nothing to do: the standby holds no lease, so there is nothing to come back from",
+        ),
+    }]
+}
+
+pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-10";
+    if plan.lease.on_loss == OnLeaseLoss::Stay {
+        return vec![finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            "`on_loss: stay`: no dead-man is armed, so only a living primary's proof or a named person's acceptance fences it",
+            "arm the dead-man: `lease.on_loss: fence` with an `arming` block",
+        )];
+    }
+    let newest =
+        s.keepers.iter().filter_map(|view| view.sighting.value()).max_by_key(|seen| seen.first_seen_at);
+    vec![match newest {
+        Some(seen) if seen.lease.armed => {
+            pass(id, &plan.name, format!("the dead-man was armed with the last renewal{}", sessions_end(s)))
+        }
+        Some(_) => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            "the last renewal came without a proof that the dead-man is armed",
+            "install the statement gate on every table of the plan, `understudy plan sql`, and let the server take no \
+             prepared transactions: `max_prepared_transactions = 0`",
+        ),
+        None => finding(
+            id,
+            &plan.name,
+            Grade::Unknown,
+            "no renewal was ever seen",
+            "start the guard in the primary",
+        ),
+    }]
+}
+
+/// What becomes of idle sessions past the lease, as far as the heartbeats told: a note, no condition.
+fn sessions_end(s: &Situation) -> &'static str {
+    let told: Vec<bool> = s
+        .stores
+        .iter()
+        .filter_map(|seen| seen.watermark.value().and_then(|written| written.job_runs))
+        .collect();
+    match (told.is_empty(), told.iter().all(|runs| *runs)) {
+        (true, _) => "",
+        (false, true) => "; a job of pg_cron ends the writers' sessions",
+        (false, false) => {
+            "; no job of pg_cron runs, so idle sessions stay open past the lease, and cannot write"
+        }
+    }
+}
+
+/// The order to stop reaches the plan's writer roles; anybody else is stopped by the gate, or by nobody.
+pub(super) fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-12";
+    let ask = |store: &Store, seen: &StoreSituation| match current_watermark(plan, s, seen) {
+        Err(reason) => finding(
+            id,
+            &store.name,
+            Grade::Unknown,
+            format!("what the primary last told is not on record: {reason}"),
+            "start the guard in the primary; it records a watermark every tick",
+        ),
+        Ok(told) if told.ungated_writers.is_empty() => {
+            let writers = store.writer_roles.join(", ");
+            pass(id, &store.name, format!("no writer beside {writers}, or the gate stops it"))
+        }
+        Ok(told) => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!("{} can log in and write too, and no gate stops them", told.ungated_writers.join(", ")),
+            "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
+        ),
+    };
+    each_store(plan, s, ask, id)
+}
+
+/// Whoever arms the dead-man should know how often it would have stopped a writer. It never blocks.
+pub(super) fn would_have_fenced(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-15";
+    let ttl = span(plan.lease.ttl);
+    vec![match &s.shadow {
+        Observed::Unknown { reason } => {
+            finding(id, &plan.name, Grade::Warn, reason, "make the state table readable")
+        }
+        Observed::Known { value: None, .. } => finding(
+            id,
+            &plan.name,
+            Grade::Warn,
+            "nothing was counted yet",
+            "start the guard in the primary: it counts from its first renewal on",
+        ),
+        Observed::Known { value: Some(shadow), .. } => {
+            let (times, since) = (count(shadow.times as usize, "time"), instant(shadow.since));
+            let evidence = format!("{times} since {since} no renewal was taken for longer than {ttl}");
+            match shadow.last {
+                None => pass(id, &plan.name, evidence),
+                Some(gap) => finding(
+                    id,
+                    &plan.name,
+                    Grade::Warn,
+                    format!("{evidence}, last from {} to {}", instant(gap.from), instant(gap.to)),
+                    "find out whether the primary was gone then: if it served, an armed dead-man would have been the outage",
+                ),
+            }
+        }
+    }]
+}
