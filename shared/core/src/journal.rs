@@ -175,9 +175,26 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     /// Appends one record behind the last, whoever wrote that. Behind the closing record nothing is written:
     /// whoever comes that late lost its right to act (L6).
     pub async fn append(&self, entry: Entry) -> Result<Arc<Stored>, Fault> {
-        let hint = self.cells.load::<Head>(&keys::journal_head(self.execution)).await?;
-        let version = hint.as_ref().map(|(version, _)| *version);
-        let mut head = hint.map_or_else(Head::before_the_first, |(_, head)| Arc::unwrap_or_clone(head));
+        let (version, head) = self.hint().await?;
+        self.append_behind(version, head, entry, None).await
+    }
+
+    async fn hint(&self) -> Result<(Option<u64>, Head), Fault> {
+        Ok(match self.cells.load::<Head>(&keys::journal_head(self.execution)).await? {
+            Some((version, head)) => (Some(version), Arc::unwrap_or_clone(head)),
+            None => (None, Head::before_the_first()),
+        })
+    }
+
+    /// Appends behind `head` or what followed it. With `once`, the entry's bytes: a record that holds them and got in
+    /// first is as good.
+    async fn append_behind(
+        &self,
+        version: Option<u64>,
+        mut head: Head,
+        entry: Entry,
+        once: Option<&str>,
+    ) -> Result<Arc<Stored>, Fault> {
         for _ in 0..MAX_APPENDS {
             if head.closed {
                 return Err(Fault::Fenced(format!("the journal of `{}` is closed", self.execution)));
@@ -193,7 +210,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
                         ))
                     })?;
                     // It may be one's own: a client whose reply was lost asks again, and finds it there (L5).
-                    if there != stored {
+                    if there != stored && !once.is_some_and(|bytes| there.holds(bytes)) {
                         head = Head::at(seq, &there);
                         continue;
                     }
@@ -230,13 +247,18 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
         let _ = self.cells.store(&keys::journal_head(self.execution), version, &Arc::new(head)).await;
     }
 
-    /// Appends unless an equal entry stands already: for steps that may be delivered twice (L5).
+    /// Appends unless an equal entry stands already: for steps that may be delivered twice, also at the same time
+    /// (L5).
     pub async fn append_once(&self, entry: Entry) -> Result<(), Fault> {
         let bytes = bytes_of(&entry)?;
-        if self.all_stored().await?.iter().any(|stored| stored.holds(&bytes)) {
+        let (version, _) = self.hint().await?;
+        let all = self.all_stored().await?;
+        if all.iter().any(|stored| stored.holds(&bytes)) {
             return Ok(());
         }
-        self.append(entry).await.map(|_| ())
+        let head =
+            (1..).zip(&all).last().map_or_else(Head::before_the_first, |(seq, last)| Head::at(seq, last));
+        self.append_behind(version, head, entry, Some(&bytes)).await.map(|_| ())
     }
 
     /// Writes the first record; if one stands already, that one stays, also when two writers race.

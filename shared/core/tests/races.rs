@@ -18,12 +18,14 @@ use understudy_core::fault::Fault;
 use understudy_core::handler::{Decided, Handled, Handler, answer};
 use understudy_core::hint::alarm_prefix;
 use understudy_core::incident::{Attempt, Ended, Incident, Start, end_attempt, execution_name, open_attempt};
+use understudy_core::journal::{Entry, Journal};
 use understudy_core::keepers::{STANDBY, WITNESS};
 use understudy_core::lease::{Lease, Sighting};
 use understudy_core::plan::{Plan, read};
 use understudy_core::ports::{Cell, Cells, Clock, Executions, Key, Page, Pager, Started, Written};
 use understudy_core::run::{End, Kind, Run};
 use understudy_core::state::{Change, keys};
+use understudy_core::steps::Step;
 use understudy_core::time::{Millis, after, before};
 use understudy_core::votes::{History, Observer, Onset, Probe, Seen};
 
@@ -140,7 +142,7 @@ fn deliver(
     world: &World,
     plan: &Plan,
     count: usize,
-    mut draw: impl FnMut(usize) -> usize,
+    draw: impl FnMut(usize) -> usize,
 ) -> Vec<Result<Handled, Fault>> {
     let handler = Handler {
         plan,
@@ -155,8 +157,14 @@ fn deliver(
     let name = format!("{}primary-unhealthy", alarm_prefix(&plan.name));
     let message = json!({"AlarmName": name, "NewStateValue": "ALARM"}).to_string();
     let event = json!({"Records": [{"Sns": {"Message": message}}]});
-    let mut under_way: Vec<Pin<Box<dyn Future<Output = _>>>> =
-        (0..count).map(|_| Box::pin(answer(&handler, &event)) as _).collect();
+    at_once((0..count).map(|_| Box::pin(answer(&handler, &event)) as _).collect(), draw)
+}
+
+/// Runs all to their ends, a call of one and then a call of another.
+fn at_once<T>(
+    mut under_way: Vec<Pin<Box<dyn Future<Output = T> + '_>>>,
+    mut draw: impl FnMut(usize) -> usize,
+) -> Vec<T> {
     let mut answers = Vec::new();
     while !under_way.is_empty() {
         let next = draw(under_way.len());
@@ -200,6 +208,43 @@ proptest! {
         let decided: Decided = world.get(&keys::decision("alarm")).expect("a decision on record");
         let begun = matches!(decided.decision, Decision::Start { .. } | Decision::Running { .. });
         prop_assert!(begun, "{decided:?}");
+    }
+}
+
+proptest! {
+    /// Deliveries of one answer that meet, beside others that write what they have to: it stands once.
+    #[test]
+    fn what_is_written_once_stands_once_whoever_writes_it(seed: u64) {
+        let world = World::default();
+        let journal = Journal {
+            cells: &world,
+            clock: &world,
+            plan: "rag",
+            plan_digest: "d1",
+            execution: "i-1-a1",
+            writer: "approver",
+        };
+        let intent = |what: &str| Entry::Intent { step: Step::Freeze, what: what.to_owned() };
+        let mut writers: Vec<Pin<Box<dyn Future<Output = bool> + '_>>> = Vec::new();
+        for _ in 0..4 {
+            writers.push(Box::pin(async { journal.append_once(intent("once")).await.is_ok() }));
+            writers.push(Box::pin(async { journal.append(intent("each")).await.is_ok() }));
+        }
+        let written = at_once(writers, chance(seed));
+        prop_assert!(written.iter().all(|ok| *ok));
+        let records = now(journal.records()).expect("a chain");
+        let times = |what| records.iter().filter(|record| record.entry == intent(what)).count();
+        prop_assert_eq!((times("once"), times("each")), (1, 4));
+    }
+}
+
+/// What nobody gets in the way of.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return answer;
+        }
     }
 }
 
