@@ -14,7 +14,6 @@ use crate::overrides::{self, Override};
 use crate::plan::Plan;
 use crate::run::Kind;
 use crate::situation::Situation;
-use crate::switch::Side;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,21 +89,6 @@ pub enum Occasion {
     /// Nothing is to be done: readiness, watched on a schedule.
     Watch,
     Execution(Kind),
-}
-
-impl Occasion {
-    /// The side whose fitness is asked about.
-    pub fn to(self) -> Side {
-        match self {
-            Self::Watch => Side::Standby,
-            Self::Execution(kind) => kind.to(),
-        }
-    }
-
-    /// A person moves an application that lives.
-    pub fn is_planned(self) -> bool {
-        matches!(self, Self::Execution(kind) if kind.is_planned())
-    }
 }
 
 const FAILOVER: Occasion = Occasion::Execution(Kind::Failover);

@@ -66,7 +66,7 @@ pub enum Entry {
         verdict: Verdict,
         findings: Vec<Finding>,
         epoch: Option<u64>,
-        /// Of a planned move: when the side that gives way was asked and found to serve.
+        /// Of a planned move: when the side that gives way took a write as a client makes one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         served_at: Option<Timestamp>,
     },

@@ -89,7 +89,7 @@ pub enum Met {
 /// The named instants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
-    /// The last good probe; of a planned move, the last look that found the side serving that gives way.
+    /// The last good probe; of a planned move, the last write that the side took which gives way.
     pub last_good: Option<Timestamp>,
     /// The first failed probe; of a planned move, the instant at which no writer was left. `None` when nothing
     /// stopped.
@@ -331,7 +331,7 @@ struct Told {
     kind: Kind,
     onset: Option<Onset>,
     accepted: Timestamp,
-    /// When the side that gives way was last found to serve, before its lease was closed.
+    /// When the side that gives way last took a write, before its lease was closed.
     served: Option<Timestamp>,
     decided: Option<Timestamp>,
     verdict: Option<Verdict>,
@@ -426,7 +426,7 @@ impl Told {
         }
     }
 
-    /// Of a planned move: clients were served when somebody last looked, and no writer was left when the first quiet
+    /// Of a planned move: a write was taken when one was last tried, and no writer was left when the first quiet
     /// look came back. The closing of the lease between the two stops the writers, unless they had failed before.
     fn stopped(&self) -> Option<Onset> {
         let Some(Receipt::Proved { quiet_since, .. }) = &self.receipt else { return None };

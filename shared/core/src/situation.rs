@@ -33,6 +33,9 @@ pub struct Situation {
     pub shadow: Observed<Option<Shadow>>,
     pub stores: Vec<StoreSituation>,
     pub routes: Vec<RouteSituation>,
+    /// Of a planned move: what the side that gives way answers to a write of a client, when the request left. Empty
+    /// otherwise.
+    pub gives_way: Vec<RouteSituation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,17 +52,15 @@ pub struct StoreSituation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteSituation {
     pub route: String,
-    /// The endpoint of the side that is to serve, asked by its own name.
+    /// The endpoint of one side, asked by its own name.
     pub answer: Observed<HttpAnswer>,
-    /// Of a planned move: the endpoint of the side that gives way, asked by its own name when the request left.
-    pub gives_way: Option<Observed<HttpAnswer>>,
 }
 
 impl Situation {
-    /// When every route of the side that gives way was asked and found good; `None` where one was not, or none was
-    /// asked.
+    /// When the side that gives way took a client's write by every route; `None` where one was refused, or none was
+    /// tried.
     pub fn served_at(&self) -> Option<Timestamp> {
-        let looks = self.routes.iter().map(|route| match route.gives_way.as_ref()? {
+        let looks = self.gives_way.iter().map(|route| match &route.answer {
             Observed::Known { value, at, .. } => value.is_good().then_some(*at),
             Observed::Unknown { .. } => None,
         });

@@ -112,11 +112,8 @@ fn fit() -> Situation {
             instance: known(instance),
             login: known(()),
         }],
-        routes: vec![RouteSituation {
-            route: "api".to_owned(),
-            answer: known(HttpAnswer::Status(200)),
-            gives_way: None,
-        }],
+        routes: vec![RouteSituation { route: "api".to_owned(), answer: known(HttpAnswer::Status(200)) }],
+        gives_way: Vec::new(),
     }
 }
 
@@ -341,20 +338,22 @@ fn pf_10_the_newest_renewal_must_be_armed() {
 #[test]
 fn who_asks_for_a_move_is_told_that_the_side_that_gives_way_serves_nobody() {
     let asked = |kind, mut situation: Situation, answer: Observed<HttpAnswer>| {
-        situation.routes.first_mut().expect("a route").gives_way = Some(answer);
+        situation.gives_way = vec![RouteSituation { route: "api".to_owned(), answer }];
         let id = if kind == Kind::Failback { "PF-13" } else { "PF-11" };
         let findings = checks::assess(&plan(), Occasion::Execution(kind), &situation);
         let found = findings.iter().find(|finding| finding.id == id).expect("it is asked");
         (found.grade, found.evidence.clone(), situation.served_at())
     };
-    let look = |answer| Observed::known(answer, "https://api.example.com/health", ago(1));
+    let look = |answer| Observed::known(answer, "https://api.example.com/transactions", ago(1));
     for (kind, situation) in [(Kind::Switchover, alive()), (Kind::Failback, turned())] {
         let good = asked(kind, situation.clone(), look(HttpAnswer::Status(200)));
         assert_eq!((good.0, good.2), (Grade::Pass, Some(ago(1))), "{kind:?}");
         let (grade, evidence, served_at) = asked(kind, situation.clone(), look(HttpAnswer::Status(503)));
         assert_eq!((grade, served_at), (Grade::Warn, None), "{kind:?}");
         assert!(
-            evidence.ends_with("it does not serve by `api` at https://api.example.com/health: 503"),
+            evidence.ends_with(
+                "it does not serve by `api`, a write to https://api.example.com/transactions: 503"
+            ),
             "{evidence}"
         );
         let unseen = asked(kind, situation, Observed::unknown("timed out"));

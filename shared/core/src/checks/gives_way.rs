@@ -5,7 +5,7 @@ use super::{Finding, Grade, finding, pass};
 use crate::lease::{Standing, standing};
 use crate::observed::Observed;
 use crate::plan::{OnLeaseLoss, Plan, Store};
-use crate::situation::{Situation, StoreSituation};
+use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::votes::Vote;
 use crate::words::{count, instant, span};
 
@@ -67,10 +67,9 @@ pub(super) fn primary_lives(plan: &Plan, s: &Situation) -> Vec<Finding> {
 
 /// Who holds the lease may serve nobody: that bars no move, and who is asked should know.
 fn gives_way_serving(plan: &Plan, s: &Situation, id: &str, lease: &str) -> Finding {
-    let looks = s.routes.iter().filter_map(|route| Some((&route.route, route.gives_way.as_ref()?)));
-    let mut dark = looks.filter_map(|(route, look)| match look {
+    let mut dark = s.gives_way.iter().filter_map(|RouteSituation { route, answer }| match answer {
         Observed::Known { value, .. } if value.is_good() => None,
-        Observed::Known { value, source, .. } => Some(format!("`{route}` at {source}: {value}")),
+        Observed::Known { value, source, .. } => Some(format!("`{route}`, a write to {source}: {value}")),
         Observed::Unknown { reason } => Some(format!("`{route}`: {reason}")),
     });
     match dark.next() {

@@ -326,7 +326,7 @@ record! {
         verdict_record: String = need(RECORD, "verdict.example.com");
         /// A read that must answer 2xx within the probe timeout.
         health_path: String = need(PATH, "/health");
-        /// A write that must answer 2xx: the confirmation transacts through it.
+        /// A write that must answer 2xx: the confirmation transacts through it, and a planned move before it begins.
         transaction_path: String = need(PATH, "/transactions");
         /// How long success must last, seen from outside, before traffic counts as moved.
         hold: Millis = need(DURATION, "60s");

@@ -32,7 +32,7 @@ pub fn time(at: Timestamp) -> String {
 pub fn onset(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Failover => ("last good probe", "first failed probe"),
-        Kind::Switchover | Kind::Drill | Kind::Failback => ("last good look", "no writer left"),
+        Kind::Switchover | Kind::Drill | Kind::Failback => ("last good write", "no writer left"),
     }
 }
 
@@ -41,7 +41,7 @@ pub fn began(kind: Kind) -> &'static str {
     match kind {
         Kind::Failover => "between the last good and the first failed probe",
         Kind::Switchover | Kind::Drill | Kind::Failback => {
-            "between the last look that found it serving and the first that found no writer"
+            "between the last write that it took and the first look that found no writer"
         }
     }
 }

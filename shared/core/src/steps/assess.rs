@@ -25,7 +25,7 @@ use crate::watermark::Watermark;
 use futures_util::future::{join, join_all, join3, join4};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// What the verifier may ask.
@@ -117,7 +117,12 @@ where
 {
     let before = Run::read(ctx.cells, ctx.execution).await?;
     let occasion = Occasion::Execution(before.kind);
-    let situation = gather(ctx.plan, ctx.cells, ctx.clock, ports, occasion).await;
+    let to = before.kind.to();
+    let giving = async {
+        if before.kind.is_planned() { write_to(ctx, to.other(), ports.http).await } else { Vec::new() }
+    };
+    let (situation, gives_way) = join(gather(ctx.plan, ctx.cells, ctx.clock, ports, to), giving).await;
+    let situation = Situation { gives_way, ..situation };
     let findings = checks::assess(ctx.plan, occasion, &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
@@ -247,7 +252,7 @@ where
     H: Http,
     X: Secrets,
 {
-    let situation = gather(plan, cells, clock, ports, Occasion::Watch).await;
+    let situation = gather(plan, cells, clock, ports, Side::Standby).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
     let verdict = checks::verdict(&findings);
     let readiness = Arc::new(Readiness { at: situation.at, verdict, findings });
@@ -261,7 +266,7 @@ pub async fn gather<C, K, S, D, H, X>(
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
-    occasion: Occasion,
+    to: Side,
 ) -> Situation
 where
     C: Cells,
@@ -271,10 +276,9 @@ where
     H: Http,
     X: Secrets,
 {
-    let (all, to) = (keepers::keepers(cells, ports.witness), occasion.to());
+    let all = keepers::keepers(cells, ports.witness);
     let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports, to)));
-    let routes =
-        join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, occasion)));
+    let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, to)));
     let (hold_key, overrides_key) = (keys::hold(), keys::overrides());
     let (switch_key, shadow_key) = (keys::switch(), keys::shadow());
     let flags = join4(
@@ -298,6 +302,7 @@ where
         shadow: observed(shadow, "state table", at),
         stores,
         routes,
+        gives_way: Vec::new(),
     }
 }
 
@@ -420,21 +425,28 @@ async fn look_at_route(
     route: &Route,
     clock: &impl Clock,
     http: &impl Http,
-    occasion: Occasion,
+    to: Side,
 ) -> RouteSituation {
-    let look = |side| async move {
-        let url = format!("{}{}", route.endpoint(side), route.health_path);
-        // What is found good was good no earlier than when it was asked.
-        let at = clock.now();
-        let answer = http.get(&url, plan.detection.probe_timeout).await;
-        Observed::known(answer, url, at)
-    };
-    let to = occasion.to();
-    let (answer, gives_way) = if occasion.is_planned() {
-        let (answer, gives_way) = join(look(to), look(to.other())).await;
-        (answer, Some(gives_way))
-    } else {
-        (look(to).await, None)
-    };
-    RouteSituation { route: route.name.clone(), answer, gives_way }
+    let url = format!("{}{}", route.endpoint(to), route.health_path);
+    let answer = http.get(&url, plan.detection.probe_timeout).await;
+    RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, clock.now()) }
+}
+
+/// A write by every route of a side that lives, as a client makes one and `Confirm` will: a health path may say yes
+/// while the stores behind it refuse.
+async fn write_to<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    side: Side,
+    http: &impl Http,
+) -> Vec<RouteSituation> {
+    let writes = ctx.plan.routes.iter().map(|route| async move {
+        // What was taken was served no earlier than when it was sent.
+        let at = ctx.clock.now();
+        let id = format!("understudy-{}-before-{}", ctx.execution, at.as_millisecond());
+        let body = json!({"id": id, "body": "a look before a planned move"});
+        let url = format!("{}{}", route.endpoint(side), route.transaction_path);
+        let answer = http.post(&url, &body, ctx.plan.detection.probe_timeout).await;
+        RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, at) }
+    });
+    join_all(writes).await
 }
