@@ -176,7 +176,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     /// whoever comes that late lost its right to act (L6).
     pub async fn append(&self, entry: Entry) -> Result<Arc<Stored>, Fault> {
         let (version, head) = self.hint().await?;
-        self.append_behind(version, head, entry, None).await
+        self.append_behind(version, head, entry, |_| Ok(false)).await
     }
 
     async fn hint(&self) -> Result<(Option<u64>, Head), Fault> {
@@ -186,14 +186,14 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
         })
     }
 
-    /// Appends behind `head` or what followed it. With `once`, the entry's bytes: a record that holds them and got in
-    /// first is as good.
+    /// Appends behind `head` or what followed it. Of each record that got in first `enough` says whether it is as good
+    /// as this one, or why this one may not be written any more.
     async fn append_behind(
         &self,
         version: Option<u64>,
         mut head: Head,
         entry: Entry,
-        once: Option<&str>,
+        enough: impl Fn(&Stored) -> Result<bool, Fault>,
     ) -> Result<Arc<Stored>, Fault> {
         for _ in 0..MAX_APPENDS {
             if head.closed {
@@ -210,7 +210,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
                         ))
                     })?;
                     // It may be one's own: a client whose reply was lost asks again, and finds it there (L5).
-                    if there != stored && !once.is_some_and(|bytes| there.holds(bytes)) {
+                    if there != stored && !enough(&there)? {
                         head = Head::at(seq, &there);
                         continue;
                     }
@@ -250,15 +250,28 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     /// Appends unless an equal entry stands already: for steps that may be delivered twice, also at the same time
     /// (L5).
     pub async fn append_once(&self, entry: Entry) -> Result<(), Fault> {
+        self.append_once_unless(entry, |_| Ok(())).await
+    }
+
+    /// As [`Journal::append_once`], and never behind a record that `bars` it: that one says why.
+    pub async fn append_once_unless(
+        &self,
+        entry: Entry,
+        bars: impl Fn(&Stored) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let bytes = bytes_of(&entry)?;
+        let enough = |stored: &Stored| {
+            if stored.holds(&bytes) { Ok(true) } else { bars(stored).map(|()| false) }
+        };
         let (version, _) = self.hint().await?;
-        let all = self.all_stored().await?;
-        if all.iter().any(|stored| stored.holds(&bytes)) {
-            return Ok(());
+        let mut head = Head::before_the_first();
+        for (seq, stored) in (1..).zip(self.all_stored().await?) {
+            if enough(&stored)? {
+                return Ok(());
+            }
+            head = Head::at(seq, &stored);
         }
-        let head =
-            (1..).zip(&all).last().map_or_else(Head::before_the_first, |(seq, last)| Head::at(seq, last));
-        self.append_behind(version, head, entry, Some(&bytes)).await.map(|_| ())
+        self.append_behind(version, head, entry, enough).await.map(|_| ())
     }
 
     /// Writes the first record; if one stands already, that one stays, also when two writers race.

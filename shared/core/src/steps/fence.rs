@@ -9,7 +9,7 @@ use super::promote::let_write;
 use super::{Context, Outcome, Reply, Step};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
-use crate::journal::Entry;
+use crate::journal::{Entry, Stored};
 use crate::keepers::{Keeper, peek};
 use crate::lease::{Lease, Sighting, close, lapses_at};
 use crate::plan::{OnLeaseLoss, Region};
@@ -160,10 +160,24 @@ pub(super) async fn receive<C: Cells, K: Clock>(
     .await?;
     match &run.receipt {
         Some(receipt) if !run.given_back => {
-            ctx.journal().append_once(Entry::Fenced { receipt: receipt.clone() }).await
+            let entry = Entry::Fenced { receipt: receipt.clone() };
+            ctx.journal().append_once_unless(entry, given_back).await
         }
-        _ => Err(Fault::Fenced("the lease was given back: whoever was fenced may write again".to_owned())),
+        _ => Err(lease_given_back()),
     }
+}
+
+/// The journal has an order of its own: a receipt that was taken in time and comes late to it must not stand behind
+/// the lease that was given back, as if it held from there on.
+fn given_back(stored: &Stored) -> Result<(), Fault> {
+    match stored.record()?.entry {
+        Entry::Intent { step: Step::GrantBack, .. } => Err(lease_given_back()),
+        _ => Ok(()),
+    }
+}
+
+fn lease_given_back() -> Fault {
+    Fault::Fenced("the lease was given back: whoever was fenced may write again".to_owned())
 }
 
 enum Expiry {

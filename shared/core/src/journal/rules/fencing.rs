@@ -119,7 +119,8 @@ pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
 pub(super) fn given_back(chain: &Chain<'_>) -> Vec<Breach> {
     let Some(back) = chain.intends(Step::GrantBack) else { return Vec::new() };
     let crosses = |entry: &Entry| {
-        [Step::Promote, Step::Unfence, Step::MoveTraffic].into_iter().any(|step| is_intent(entry, step))
+        let steps = [Step::Promote, Step::Unfence, Step::MoveTraffic];
+        matches!(entry, Entry::Fenced { .. }) || steps.into_iter().any(|step| is_intent(entry, step))
     };
     let mut broken: Vec<Breach> = chain
         .records
