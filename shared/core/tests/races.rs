@@ -18,7 +18,7 @@ use understudy_core::fault::Fault;
 use understudy_core::handler::{Decided, Handled, Handler, answer};
 use understudy_core::hint::alarm_prefix;
 use understudy_core::incident::{Attempt, Ended, Incident, Start, end_attempt, execution_name, open_attempt};
-use understudy_core::journal::{Entry, Journal};
+use understudy_core::journal::{Entry, Journal, Stored};
 use understudy_core::keepers::{STANDBY, WITNESS};
 use understudy_core::lease::{Lease, Sighting};
 use understudy_core::plan::{Plan, read};
@@ -160,11 +160,10 @@ fn deliver(
     at_once((0..count).map(|_| Box::pin(answer(&handler, &event)) as _).collect(), draw)
 }
 
+type Call<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
 /// Runs all to their ends, a call of one and then a call of another.
-fn at_once<T>(
-    mut under_way: Vec<Pin<Box<dyn Future<Output = T> + '_>>>,
-    mut draw: impl FnMut(usize) -> usize,
-) -> Vec<T> {
+fn at_once<T>(mut under_way: Vec<Call<'_, T>>, mut draw: impl FnMut(usize) -> usize) -> Vec<T> {
     let mut answers = Vec::new();
     while !under_way.is_empty() {
         let next = draw(under_way.len());
@@ -225,7 +224,7 @@ proptest! {
             writer: "approver",
         };
         let intent = |what: &str| Entry::Intent { step: Step::Freeze, what: what.to_owned() };
-        let mut writers: Vec<Pin<Box<dyn Future<Output = bool> + '_>>> = Vec::new();
+        let mut writers: Vec<Call<'_, bool>> = Vec::new();
         for _ in 0..4 {
             writers.push(Box::pin(async { journal.append_once(intent("once")).await.is_ok() }));
             writers.push(Box::pin(async { journal.append(intent("each")).await.is_ok() }));
@@ -235,6 +234,40 @@ proptest! {
         let records = now(journal.records()).expect("a chain");
         let times = |what| records.iter().filter(|record| record.entry == intent(what)).count();
         prop_assert_eq!((times("once"), times("each")), (1, 4));
+    }
+}
+
+proptest! {
+    /// A receipt that meets the way back: it stands before it, or it is not written.
+    #[test]
+    fn what_is_barred_never_stands_behind_what_bars_it(seed: u64) {
+        let world = World::default();
+        let journal = Journal {
+            cells: &world,
+            clock: &world,
+            plan: "rag",
+            plan_digest: "d1",
+            execution: "i-1-a1",
+            writer: "store-promoter",
+        };
+        let intent = |step| Entry::Intent { step, what: "do it".to_owned() };
+        let bars = |stored: &Stored| match stored.record()?.entry {
+            Entry::Intent { step: Step::GrantBack, .. } => Err(Fault::Fenced("given back".to_owned())),
+            _ => Ok(()),
+        };
+        let mut writers: Vec<Call<'_, Result<(), Fault>>> = Vec::new();
+        for _ in 0..2 {
+            writers.push(Box::pin(journal.append_once_unless(intent(Step::Fence), bars)));
+            writers.push(Box::pin(async { journal.append(intent(Step::Freeze)).await.map(|_| ()) }));
+        }
+        writers.push(Box::pin(async { journal.append(intent(Step::GrantBack)).await.map(|_| ()) }));
+        let written = at_once(writers, chance(seed));
+        let records = now(journal.records()).expect("a chain");
+        let seq = |step| records.iter().find(|record| record.entry == intent(step)).map(|record| record.seq);
+        let (barred, bar) = (seq(Step::Fence), seq(Step::GrantBack));
+        prop_assert!(bar.is_some() && barred.is_none_or(|barred| Some(barred) < bar), "{records:?}");
+        let refused = written.iter().filter(|one| matches!(one, Err(Fault::Fenced(_)))).count();
+        prop_assert_eq!(refused, if barred.is_some() { 0 } else { 2 }, "whoever wrote nothing heard why");
     }
 }
 
