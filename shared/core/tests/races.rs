@@ -210,19 +210,23 @@ proptest! {
     }
 }
 
+fn journal(world: &World) -> Journal<'_, World, World> {
+    Journal {
+        cells: world,
+        clock: world,
+        plan: "rag",
+        plan_digest: "d1",
+        execution: "i-1-a1",
+        writer: "store-promoter",
+    }
+}
+
 proptest! {
     /// Deliveries of one answer that meet, beside others that write what they have to: it stands once.
     #[test]
     fn what_is_written_once_stands_once_whoever_writes_it(seed: u64) {
         let world = World::default();
-        let journal = Journal {
-            cells: &world,
-            clock: &world,
-            plan: "rag",
-            plan_digest: "d1",
-            execution: "i-1-a1",
-            writer: "approver",
-        };
+        let journal = journal(&world);
         let intent = |what: &str| Entry::Intent { step: Step::Freeze, what: what.to_owned() };
         let mut writers: Vec<Call<'_, bool>> = Vec::new();
         for _ in 0..4 {
@@ -242,14 +246,7 @@ proptest! {
     #[test]
     fn what_is_barred_never_stands_behind_what_bars_it(seed: u64) {
         let world = World::default();
-        let journal = Journal {
-            cells: &world,
-            clock: &world,
-            plan: "rag",
-            plan_digest: "d1",
-            execution: "i-1-a1",
-            writer: "store-promoter",
-        };
+        let journal = journal(&world);
         let intent = |step| Entry::Intent { step, what: "do it".to_owned() };
         let bars = |stored: &Stored| match stored.record()?.entry {
             Entry::Intent { step: Step::GrantBack, .. } => Err(Fault::Fenced("given back".to_owned())),
