@@ -9,7 +9,7 @@ use crate::exit::{Code, Failure};
 use clap::Subcommand;
 use std::fs;
 use std::path::{Path, PathBuf};
-use understudy_core::journal::{Record, Stored, sha256_hex, verify_chain};
+use understudy_core::journal::{Record, Stored, verify_chain};
 use understudy_core::report::line;
 
 #[derive(Subcommand)]
@@ -34,20 +34,18 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
     match command {
         Command::Export(arguments) => export::run(arguments),
         Command::Check { folder, public_key, plan } => {
-            let checked = check_folder(folder, public_key.as_deref())?;
-            let records = sealed(folder)?.iter().map(Stored::record).collect::<Result<Vec<_>, _>>();
-            let records =
-                records.map_err(|fault| Failure::new(Code::Disagreement, format!("error: {fault}")))?;
+            let (checked, records) = check_folder(folder, public_key.as_deref())?;
             Ok(checked.max(laws::ask(&records, plan.as_deref())?))
         }
     }
 }
 
-/// Records, report and signature of a folder.
-fn check_folder(folder: &Path, public_key: Option<&Path>) -> Result<Code, Failure> {
+/// Checks records, report and signature of a folder; the records, where their chain is whole.
+fn check_folder(folder: &Path, public_key: Option<&Path>) -> Result<(Code, Vec<Record>), Failure> {
     let chain = sealed(folder)?;
     let records = tell(&chain)?;
-    signature::check(folder, &chain, &records, public_key)
+    let checked = signature::check(folder, &chain, &records, public_key)?;
+    Ok((checked, records))
 }
 
 /// Prints what a whole chain tells; a broken one is told as what it is.
@@ -58,7 +56,7 @@ fn tell(chain: &[Stored]) -> Result<Vec<Record>, Failure> {
         let line = line(record);
         say!("{:>4} {} {:<19} {}", line.seq, line.at, line.writer, line.text);
     }
-    let head = chain.last().map_or("", |stored| stored.sha256.as_str());
+    let head = chain.last().map_or("", Stored::sha256);
     say!("{} records, the chain is whole, head {head}", records.len());
     Ok(records)
 }
@@ -80,7 +78,7 @@ fn sealed(folder: &Path) -> Result<Vec<Stored>, Failure> {
     }
     let read = |path: PathBuf| {
         let bytes = fs::read_to_string(&path).map_err(|error| Failure::file(&path, &error))?;
-        Ok(Stored { sha256: sha256_hex(bytes.as_bytes()), bytes })
+        Ok(Stored::of(bytes))
     };
     paths.into_iter().map(read).collect()
 }

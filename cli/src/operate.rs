@@ -199,7 +199,8 @@ async fn ask(deployed: &Deployed, function: &str, event: &Value, json: bool) -> 
             (Code::Refused, format!("`{execution}` runs already: one execution at a time"))
         }
         Some(Decision::Declined { reason }) => (Code::Refused, format!("not started: {reason}")),
-        other => (Code::Refused, format!("not started: {other:?}")),
+        Some(other) => (Code::Refused, format!("not started: {other}")),
+        None => (Code::Refused, "not started: the handler took it for no request".to_owned()),
     };
     if !json {
         say!("{told}");
@@ -222,7 +223,7 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
             Said::Refuse => None,
         };
         if expected.is_some_and(|matter| matter != question.matter) {
-            let text = format!("error: `{}` asks for {:?}, not that", given.execution, question.matter);
+            let text = format!("error: `{}` asks for {}, not that", given.execution, question.matter.name());
             return Err(Failure::new(Code::BadInput, text));
         }
         say!("{}", question.shown);

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
         let sealed = copy(&bucket, &deployed.plan, arguments).await?;
         say!("{} records in {}", sealed.len(), arguments.out.display());
         let reported = copy_report(&bucket, &config, &deployed.plan, arguments).await?;
-        let checked = check_folder(&arguments.out, None)?;
+        let (checked, _) = check_folder(&arguments.out, None)?;
         let unsealed = compare(&deployed, &arguments.execution, &sealed).await?;
         Ok(checked.max(unsealed).max(reported.of(&sealed)))
     })
@@ -89,7 +89,7 @@ async fn copy(bucket: &Bucket, plan: &Plan, arguments: &Arguments) -> Result<Vec
         let sha256 = sha256_hex(&bytes);
         let bytes = String::from_utf8(bytes)
             .map_err(|_| Failure::new(Code::Disagreement, format!("error: `{key}` is no text")))?;
-        sealed.push(Stored { bytes, sha256 });
+        sealed.push(Stored::new(bytes, sha256));
     }
     Ok(sealed)
 }

@@ -58,7 +58,7 @@ pub fn check(
         return Ok(Code::Refused);
     }
     let key = PublicKey::read(&path)?;
-    let last = chain.last().map_or("", |stored| stored.bytes.as_str());
+    let last = chain.last().map_or("", Stored::bytes);
     key.verify(last, &signature.bytes)?;
     say!("the signature of the last record is good: {}", signature.by());
     say!("  by the key whose DER has the SHA-256 {}", key.fingerprint());
@@ -98,7 +98,7 @@ fn agrees(report: &Report, chain: &[Stored], records: &[Record]) -> Result<(), F
     if usize::try_from(told) != Ok(found) {
         return Err(disagree(format!("{REPORT} tells of {told} records, and {found} are here")));
     }
-    let head = chain.last().map_or("", |stored| stored.sha256.as_str());
+    let head = chain.last().map_or("", Stored::sha256);
     if report.journal.head_sha256 != head {
         let told = tame(&report.journal.head_sha256);
         return Err(disagree(format!("{REPORT} names the head {told}, and the chain ends in {head}")));

@@ -9,7 +9,7 @@ use understudy_aws::scaffold::WallClock;
 use understudy_core::approval::{Question, open_question};
 use understudy_core::checks::Finding;
 use understudy_core::handler::{Decided, TICK};
-use understudy_core::incident::Incident;
+use understudy_core::incident::{Attempt, Incident};
 use understudy_core::journal::Journal;
 use understudy_core::keepers::{STANDBY, WITNESS};
 use understudy_core::lease::Sighting;
@@ -143,14 +143,22 @@ impl Status {
         }
         match self.incident.as_ref().filter(|incident| incident.is_open()) {
             Some(incident) if incident.running().is_some() => "wait: an attempt runs".to_owned(),
-            Some(_) => {
-                "mend what the last attempt named; the next one starts by itself when it is gone".to_owned()
-            }
+            Some(incident) => after(incident).to_owned(),
             None if self.serves == Some(Side::Standby) => self.way_back(),
             None if !self.blocking().is_empty() => "mend what blocks the standby".to_owned(),
             None => "nothing".to_owned(),
         }
     }
+}
+
+/// What people do about an open incident in which nothing runs.
+fn after(incident: &Incident) -> &'static str {
+    let refused_by = incident.attempts.last().and_then(Attempt::refused_by);
+    if refused_by.is_some_and(|checks| !checks.is_empty()) {
+        return "mend what the last attempt named; the next one starts by itself when it is gone";
+    }
+    "no attempt starts by itself any more: read infra/runbooks/needs-operator.md. While the primary is lost, `understudy \
+     failover PLAN --by ROLE --why …` asks for one"
 }
 
 impl Status {
@@ -186,10 +194,10 @@ impl fmt::Display for Status {
             }
         }
         if let Some(decided) = &self.decision {
-            writeln!(f, "  decision   {}: {:?}", decided.at, decided.decision)?;
+            writeln!(f, "  decision   {}: {}", decided.at, decided.decision)?;
         }
         match &self.readiness {
-            Some(readiness) => writeln!(f, "  readiness  {}: {:?}", readiness.at, readiness.verdict)?,
+            Some(readiness) => writeln!(f, "  readiness  {}: {}", readiness.at, readiness.verdict.words())?,
             None => writeln!(f, "  readiness  never assessed")?,
         }
         for finding in self.blocking() {
@@ -232,8 +240,49 @@ impl fmt::Display for Status {
             writeln!(f, "             {last}")?;
         }
         if let Some(question) = &self.question {
-            writeln!(f, "  ASKED      {:?}: {}", question.matter, question.shown)?;
+            writeln!(f, "  ASKED      {}: {}", question.matter.name(), question.shown)?;
         }
         writeln!(f, "  next       {}", self.next())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use understudy_core::incident::Ended;
+    use understudy_core::run::{End, Kind};
+
+    fn incident(end: End, blocking: &[&str]) -> Incident {
+        let at = Timestamp::UNIX_EPOCH;
+        let blocking = blocking.iter().map(|id| (*id).to_owned()).collect();
+        let attempt = Attempt {
+            grounds: None,
+            number: 1,
+            execution: "i-1-a1".to_owned(),
+            kind: Kind::Failover,
+            asked: None,
+            opened_at: at,
+            ended: Some(Ended { at, end, blocking }),
+        };
+        Incident {
+            id: "i-1".to_owned(),
+            onset: None,
+            opened_at: at,
+            attempts: vec![attempt],
+            closed_at: None,
+        }
+    }
+
+    /// Only a refusal by checks leads to another attempt; nobody must wait for one after anything else.
+    #[test]
+    fn an_operator_is_told_to_wait_only_for_what_comes() {
+        assert!(after(&incident(End::Refused, &["PF-04"])).contains("starts by itself when it is gone"));
+        for end in [End::Refused, End::RolledBack, End::NeedsOperator, End::Unfinished] {
+            let told = after(&incident(end, &[]));
+            assert!(
+                told.contains("no attempt starts by itself") && told.contains("understudy failover"),
+                "{told}"
+            );
+        }
     }
 }

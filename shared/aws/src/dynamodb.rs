@@ -6,11 +6,13 @@
 use crate::fault::fault;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use understudy_core::fault::Fault;
 use understudy_core::plan::{Plan, Region};
-use understudy_core::ports::{Cell, Cells, Key, Written};
+use understudy_core::ports::{Cell, Cells, Key, Series, Written};
 
 /// The state table of one Region.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ impl Cells for Table {
             .get_item()
             .table_name(&self.name)
             .key("kind", AttributeValue::S(key.kind.to_owned()))
-            .key("id", AttributeValue::S(key.id.to_string()))
+            .key("id", text(key))
             .consistent_read(true)
             .send()
             .await
@@ -60,7 +62,7 @@ impl Cells for Table {
             .put_item()
             .table_name(&self.name)
             .item("kind", AttributeValue::S(key.kind.to_owned()))
-            .item("id", AttributeValue::S(key.id.to_string()))
+            .item("id", text(key))
             .item("version", AttributeValue::N(version.to_string()))
             .item("body", AttributeValue::S(body.to_string()))
             .expression_attribute_names("#version", "version");
@@ -80,6 +82,43 @@ impl Cells for Table {
             Err(error) => Err(fault(&format!("write `{}/{}` of `{}`", key.kind, key.id, self.name), &error)),
         }
     }
+
+    async fn follow<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        series: &Series<'_>,
+        last: u64,
+    ) -> Result<Vec<Arc<T>>, Fault> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("kind = :kind AND id BETWEEN :first AND :last")
+            .expression_attribute_values(":kind", AttributeValue::S(series.kind.to_owned()))
+            .expression_attribute_values(":first", text(&series.key(last.saturating_add(1))))
+            .expression_attribute_values(":last", text(&series.key(Series::LAST)))
+            .into_paginator()
+            .items()
+            .send();
+        let mut found = Vec::new();
+        for seq in last.saturating_add(1).. {
+            let key = series.key(seq);
+            let what = || format!("read `{}/{}` of `{}`", key.kind, key.id, self.name);
+            let Some(item) = pages.try_next().await.map_err(|error| fault(&what(), &error))? else { break };
+            // A gap: what lies behind it came while this was read.
+            if item.get("id") != Some(&text(&key)) {
+                break;
+            }
+            let value = serde_json::from_value(cell(&item)?.body);
+            let value = value.map_err(|error| Fault::bug(format!("{}: {error}", what())))?;
+            found.push(Arc::new(value));
+        }
+        Ok(found)
+    }
+}
+
+fn text(key: &Key) -> AttributeValue {
+    AttributeValue::S(key.id.to_string())
 }
 
 fn cell(item: &HashMap<String, AttributeValue>) -> Result<Cell, Fault> {

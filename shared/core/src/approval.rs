@@ -12,7 +12,7 @@ use crate::ports::{Cells, Clock, Page, Pager, Severity, Tokens};
 use crate::run::Run;
 use crate::state::{Change, keys, load, look, update};
 use crate::steps::{Context, Outcome, Reply, Step, not_mine};
-use crate::time::after;
+use crate::time::{Millis, after, elapsed};
 use crate::words::instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,16 @@ pub enum Matter {
     Approval,
     /// Is the stated risk of an unproved fence taken?
     Acceptance,
+}
+
+impl Matter {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approval => "an approval",
+            Self::Acceptance => "an acceptance of the risk",
+        }
+    }
 }
 
 /// A question, whole: an answer is bound to its digest.
@@ -82,9 +92,28 @@ pub struct Asked {
     pub question: Question,
     token: String,
     answers: Vec<Answer>,
+    /// The tokens of the questions that this one took the place of.
+    #[serde(default)]
+    former: Vec<String>,
+    /// People were told of it. Whoever finds an open question that they were not told of tells them.
+    #[serde(default)]
+    told: bool,
 }
 
 impl Asked {
+    /// Whether `other` comes too late: it stands here, it stood here before, or it was made before this one, which is
+    /// still open.
+    fn is_newer_than(&self, other: &Self) -> bool {
+        self.token == other.token
+            || self.former.contains(&other.token)
+            || (self.settled().is_none() && self.question.asked_at > other.question.asked_at)
+    }
+
+    fn in_place_of(self, old: &Self) -> Self {
+        let former = old.former.iter().chain([&old.token]).cloned().collect();
+        Self { former, ..self }
+    }
+
     /// What the answers come to, once they come to anything: one no, or as many yeses as were asked for.
     #[must_use]
     pub fn settled(&self) -> Option<bool> {
@@ -107,6 +136,57 @@ impl Asked {
 pub async fn open_question(cells: &impl Cells, execution: &str) -> Result<Option<Question>, Fault> {
     let asked = load::<Asked>(cells, &keys::approval(execution)).await?;
     Ok(asked.filter(|asked| asked.settled().is_none()).map(|asked| asked.question))
+}
+
+/// The question of an execution that people were not told of, though it was open for `long`.
+pub async fn untold_question(
+    cells: &impl Cells,
+    execution: &str,
+    long: Millis,
+    now: Timestamp,
+) -> Result<Option<Question>, Fault> {
+    let asked = look::<Asked>(cells, &keys::approval(execution)).await?;
+    let untold = asked.filter(|asked| {
+        let question = &asked.question;
+        !asked.told
+            && asked.settled().is_none()
+            && now <= question.expires_at
+            && elapsed(question.asked_at, now) >= long
+    });
+    Ok(untold.map(|asked| asked.question.clone()))
+}
+
+/// What people are told of a question.
+pub fn page(plan: &Plan, incident: &str, question: &Question) -> Page {
+    let verb = match question.matter {
+        Matter::Approval => "approve",
+        Matter::Acceptance => "accept",
+    };
+    Page {
+        severity: Severity::Critical,
+        plan: plan.name.clone(),
+        incident: Some(incident.to_owned()),
+        text: format!(
+            "{}: {}. Answer until {}{}: `understudy {verb} PLAN {} --by ROLE --digest {}`, or `refuse`; silence is a no",
+            plan.title,
+            question.shown,
+            instant(question.expires_at),
+            who(plan, question),
+            question.execution,
+            question.digest()
+        ),
+        dedup: format!("{}-{verb}", question.execution),
+    }
+}
+
+/// How many must say yes and who is heard, where the plan says so: one woken person must not take a single yes for
+/// enough.
+fn who(plan: &Plan, question: &Question) -> String {
+    let many =
+        (question.approvals > 1).then(|| format!(", {} different people must say yes", question.approvals));
+    let roles = &plan.policy.approvers;
+    let heard = (!roles.is_empty()).then(|| format!(", heard are {}", roles.join(", ")));
+    many.into_iter().chain(heard).collect()
 }
 
 /// What the approver works with.
@@ -195,11 +275,16 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             asked_at: now,
             expires_at: after(now, self.plan.policy.approval_timeout),
         };
-        let asked = Asked { question: question.clone(), token, answers: Vec::new() };
-        // A second delivery brings the same token and changes nothing; a new question replaces an old one (L5).
+        let asked =
+            Asked { question: question.clone(), token, answers: Vec::new(), former: Vec::new(), told: false };
+        // A second delivery brings the same token and changes nothing; a new question replaces an old one, and never
+        // the other way round, however late the old one comes (L5).
         let stands = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
-            let repeated = current.is_some_and(|current| current.token == asked.token);
-            Ok(if repeated { Change::Keep } else { Change::Write(asked.clone()) })
+            Ok(match current {
+                Some(current) if current.is_newer_than(&asked) => Change::Keep,
+                Some(current) => Change::Write(asked.clone().in_place_of(current)),
+                None => Change::Write(asked.clone()),
+            })
         })
         .await?;
         let question = stands.map_or(question, |stands| stands.question.clone());
@@ -208,48 +293,35 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             return Ok(Reply::new(Outcome::Done, "a newer question stands"));
         }
         self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
-        if !self.is_superseded(execution, &asked.token).await? {
-            self.pager.page(&self.page(&run, &question)).await?;
+        let asks = format!("asked; silence until {} is a no", question.expires_at);
+        if self.is_superseded(execution, &asked.token).await? {
+            return Ok(Reply::new(Outcome::Done, asks));
         }
-        Ok(Reply::new(Outcome::Done, format!("asked; silence until {} is a no", question.expires_at)))
+        // The question stands, and can be answered. That people hear of it late costs them time, and not the answer: the
+        // alarm handler's tick tells them.
+        if let Err(fault) = self.pager.page(&page(self.plan, &run.incident, &question)).await {
+            return Ok(Reply::new(Outcome::Done, format!("{asks}; people are told late: {fault}")));
+        }
+        let noted = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
+            Ok(match current {
+                Some(current) if current.token == asked.token && !current.told => {
+                    Change::Write(Asked { told: true, ..current.clone() })
+                }
+                _ => Change::Keep,
+            })
+        })
+        .await;
+        // People know this question by its digest: a note that fails must not have it asked anew. It is told once more.
+        let asks = match noted {
+            Ok(_) => asks,
+            Err(fault) => format!("{asks}; people may be told twice: {fault}"),
+        };
+        Ok(Reply::new(Outcome::Done, asks))
     }
 
     async fn is_superseded(&self, execution: &str, token: &str) -> Result<bool, Fault> {
         let stands = look::<Asked>(self.cells, &keys::approval(execution)).await?;
         Ok(stands.is_none_or(|stands| stands.token != token))
-    }
-
-    fn page(&self, run: &Run, question: &Question) -> Page {
-        let verb = match question.matter {
-            Matter::Approval => "approve",
-            Matter::Acceptance => "accept",
-        };
-        Page {
-            severity: Severity::Critical,
-            plan: self.plan.name.clone(),
-            incident: Some(run.incident.clone()),
-            text: format!(
-                "{}: {}. Answer until {}{}: `understudy {verb} PLAN {} --by ROLE --digest {}`, or `refuse`; silence is \
-                 a no",
-                self.plan.title,
-                question.shown,
-                instant(question.expires_at),
-                self.who(question),
-                question.execution,
-                question.digest()
-            ),
-            dedup: format!("{}-{verb}", question.execution),
-        }
-    }
-
-    /// How many must say yes and who is heard, where the plan says so: one woken person must not take a single yes
-    /// for enough.
-    fn who(&self, question: &Question) -> String {
-        let many = (question.approvals > 1)
-            .then(|| format!(", {} different people must say yes", question.approvals));
-        let roles = &self.plan.policy.approvers;
-        let heard = (!roles.is_empty()).then(|| format!(", heard are {}", roles.join(", ")));
-        many.into_iter().chain(heard).collect()
     }
 
     /// Takes an answer that fits the open question, and tells the workflow.
@@ -272,13 +344,15 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         .await?
         .ok_or_else(|| Fault::bug("a question vanished while it was answered"))?;
         let by = answer.by.clone();
-        let matter = asked.question.matter;
-        let entry =
-            Entry::Answered { matter, yes: answer.yes, by: by.clone(), digest: answer.digest.clone() };
         let context = self.context(&answer.execution);
         // Who asked may have died before it was on record; an answer never stands there without its question.
         context.journal().append_once(Entry::Asked { question: asked.question.clone() }).await?;
-        context.journal().append_once(entry).await?;
+        // Nor without the answers before it: who took one of them may have died in the same way.
+        for given in &asked.answers {
+            let (matter, digest) = (asked.question.matter, given.digest.clone());
+            let entry = Entry::Answered { matter, yes: given.yes, by: given.by.clone(), digest };
+            context.journal().append_once(entry).await?;
+        }
         let reply = match (asked.settled(), asked.approved_by()) {
             (Some(_), Some(all)) => Reply::new(Outcome::Approved, format!("yes by {all}")),
             (Some(_), None) => Reply::new(Outcome::Refused, format!("no by {by}")),

@@ -26,10 +26,10 @@ struct Kept {
 
 impl Kept {
     fn of(self, last: &Stored) -> Result<Attestation, Fault> {
-        if self.head_sha256 == last.sha256 {
+        if self.head_sha256 == last.sha256() {
             return Ok(self.attestation);
         }
-        let (kept, head) = (self.head_sha256, &last.sha256);
+        let (kept, head) = (self.head_sha256, last.sha256());
         Err(Fault::bug(format!(
             "the attestation on record is of the head {kept}, and the journal's is {head}"
         )))
@@ -52,7 +52,7 @@ pub async fn attest<S: Signer>(
         Some(signer) => signed(clock, last, signer).await?,
         None => Attestation::SelfAttested,
     };
-    let ours = Kept { head_sha256: last.sha256.clone(), attestation };
+    let ours = Kept { head_sha256: last.sha256().to_owned(), attestation };
     // Whoever loses the race renders what the winner kept.
     let stands = update::<Kept, _>(cells, &key, |kept| {
         Ok(if kept.is_some() { Change::Keep } else { Change::Write(ours.clone()) })
@@ -62,7 +62,7 @@ pub async fn attest<S: Signer>(
 }
 
 async fn signed<S: Signer>(clock: &impl Clock, last: &Stored, signer: &S) -> Result<Attestation, Fault> {
-    let digest: [u8; 32] = Sha256::digest(last.bytes.as_bytes()).into();
+    let digest: [u8; 32] = Sha256::digest(last.bytes().as_bytes()).into();
     let signature = signer.sign(&digest).await?;
     Ok(Attestation::Signed {
         key: signature.key,

@@ -74,6 +74,16 @@ pub enum Verdict {
     Refused,
 }
 
+impl Verdict {
+    /// As people read it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ready => "ready to take over",
+            Self::Refused => "would be refused",
+        }
+    }
+}
+
 pub fn verdict(findings: &[Finding]) -> Verdict {
     // No evidence, no pass: an empty list of findings is a refusal (L7).
     if findings.is_empty() || findings.iter().any(Finding::blocks) {

@@ -14,6 +14,7 @@ use crate::votes::{Observer, Onset, Vote, Votes};
 use crate::words::{instant, span};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Everything that the decision looks at, gathered once.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Question<'a> {
     pub plan: &'a Plan,
     pub votes: &'a Votes,
     pub lease: &'a Standing,
+    /// Since when a planned move that was taken back may have stopped the writers.
+    pub stopped_since: Option<Timestamp>,
     pub incident: Option<&'a Incident>,
     /// Somebody stopped all automation.
     pub hold: Option<&'a Flag>,
@@ -57,6 +60,22 @@ pub enum Decision {
     Start(Start),
 }
 
+/// As people read it.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Watch { reason } => write!(f, "watch: {reason}"),
+            Self::Page { reason, .. } => write!(f, "people are told: {reason}"),
+            Self::Running { execution } => write!(f, "`{execution}` runs"),
+            Self::Over { incident } => write!(f, "the primary is back, and incident `{incident}` is over"),
+            Self::Declined { reason } => write!(f, "declined: {reason}"),
+            Self::Start(start) => {
+                write!(f, "start attempt {} of `{}`, a {}", start.attempt, start.incident, start.kind.name())
+            }
+        }
+    }
+}
+
 /// What the votes call for.
 pub fn decide(q: &Question<'_>) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
@@ -84,7 +103,7 @@ pub fn decide(q: &Question<'_>) -> Decision {
     if down < needed {
         return watch(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
     }
-    let Some(onset) = q.votes.onset(&q.plan.detection, q.now) else {
+    let Some(onset) = onset(q) else {
         return watch("the votes give no instant at which it began".to_owned());
     };
     if let Some(reason) = held_back(q) {
@@ -226,8 +245,15 @@ fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
     if down < needed {
         return Err(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
     }
-    let onset = q.votes.onset(&q.plan.detection, q.now);
-    onset.ok_or_else(|| "the votes give no instant at which it began".to_owned())
+    onset(q).ok_or_else(|| "the votes give no instant at which it began".to_owned())
+}
+
+/// When it began, by the votes; or since a planned move that was taken back stopped the writers, which no probe of a
+/// health path sees (L7).
+fn onset(q: &Question<'_>) -> Option<Onset> {
+    let seen = q.votes.onset(&q.plan.detection, q.now)?;
+    let last_good = seen.last_good.map(|good| q.stopped_since.map_or(good, |stopped| good.min(stopped)));
+    Some(Onset { last_good, ..seen })
 }
 
 fn declined(reason: String) -> Decision {

@@ -3,13 +3,14 @@
 //! Every hint and every tick comes here and makes the same decision from the same stored votes. What it writes
 //! is conditional; what it starts has a name that can be used once (L5).
 
+use crate::approval;
 use crate::decide::{Decision, Question, decide, decide_asked};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, keepers};
-use crate::lease::{KeeperView, standing};
+use crate::lease::{KeeperView, standing, stopped_since};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
@@ -17,7 +18,7 @@ use crate::returned;
 use crate::run::{Confirmation, Run};
 use crate::state::{Change, Flag, keys, load, look, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
-use crate::time::Millis;
+use crate::time::{Millis, elapsed};
 use crate::votes::Votes;
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -97,6 +98,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             plan: self.plan,
             votes: &votes,
             lease: &lease,
+            stopped_since: stopped_since(&views),
             incident: incident.as_ref(),
             hold: hold.as_ref(),
             blocking: blocking.as_deref(),
@@ -136,8 +138,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             .await
             .map(|_| ()),
             Decision::Page { reason, dedup } => self.page(reason, dedup, seen.incident.as_ref(), now).await,
-            Decision::Running { .. } => match &seen.incident {
-                Some(incident) => self.ensure_started(incident, &seen, hint).await,
+            Decision::Running { execution } => match &seen.incident {
+                Some(incident) => {
+                    self.ensure_started(incident, &seen, hint).await?;
+                    self.tell_question(incident, execution, now).await
+                }
                 None => Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
             Decision::Start(start) => {
@@ -173,7 +178,20 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         self.journal_acceptance(incident, attempt, seen, hint).await?;
         let execution = &attempt.execution;
         add_open_run(self.cells, execution).await?;
-        self.executions.start(execution, &incident.id).await?;
+        if let Err(fault) = self.executions.start(execution, &incident.id).await {
+            // One that may come later is told of if it has not by the next tick.
+            let late = elapsed(run.accepted_at, self.clock.now()) >= self.plan.tick;
+            if late || !matches!(fault, Fault::Transient(_)) {
+                let text = format!(
+                    "{}: `{execution}` cannot be started, and is tried again at every tick: {fault}. Nothing moves \
+                     until then",
+                    self.plan.title
+                );
+                let dedup = format!("{execution}-not-started");
+                self.page(&text, &dedup, Some(incident), self.clock.now()).await?;
+            }
+            return Err(fault);
+        }
         let why = match &attempt.asked {
             None => "the primary is down".to_owned(),
             Some(request) => Hint::Asked(request.clone()).text(),
@@ -182,6 +200,16 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         self.page(&text, execution, Some(incident), self.clock.now()).await?;
         // Last: a call that was killed before is made up for by the next hint.
         Run::change(self.cells, execution, |run| run.started = true).await.map(|_| ())
+    }
+
+    /// A question that stands, and whose page did not get out.
+    async fn tell_question(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
+        let long = Millis(self.plan.tick.0 / 2);
+        let Some(question) = approval::untold_question(self.cells, execution, long, now).await? else {
+            return Ok(());
+        };
+        let page = approval::page(self.plan, &incident.id, &question);
+        self.page(&page.text, &page.dedup, Some(incident), now).await
     }
 
     async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Arc<Run>, Fault> {

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Writers that race for a sequence number; each conflict means that another record got in.
 const MAX_APPENDS: u32 = 32;
@@ -74,7 +74,7 @@ pub enum Entry {
     Asked { question: Question },
     /// A person answered.
     Answered { matter: Matter, yes: bool, by: String, digest: String },
-    /// A one-way or reversible effect is about to be asked for.
+    /// An effect is about to be asked for.
     Intent { step: Step, what: String },
     /// What is known of an effect after it.
     Outcome { step: Step, outcome: String, detail: String },
@@ -92,18 +92,39 @@ pub enum Entry {
     Closed { end: End, cause: String },
 }
 
-/// The bytes of a record and their hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The bytes of a record and their hash. Whoever has one cannot change it: what its bytes read as is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
-    pub bytes: String,
-    pub sha256: String,
+    bytes: String,
+    sha256: String,
+    #[serde(skip)]
+    read: OnceLock<Arc<Record>>,
+}
+
+impl PartialEq for Stored {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.sha256 == other.sha256
+    }
 }
 
 impl Stored {
-    fn of(record: &Record) -> Result<Self, Fault> {
-        let bytes = serde_json::to_string(record).map_err(|e| Fault::bug(format!("journal record: {e}")))?;
+    /// Bytes and the hash that is stated for them; whether it is theirs is for [`verify_chain`] to say.
+    pub fn new(bytes: String, sha256: String) -> Self {
+        Self { bytes, sha256, read: OnceLock::new() }
+    }
+
+    /// Bytes under their own hash.
+    pub fn of(bytes: String) -> Self {
         let sha256 = sha256_hex(bytes.as_bytes());
-        Ok(Self { bytes, sha256 })
+        Self::new(bytes, sha256)
+    }
+
+    pub fn bytes(&self) -> &str {
+        &self.bytes
+    }
+
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Whether its entry has these very bytes: the entry is the last field, and a quote inside a text is escaped.
@@ -117,14 +138,19 @@ impl Stored {
         self.bytes.contains(r#","entry":{"closed":{"#)
     }
 
-    pub fn record(&self) -> Result<Record, Fault> {
-        serde_json::from_str(&self.bytes)
-            .map_err(|e| Fault::bug(format!("journal record does not read: {e}")))
+    /// What the bytes read as.
+    pub fn record(&self) -> Result<Arc<Record>, Fault> {
+        if let Some(record) = self.read.get() {
+            return Ok(Arc::clone(record));
+        }
+        let record = serde_json::from_str(&self.bytes)
+            .map_err(|e| Fault::bug(format!("journal record does not read: {e}")))?;
+        Ok(Arc::clone(self.read.get_or_init(|| Arc::new(record))))
     }
 }
 
-fn bytes_of(entry: &Entry) -> Result<String, Fault> {
-    serde_json::to_string(entry).map_err(|e| Fault::bug(format!("journal entry: {e}")))
+fn bytes_of(part: &impl Serialize) -> Result<String, Fault> {
+    serde_json::to_string(part).map_err(|e| Fault::bug(format!("journal record: {e}")))
 }
 
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -235,8 +261,8 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
             prev: prev.to_owned(),
             entry: entry.clone(),
         };
-        let stored = Arc::new(Stored::of(&record)?);
-        Ok(match self.cells.store(&keys::journal(self.execution, seq), None, &stored).await? {
+        let stored = Arc::new(Stored::of(bytes_of(&record)?));
+        Ok(match self.cells.store(&keys::journal(self.execution).key(seq), None, &stored).await? {
             Written::Done => Wrote::Mine(stored),
             Written::Conflict => Wrote::Taken(stored),
         })
@@ -283,7 +309,7 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     async fn stored(&self, seq: u64) -> Result<Option<Arc<Stored>>, Fault> {
-        look::<Stored>(self.cells, &keys::journal(self.execution, seq)).await
+        look::<Stored>(self.cells, &keys::journal(self.execution).key(seq)).await
     }
 
     /// Every record as stored, in order.
@@ -293,17 +319,11 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
 
     /// The records behind number `last`, as stored, in order.
     pub async fn stored_behind(&self, last: u64) -> Result<Vec<Arc<Stored>>, Fault> {
-        let mut all = Vec::new();
-        let mut seq = last.saturating_add(1);
-        while let Some(stored) = self.stored(seq).await? {
-            all.push(stored);
-            seq = seq.saturating_add(1);
-        }
-        Ok(all)
+        self.cells.follow(&keys::journal(self.execution), last).await
     }
 
     pub async fn records(&self) -> Result<Vec<Record>, Fault> {
-        self.all_stored().await?.iter().map(|stored| stored.record()).collect()
+        self.all_stored().await?.iter().map(|stored| Ok(stored.record()?.as_ref().clone())).collect()
     }
 }
 
@@ -359,10 +379,14 @@ impl Whole {
         }
         let prev = if self.records.is_empty() { GENESIS } else { &self.head_sha256 };
         if record.prev != prev {
-            return Err(ChainError::Broken { seq: expected, found: prev.to_owned(), stated: record.prev });
+            return Err(ChainError::Broken {
+                seq: expected,
+                found: prev.to_owned(),
+                stated: record.prev.clone(),
+            });
         }
         self.head_sha256 = found;
-        self.records.push(record);
+        self.records.push(record.as_ref().clone());
         Ok(())
     }
 

@@ -18,7 +18,8 @@ pub struct Lease {
     /// Grows by one each time the lease changes hands; never falls.
     pub epoch: u64,
     pub holder: Region,
-    /// Grows by one with each renewal.
+    /// Grows by one with each renewal, whoever holds the lease, and with nothing else: by it a renewal is told from a
+    /// change of hands.
     pub counter: u64,
     /// Whether the dead-man in the database was seen armed when this renewal was made.
     pub armed: bool,
@@ -26,6 +27,10 @@ pub struct Lease {
     /// only: nobody else's clock is compared with it.
     #[serde(default)]
     pub renewed_at: Option<Timestamp>,
+    /// Since when a planned move that gave the lease back may have stopped the writers: a renewal shows that they write
+    /// again. Until then whoever is without service is so because of us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_since: Option<Timestamp>,
     /// The execution that took the epoch, once the keeper is closed to renewals of the one before.
     pub closed_by: Option<String>,
 }
@@ -33,7 +38,15 @@ pub struct Lease {
 impl Lease {
     /// The first renewal of `epoch`.
     pub fn granted(epoch: u64, holder: &Region, armed: bool) -> Self {
-        Self { epoch, holder: holder.clone(), counter: 1, armed, renewed_at: None, closed_by: None }
+        Self {
+            epoch,
+            holder: holder.clone(),
+            counter: 1,
+            armed,
+            renewed_at: None,
+            stopped_since: None,
+            closed_by: None,
+        }
     }
 }
 
@@ -49,21 +62,32 @@ pub fn renew(current: Option<&Lease>, epoch: u64, holder: &Region, armed: bool) 
     match current {
         None => Ok(Lease::granted(epoch, holder, armed)),
         Some(lease) if lease.epoch == epoch && lease.holder == *holder => {
-            Ok(Lease { counter: lease.counter.saturating_add(1), armed, ..lease.clone() })
+            let counter = lease.counter.saturating_add(1);
+            Ok(Lease { counter, armed, stopped_since: None, ..lease.clone() })
         }
-        Some(lease) if lease.epoch < epoch => Ok(Lease::granted(epoch, holder, armed)),
+        Some(lease) if lease.epoch < epoch => {
+            let counter = lease.counter.saturating_add(1);
+            Ok(Lease { counter, ..Lease::granted(epoch, holder, armed) })
+        }
         Some(lease) => Err(Lost { epoch: lease.epoch, holder: lease.holder.clone() }),
     }
 }
 
-/// Claims `epoch` for `claimant` at a keeper: the close. Idempotent for the same execution (L5); an execution
-/// that finds a newer or foreign claim is fenced off.
-pub fn close(
-    current: Option<&Lease>,
-    epoch: u64,
-    claimant: &Region,
-    execution: &str,
-) -> Result<Change<Lease>, Fault> {
+/// Who takes the lease over, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    pub epoch: u64,
+    pub claimant: &'a Region,
+    pub execution: &'a str,
+    /// A guard renewed for who held it, and its last renewal says whether the dead-man was armed. The standby has no
+    /// guard: what lies there from before says nothing of the stores that take over from it.
+    pub guarded: bool,
+}
+
+/// Claims the lease at a keeper: the close. Idempotent for the same execution (L5); an execution that finds a newer or
+/// foreign claim is fenced off.
+pub fn close(current: Option<&Lease>, claim: Claim<'_>) -> Result<Change<Lease>, Fault> {
+    let Claim { epoch, claimant, execution, guarded } = claim;
     match current {
         Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(execution) => {
             Ok(Change::Keep)
@@ -76,14 +100,15 @@ pub fn close(
             epoch,
             holder: claimant.clone(),
             counter: other.map_or(0, |lease| lease.counter),
-            armed: other.is_some_and(|lease| lease.armed),
+            armed: guarded && other.is_some_and(|lease| lease.armed),
             renewed_at: other.and_then(|lease| lease.renewed_at),
+            stopped_since: other.and_then(|lease| lease.stopped_since),
             closed_by: Some(execution.to_owned()),
         })),
     }
 }
 
-/// A renewal as this Region saw it: what it was, and since when it has been the newest.
+/// A keeper as this Region saw it: what it holds, and since when its last renewal has been the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     pub lease: Lease,
@@ -91,12 +116,35 @@ pub struct Sighting {
     pub first_seen_at: Timestamp,
 }
 
-/// Keeps a sighting while nothing new is seen; a new counter or epoch starts a new one.
+/// Keeps a sighting while nothing new is seen. A renewal starts a new one; a close or a lease that is given back does
+/// not: we wrote those ourselves, and they say nothing of the writer (L4).
 pub fn sight(previous: Option<&Sighting>, lease: &Lease, now: Timestamp) -> Change<Sighting> {
-    match previous {
-        Some(seen) if seen.lease == *lease => Change::Keep,
-        _ => Change::Write(Sighting { lease: lease.clone(), first_seen_at: now }),
+    let first_seen_at = match previous {
+        Some(seen) if seen.lease == *lease => return Change::Keep,
+        Some(seen) if seen.lease.counter == lease.counter => seen.first_seen_at,
+        _ => now,
+    };
+    Change::Write(Sighting { lease: lease.clone(), first_seen_at })
+}
+
+/// The lease of a closed keeper, given back under `epoch`: no renewal, so that what the last one showed still stands.
+/// `stopped_since`: when a planned move began to stop the writers.
+pub fn give_back(closed: &Lease, epoch: u64, holder: &Region, stopped_since: Option<Timestamp>) -> Lease {
+    Lease {
+        counter: closed.counter,
+        stopped_since: closed.stopped_since.or(stopped_since),
+        ..Lease::granted(epoch, holder, closed.armed)
     }
+}
+
+/// Since when a planned move may have stopped writers that were not seen to write again: one keeper that took a renewal
+/// since is enough, and one that was out of reach as the lease was given back says nothing.
+pub fn stopped_since(views: &[KeeperView]) -> Option<Timestamp> {
+    let leases = || views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));
+    let newest = leases().map(|lease| lease.epoch).max()?;
+    let stopped: Option<Vec<Timestamp>> =
+        leases().filter(|lease| lease.epoch == newest).map(|lease| lease.stopped_since).collect();
+    stopped?.into_iter().min()
 }
 
 /// What the standby knows of one keeper.

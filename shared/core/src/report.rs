@@ -16,12 +16,13 @@ use crate::plan::Plan;
 use crate::run::{End, Kind, Position, Receipt};
 use crate::steps::Step;
 use crate::steps::handover::behind;
-use crate::time::{Millis, elapsed};
+use crate::time::{Millis, before, elapsed};
 use crate::votes::Onset;
 use crate::words::{count, instant};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The name of the published schema, `shared/core/report.schema.json`.
 pub const SCHEMA: &str = "understudy/report/v1";
@@ -89,7 +90,8 @@ pub enum Met {
 /// The named instants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
-    /// The last good probe; of a planned move, the last write that the side took which gives way.
+    /// The last good probe, or since when a planned move that was taken back had stopped the writers; of a planned move,
+    /// one TTL before the last write that was taken by the public names.
     pub last_good: Option<Timestamp>,
     /// The first failed probe; of a planned move, the instant at which no writer was left. `None` when nothing
     /// stopped.
@@ -198,7 +200,7 @@ pub struct JournalSummary {
 pub fn build(plan: &Plan, whole: &Whole, attestation: Attestation) -> Result<Report, Fault> {
     let records = whole.records();
     let told = Told::of(records).ok_or_else(|| Fault::bug("the journal has no first or no last record"))?;
-    let clock = told.clock();
+    let clock = told.clock(plan);
     let rto = rto(plan, &clock);
     let rpo = told.rpo(plan);
     Ok(Report {
@@ -252,10 +254,11 @@ fn shadow_waived(plan: &Plan) -> Option<String> {
 /// Why an execution ended as it did: the last thing it recorded that was not plain success.
 pub fn cause(records: &[Record], end: End) -> String {
     match end {
-        End::Recovered => "success has lasted, seen by the public names".to_owned(),
-        End::Rehearsed => {
-            "success has lasted, seen by the rehearsal's own names; production was not moved".to_owned()
-        }
+        End::Recovered => succeeded(records, "success has lasted, seen by the public names"),
+        End::Rehearsed => succeeded(
+            records,
+            "success has lasted, seen by the rehearsal's own names; production was not moved",
+        ),
         End::Unfinished => {
             let last = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
             format!("it stopped without an end of its own; the last thing on record: {last}")
@@ -270,6 +273,18 @@ pub fn cause(records: &[Record], end: End) -> String {
                 .unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
         }
     }
+}
+
+/// What a success adds to its cause that left pipelines standing still.
+pub const LEFT_FROZEN: &str = "the freeze flag may still be up, so that pipelines stand still: `Thaw` did not end (runbook, Afterwards)";
+
+fn succeeded(records: &[Record], how: &str) -> String {
+    let done = |wanted: Step| {
+        records.iter().any(|record| {
+            matches!(&record.entry, Entry::Outcome { step, outcome, .. } if *step == wanted && outcome == "done")
+        })
+    };
+    if done(Step::Freeze) && !done(Step::Thaw) { format!("{how}; {LEFT_FROZEN}") } else { how.to_owned() }
 }
 
 /// What people said to the last question, if it was no, or too little in time.
@@ -311,14 +326,23 @@ fn trouble(record: &Record) -> Option<String> {
     }
 }
 
-/// The step that was begun last and left no outcome.
+/// The newest step that was begun and left no outcome of its own, whatever was taken back since.
 fn unanswered(records: &[Record]) -> Option<String> {
-    let last = records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Intent { step, .. } => Some(Some(step)),
-        Entry::Outcome { .. } => Some(None),
+    let mut known = BTreeSet::new();
+    let step = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Intent { step, .. } if !known.contains(step) => Some(*step),
+        Entry::Outcome { step, .. } => {
+            known.insert(*step);
+            // That a promotion was asked for is known once it came.
+            known.extend((*step == Step::AwaitPromotion).then_some(Step::Promote));
+            None
+        }
+        Entry::Assessed { .. } => {
+            known.extend([Step::Assess, Step::LookAgain]);
+            None
+        }
         _ => None,
-    });
-    let step = last.flatten()?;
+    })?;
     Some(format!("{step:?} was begun and left no outcome; its function's log has the error"))
 }
 
@@ -339,6 +363,8 @@ struct Told {
     receipt: Option<Receipt>,
     fenced: Option<Timestamp>,
     positions: Vec<Position>,
+    /// A promotion was about to be asked for: the one-way door.
+    promotes: bool,
     verified: Option<Timestamp>,
     moved: Option<Timestamp>,
     confirmed: Option<Confirmed>,
@@ -374,6 +400,7 @@ impl Told {
             receipt: None,
             fenced: None,
             positions: Vec::new(),
+            promotes: false,
             verified: None,
             moved: None,
             confirmed: None,
@@ -403,6 +430,7 @@ impl Told {
                 self.fenced = self.fenced.or(Some(record.at));
             }
             Entry::Captured { positions } => self.positions.clone_from(positions),
+            Entry::Intent { step: Step::Promote, .. } => self.promotes = true,
             Entry::Verified { .. } => self.verified = Some(record.at),
             Entry::Intent { step: Step::MoveTraffic, .. } => self.moved = self.moved.or(Some(record.at)),
             Entry::Confirmed { last_bad, first_good, settled_at, .. } => {
@@ -427,15 +455,17 @@ impl Told {
     }
 
     /// Of a planned move: a write was taken when one was last tried, and no writer was left when the first quiet
-    /// look came back. The closing of the lease between the two stops the writers, unless they had failed before.
-    fn stopped(&self) -> Option<Onset> {
+    /// look came back. The closing of the lease between the two stops the writers, unless they had failed before. The
+    /// write resolved the name afresh; who had resolved it within one TTL before may have been led elsewhere.
+    fn stopped(&self, plan: &Plan) -> Option<Onset> {
         let Some(Receipt::Proved { quiet_since, .. }) = &self.receipt else { return None };
-        Some(Onset { last_good: self.served, first_bad: *quiet_since })
+        let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or_default();
+        Some(Onset { last_good: self.served.map(|at| before(at, ttl)), first_bad: *quiet_since })
     }
 
-    fn clock(&self) -> Clock {
+    fn clock(&self, plan: &Plan) -> Clock {
         let confirmed = self.confirmed.as_ref();
-        let onset = self.onset.or_else(|| self.stopped());
+        let onset = self.onset.or_else(|| self.stopped(plan));
         let begin = self.onset.map_or(self.accepted, |onset| onset.first_bad);
         // A planned move was asked for, not detected.
         let detect = self.onset.map(|_| ("detect", Some(self.accepted)));
@@ -465,7 +495,9 @@ impl Told {
         let objective = plan.objectives.rpo;
         let possible = self.receipt.as_ref().and_then(Receipt::last_commit_possible_at);
         let received = self.worst_received();
+        let nothing = "nothing was promoted, and by that nothing was lost: the primary's data is what it was";
         let bound = match (possible, &received) {
+            _ if !self.promotes => Figure::null(nothing),
             _ if self.all_arrived() => Figure::measured(Millis::ZERO),
             (Some(possible), Ok(received)) => Figure::measured(elapsed(*received, possible)),
             (None, _) if self.receipt.is_some() => Figure::null(
@@ -480,7 +512,9 @@ impl Told {
             bound,
             last_received_commit_at: received.ok(),
             last_commit_possible_at: possible,
-            observed: if self.all_arrived() {
+            observed: if !self.promotes {
+                Figure::null(nothing)
+            } else if self.all_arrived() {
                 Figure::measured(Millis::ZERO)
             } else {
                 Figure::null("what the old primary wrote last can only be compared once it is back")

@@ -4,7 +4,7 @@
 //! be idempotent: after a lost reply it sees its own effect and says [`Change::Keep`] (L5).
 
 use crate::fault::Fault;
-use crate::ports::{Cells, Key, Written};
+use crate::ports::{Cells, Key, Series, Written};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -90,7 +90,7 @@ where
 
 /// The cells, by what they hold. The kind is the table's partition and the unit of permission.
 pub mod keys {
-    use super::Key;
+    use super::{Key, Series};
 
     pub fn lease() -> Key {
         Key::new("lease", "current")
@@ -132,8 +132,9 @@ pub mod keys {
         Key::new("run", "open")
     }
 
-    pub fn journal(execution: &str, seq: u64) -> Key {
-        Key::new("journal", format!("{execution}/{seq:06}"))
+    /// The records of an execution.
+    pub fn journal(execution: &str) -> Series<'_> {
+        Series { kind: "journal", id: execution }
     }
 
     pub fn journal_head(execution: &str) -> Key {

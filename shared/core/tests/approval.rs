@@ -13,7 +13,7 @@ use std::cell::{Cell as Counter, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use understudy_core::approval::{Approver, answer, open_question};
+use understudy_core::approval::{Approver, answer, open_question, page, untold_question};
 use understudy_core::fault::Fault;
 use understudy_core::journal::{Entry, Journal};
 use understudy_core::plan::{Plan, read};
@@ -42,6 +42,8 @@ struct World {
     sent: RefCell<Vec<Value>>,
     late: Counter<u64>,
     pages: RefCell<Vec<String>>,
+    /// The topic does not answer.
+    away: Counter<bool>,
 }
 
 impl Cells for World {
@@ -75,6 +77,9 @@ impl Tokens for World {
 
 impl Pager for World {
     async fn page(&self, page: &Page) -> Result<(), Fault> {
+        if self.away.get() {
+            return Err(Fault::transient("the topic does not answer"));
+        }
         self.pages.borrow_mut().push(page.text.clone());
         Ok(())
     }
@@ -236,4 +241,73 @@ fn who_overrides_a_check_does_not_approve_what_it_lets_through() {
     };
     assert_ne!(digest(&asked), digest(&plain), "an answer is bound to the overrides");
     assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
+}
+
+/// The workflow lost the answer of the first asking and asks again, while that one still goes on.
+#[test]
+fn a_question_that_comes_late_replaces_no_newer_one() {
+    let asking = |token: &str| json!({"execution": EXECUTION, "step": "AskApproval", "token": token});
+    let asked = Asked::of(plan(1, &[]));
+    let first = asked.world.late.get();
+    asked.world.late.set(first + 5_000);
+    asked.call(&asking("second")).expect("asked again");
+    assert_eq!(asked.world.pages.borrow().len(), 2);
+    // Delivered once more, however late; and one that began before the second and comes behind it.
+    for (token, begun) in [("t", first + 1_800_000), ("third", first + 2_000)] {
+        asked.world.late.set(begun);
+        let late = asked.call(&asking(token)).expect("answered").detail;
+        assert_eq!(late, "a newer question stands", "{token}");
+    }
+    assert_eq!(asked.world.pages.borrow().len(), 2, "people are not asked what nobody waits for");
+    asked.world.late.set(first + 6_000);
+    assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
+    // Once it is settled the next question is a new one.
+    asked.world.late.set(first + 7_000);
+    assert!(asked.call(&asking("fourth")).expect("asked").detail.starts_with("asked"));
+}
+
+/// Who took the first of two answers was killed before it stood on record: the second brings it along.
+#[test]
+fn an_answer_that_was_taken_and_not_recorded_is_recorded_with_the_next() {
+    let asked = Asked::of(plan(2, &[]));
+    let journal: Vec<Key> =
+        asked.world.cells.borrow().keys().filter(|key| key.kind == "journal").cloned().collect();
+    let before: Vec<_> =
+        journal.iter().map(|key| (key.clone(), asked.world.cells.borrow()[key].clone())).collect();
+    asked.say("cto", true).expect("a yes");
+    let mut cells = asked.world.cells.borrow_mut();
+    cells.retain(|key, _| key.kind != "journal");
+    cells.extend(before);
+    drop(cells);
+    assert_eq!(asked.say("cro", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
+    let entries = asked.entries().into_iter();
+    let who: Vec<String> = entries
+        .filter_map(|record| match record.entry {
+            Entry::Answered { by, .. } => Some(by),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(who, ["cto", "cro"]);
+}
+
+/// The topic is away: the question stands, can be answered, and is not asked anew; the handler's tick tells it.
+#[test]
+fn a_question_whose_page_is_lost_stands_and_is_told_later() {
+    let asked = Asked::of(plan(1, &[]));
+    let untold = |after_ms: u64| {
+        let now = after(NOW, Millis(after_ms));
+        at_once(untold_question(&asked.world, EXECUTION, Millis(30_000), now)).expect("it reads")
+    };
+    assert_eq!(untold(40_000), None, "people were told");
+    asked.world.away.set(true);
+    asked.world.late.set(60_000);
+    let asking = json!({"execution": EXECUTION, "step": "AskApproval", "token": "second"});
+    let detail = asked.call(&asking).expect("it is asked all the same").detail;
+    assert!(detail.contains("people are told late"), "{detail}");
+    assert_eq!(untold(80_000), None, "who asked may be about to tell");
+    let question = untold(100_000).expect("nobody was told");
+    assert!(page(&asked.plan, "i-1", &question).text.contains(&question.digest()));
+    assert_eq!(untold(60_001 + asked.plan.policy.approval_timeout.0), None, "too late to answer");
+    assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Approved));
+    assert_eq!(untold(100_000), None, "it is settled");
 }

@@ -129,6 +129,7 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                             plan: &plan,
                             votes: &votes,
                             lease: &lease,
+                            stopped_since: None,
                             incident: incident.as_ref(),
                             hold: hold.as_ref(),
                             blocking: blocking.as_deref(),
@@ -164,7 +165,16 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
 fn answer(sayings: [Say; 3], incident: Option<&Incident>, blocking: Option<&[String]>) -> Decision {
     let lease = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
     let (plan, votes) = (plan(), votes(sayings));
-    decide(&Question { now: NOW, plan: &plan, votes: &votes, lease: &lease, incident, hold: None, blocking })
+    decide(&Question {
+        now: NOW,
+        plan: &plan,
+        votes: &votes,
+        lease: &lease,
+        stopped_since: None,
+        incident,
+        hold: None,
+        blocking,
+    })
 }
 
 #[test]
@@ -182,6 +192,7 @@ fn the_quorum_is_exactly_the_plans() {
             plan: &strict,
             votes: &votes,
             lease: &lease,
+            stopped_since: None,
             incident: None,
             hold: None,
             blocking: None,
@@ -270,7 +281,16 @@ fn asked_of(
     let votes = votes(sayings);
     let hold = hold.map(|by| held(by, None));
     let hold = hold.as_ref();
-    let question = Question { now: NOW, plan, votes: &votes, lease, incident, hold, blocking: None };
+    let question = Question {
+        now: NOW,
+        plan,
+        votes: &votes,
+        lease,
+        stopped_since: None,
+        incident,
+        hold,
+        blocking: None,
+    };
     decide_asked(&question, &Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() })
 }
 
@@ -295,6 +315,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
                     plan,
                     votes: &votes,
                     lease: &lease,
+                    stopped_since: None,
                     incident: None,
                     hold,
                     blocking: None,
@@ -319,6 +340,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
             plan: &plan,
             votes: &votes,
             lease: &lost,
+            stopped_since: None,
             incident: None,
             hold,
             blocking: None,

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use understudy_core::fault::Fault;
-use understudy_core::journal::{ChainError, Entry, GENESIS, Journal, Stored, sha256_hex, verify_chain};
+use understudy_core::journal::{ChainError, Entry, GENESIS, Journal, Stored, verify_chain};
 use understudy_core::ports::{Cell, Cells, Clock, Key, Written};
 use understudy_core::run::End;
 use understudy_core::state::keys;
@@ -119,15 +119,13 @@ fn a_record_that_stands_twice_and_two_that_changed_places_are_named() {
 fn a_record_that_was_forged_with_its_hash_is_found_by_the_next() {
     let mut chain = chain();
     let forged = chain.get_mut(2).expect("a record");
-    forged.bytes = forged.bytes.replace(r#""what":"2""#, r#""what":"9""#);
-    forged.sha256 = sha256_hex(forged.bytes.as_bytes());
+    *forged = Stored::of(forged.bytes().replace(r#""what":"2""#, r#""what":"9""#));
     assert!(matches!(verify_chain(&chain), Err(ChainError::Broken { seq: 4, .. })));
 }
 
 #[test]
 fn what_is_no_record_is_named() {
-    let bytes = "{}".to_owned();
-    let chain = [Stored { sha256: sha256_hex(bytes.as_bytes()), bytes }];
+    let chain = [Stored::of("{}".to_owned())];
     assert!(matches!(verify_chain(&chain), Err(ChainError::Unreadable { seq: 1, .. })));
 }
 
@@ -138,6 +136,18 @@ fn the_first_record_is_written_once() {
     now(journal(&world).append_first(intent("two"))).expect("kept");
     let records = now(journal(&world).records()).expect("read");
     assert_eq!(records.into_iter().map(|record| record.entry).collect::<Vec<_>>(), [intent("one")]);
+}
+
+#[test]
+fn records_are_read_up_to_the_first_that_is_missing() {
+    let world = World::default();
+    for number in 0..3 {
+        now(journal(&world).append(intent(&number.to_string()))).expect("appended");
+    }
+    let behind = |last| now(journal(&world).stored_behind(last)).expect("read").len();
+    assert_eq!([behind(0), behind(1), behind(3)], [3, 2, 0]);
+    world.cells.borrow_mut().remove(&keys::journal("i-1-a1").key(2));
+    assert_eq!([behind(0), behind(1), behind(2)], [1, 0, 1]);
 }
 
 #[test]
@@ -202,11 +212,11 @@ proptest! {
     fn one_changed_byte_is_found_and_named(record in 0..6_usize, at in any::<prop::sample::Index>(), to in 32..127_u8) {
         let mut chain = chain();
         let Some(stored) = chain.get_mut(record) else { panic!("no record {record}") };
-        let mut bytes = stored.bytes.clone().into_bytes();
+        let mut bytes = stored.bytes().to_owned().into_bytes();
         let place = at.get_mut(&mut bytes);
         prop_assume!(*place != to);
         *place = to;
-        stored.bytes = String::from_utf8(bytes).expect("text");
+        *stored = Stored::new(String::from_utf8(bytes).expect("text"), stored.sha256().to_owned());
         let seq = u64::try_from(record).expect("small") + 1;
         match verify_chain(&chain) {
             Err(ChainError::Changed { seq: named, .. }) => prop_assert_eq!(named, seq),

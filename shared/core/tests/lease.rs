@@ -4,8 +4,10 @@
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use understudy_core::fault::Fault;
 use understudy_core::lease::{
-    KeeperView, Lease, Sighting, Standing, close, lapse_span, lapses_at, renew, sight, standing,
+    Claim, KeeperView, Lease, Sighting, Standing, close, give_back, lapse_span, lapses_at, renew, sight,
+    standing, stopped_since,
 };
 use understudy_core::observed::Observed;
 use understudy_core::plan::{self, Plan, Region, read};
@@ -49,12 +51,18 @@ fn stands(views: &[KeeperView]) -> Standing {
 enum Deed {
     Renew { epoch: u64, by_primary: bool },
     Close { epoch: u64, execution: u8 },
+    GiveBack,
+}
+
+/// The standby takes over from a primary that has a guard.
+fn claimed(current: Option<&Lease>, epoch: u64, execution: &str) -> Result<Change<Lease>, Fault> {
+    close(current, Claim { epoch, claimant: &standby(), execution, guarded: true })
 }
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let renewal = (1..6_u64, any::<bool>()).prop_map(|(epoch, by_primary)| Deed::Renew { epoch, by_primary });
     let closing = (1..6_u64, 0..3_u8).prop_map(|(epoch, execution)| Deed::Close { epoch, execution });
-    proptest::collection::vec(prop_oneof![renewal, closing], 0..40)
+    proptest::collection::vec(prop_oneof![renewal, closing, Just(Deed::GiveBack)], 0..40)
 }
 
 fn done(current: Option<&Lease>, deed: &Deed) -> Option<Lease> {
@@ -63,24 +71,27 @@ fn done(current: Option<&Lease>, deed: &Deed) -> Option<Lease> {
             let holder = if *by_primary { primary() } else { standby() };
             renew(current, *epoch, &holder, true).ok()
         }
-        Deed::Close { epoch, execution } => {
-            match close(current, *epoch, &standby(), &format!("x{execution}")) {
-                Ok(Change::Write(lease)) => Some(lease),
-                _ => None,
-            }
+        Deed::Close { epoch, execution } => match claimed(current, *epoch, &format!("x{execution}")) {
+            Ok(Change::Write(lease)) => Some(lease),
+            _ => None,
+        },
+        Deed::GiveBack => {
+            let closed = current.filter(|lease| lease.holder == standby())?;
+            Some(give_back(closed, closed.epoch + 1, &primary(), None))
         }
     }
 }
 
 proptest! {
     #[test]
-    fn an_epoch_never_falls_and_a_counter_never_falls_within_it(deeds in deeds()) {
+    fn an_epoch_never_falls_and_a_counter_grows_with_each_renewal_and_nothing_else(deeds in deeds()) {
         let mut lease: Option<Lease> = None;
         for deed in &deeds {
             let Some(next) = done(lease.as_ref(), deed) else { continue };
             if let Some(before) = &lease {
                 prop_assert!(next.epoch >= before.epoch);
-                prop_assert!(next.epoch > before.epoch || next.counter >= before.counter);
+                let renewals = u64::from(matches!(deed, Deed::Renew { .. }));
+                prop_assert_eq!(next.counter, before.counter + renewals);
                 prop_assert!(next.epoch > before.epoch || next.holder == before.holder);
             }
             lease = Some(next);
@@ -90,9 +101,9 @@ proptest! {
     #[test]
     fn closing_again_changes_nothing_and_nobody_else_can(deeds in deeds(), epoch in 1..9_u64) {
         let lease = deeds.iter().fold(None, |lease: Option<Lease>, deed| done(lease.as_ref(), deed).or(lease));
-        if let Ok(Change::Write(closed)) = close(lease.as_ref(), epoch, &standby(), "mine") {
-            prop_assert!(matches!(close(Some(&closed), epoch, &standby(), "mine"), Ok(Change::Keep)));
-            prop_assert!(close(Some(&closed), epoch, &standby(), "another").is_err());
+        if let Ok(Change::Write(closed)) = claimed(lease.as_ref(), epoch, "mine") {
+            prop_assert!(matches!(claimed(Some(&closed), epoch, "mine"), Ok(Change::Keep)));
+            prop_assert!(claimed(Some(&closed), epoch, "another").is_err());
             for old in 0..=epoch {
                 let renewed = renew(Some(&closed), old, &primary(), true);
                 prop_assert!(renewed.is_err(), "epoch {old} renewed after {epoch} was claimed");
@@ -162,6 +173,40 @@ fn a_sighting_starts_anew_with_every_renewal_and_only_then() {
     assert_eq!((next.first_seen_at, next.lease.counter), (NOW, 2));
 }
 
+/// What we write at a keeper ourselves must not look like a primary that lives.
+#[test]
+fn a_lease_that_was_closed_and_given_back_was_not_renewed() {
+    let lease = Lease::granted(1, &primary(), true);
+    let mut seen = Sighting { lease: lease.clone(), first_seen_at: ago(Millis(600_000)) };
+    let Ok(Change::Write(closed)) = claimed(Some(&lease), 2, "x") else { panic!("not closed") };
+    let back = give_back(&closed, 3, &primary(), Some(NOW));
+    for ours in [&closed, &back] {
+        let Change::Write(next) = sight(Some(&seen), ours, NOW) else { panic!("not noted") };
+        assert_eq!(next.first_seen_at, ago(Millis(600_000)));
+        seen = next;
+    }
+    assert!(back.armed && back.closed_by.is_none(), "{back:?}");
+    let view = KeeperView { keeper: "standby".to_owned(), sighting: Observed::known(seen.clone(), "k", NOW) };
+    assert!(matches!(stands(&[view]), Standing::Stale { .. }));
+    // Whoever catches up with it renews all the same.
+    for before in [&lease, &back] {
+        let renewed = renew(Some(before), 3, &primary(), true).expect("a renewal");
+        let Change::Write(next) = sight(Some(&seen), &renewed, NOW) else { panic!("not noted") };
+        assert_eq!(next.first_seen_at, NOW, "{before:?}");
+    }
+}
+
+/// The way back: nobody armed anything for the side that gives way, whatever was armed before it took over.
+#[test]
+fn what_was_armed_before_the_standby_took_over_says_nothing_on_the_way_back() {
+    let lease = Lease::granted(1, &primary(), true);
+    let Ok(Change::Write(closed)) = claimed(Some(&lease), 2, "x") else { panic!("not closed") };
+    let back = Claim { epoch: 3, claimant: &primary(), execution: "y", guarded: false };
+    let Ok(Change::Write(back)) = close(Some(&closed), back) else { panic!("not closed") };
+    assert!(!back.armed, "{back:?}");
+    assert!(renew(Some(&back), 3, &primary(), true).expect("a renewal").armed);
+}
+
 #[test]
 fn the_old_writer_is_given_its_lease_the_drift_and_the_margin() {
     let lease = plan::Lease {
@@ -172,4 +217,18 @@ fn the_old_writer_is_given_its_lease_the_drift_and_the_margin() {
     };
     assert_eq!(lapse_span(&lease), Millis(191_000));
     assert_eq!(lapses_at(NOW, &lease), after(NOW, Millis(191_000)));
+}
+
+#[test]
+fn writers_that_were_stopped_are_stopped_until_any_keeper_hears_of_them() {
+    let lease = Lease::granted(1, &primary(), true);
+    let Ok(Change::Write(closed)) = claimed(Some(&lease), 2, "x") else { panic!("not closed") };
+    let back = give_back(&closed, 3, &primary(), Some(NOW));
+    let again = renew(Some(&back), 3, &primary(), true).expect("a renewal");
+    let of = |leases: [&Lease; 2]| stopped_since(&leases.map(|lease| seen("k", lease.clone(), NOW)));
+    assert_eq!(of([&back, &back]), Some(NOW));
+    assert_eq!(of([&back, &closed]), Some(NOW), "one keeper was out of reach");
+    assert_eq!(of([&back, &again]), None);
+    assert_eq!(of([&lease, &lease]), None);
+    assert_eq!(stopped_since(&[unseen("k")]), None);
 }

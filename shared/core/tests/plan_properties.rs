@@ -331,6 +331,11 @@ fn long() -> impl Strategy<Value = Millis> {
     span(34_560_000_000)
 }
 
+/// As long as a hook may take, two of which may come together.
+fn brief() -> impl Strategy<Value = Millis> {
+    span(20_000)
+}
+
 /// `more` above `base`.
 fn above(base: Millis, more: Millis) -> Millis {
     Millis((base.0 + more.0).min(34_560_000_000))
@@ -458,7 +463,7 @@ fn route() -> impl Strategy<Value = Route> {
 fn hook() -> impl Strategy<Value = Hook> {
     let point = prop::sample::select(vec![HookPoint::Capacity, HookPoint::Recycle, HookPoint::Consumers]);
     let address = "https?://[a-z]{1,9}(:[1-9][0-9]{0,3})?/[a-z0-9?]{0,9}";
-    (name(), point, address, option::of(address), long()).prop_map(|(name, at, http, undo, timeout)| Hook {
+    (name(), point, address, option::of(address), brief()).prop_map(|(name, at, http, undo, timeout)| Hook {
         undo: undo.or_else(|| (at == HookPoint::Capacity).then(|| http.clone())),
         name,
         at,

@@ -54,6 +54,8 @@ struct World {
     pages: RefCell<Vec<Page>>,
     /// Pages that do not get through before one does.
     failing_pages: RefCell<u32>,
+    /// Why no execution starts.
+    cannot_start: RefCell<Option<Fault>>,
 }
 
 impl World {
@@ -116,6 +118,9 @@ impl Clock for World {
 impl Executions for World {
     async fn start(&self, name: &str, _incident: &str) -> Result<Started, Fault> {
         give_way().await;
+        if let Some(fault) = self.cannot_start.borrow().clone() {
+            return Err(fault);
+        }
         if self.started.borrow().iter().any(|known| known == name) {
             return Ok(Started::Already);
         }
@@ -203,7 +208,7 @@ proptest! {
         prop_assert_eq!(pages.len(), 1, "{:?}", pages);
         let execution = execution_name(&incident.id, 1);
         prop_assert!(world.get::<Run>(&keys::run(&execution)).is_some_and(|run| run.started));
-        prop_assert!(world.get::<Value>(&keys::journal(&execution, 2)).is_none(), "accepted once");
+        prop_assert!(world.get::<Value>(&keys::journal(&execution).key(2)).is_none(), "accepted once");
         let decided: Decided = world.get(&keys::decision("alarm")).expect("a decision on record");
         let begun = matches!(decided.decision, Decision::Start { .. } | Decision::Running { .. });
         prop_assert!(begun, "{decided:?}");
@@ -309,6 +314,52 @@ fn a_page_that_failed_is_tried_again_and_then_not_repeated() {
     assert!(deliver(&world, &plan, 3, in_turn).iter().all(Result::is_ok));
     assert_eq!(world.pages.borrow().len(), 1);
     assert_eq!(world.started.borrow().len(), 1);
+}
+
+#[test]
+fn an_execution_that_cannot_be_started_is_told_of() {
+    let plan = plan();
+    let pages = |world: &World| -> Vec<String> {
+        world.pages.borrow().iter().map(|page| page.text.clone()).collect()
+    };
+    let refused = World::down(&plan);
+    *refused.cannot_start.borrow_mut() = Some(Fault::bug("no such state machine"));
+    assert!(deliver(&refused, &plan, 1, in_turn).iter().all(Result::is_err));
+    let [page] = pages(&refused).try_into().expect("one page, at once");
+    assert!(page.contains("cannot be started") && page.contains("no such state machine"), "{page}");
+
+    // What may come by itself is given until the next tick.
+    let slow = World::down(&plan);
+    *slow.cannot_start.borrow_mut() = Some(Fault::transient("throttled"));
+    assert!(deliver(&slow, &plan, 1, in_turn).iter().all(Result::is_err));
+    assert_eq!(pages(&slow), Vec::<String>::new());
+    *slow.looks.borrow_mut() += plan.tick.0;
+    assert!(deliver(&slow, &plan, 2, in_turn).iter().all(Result::is_err));
+    assert_eq!(pages(&slow).len(), 1);
+    *slow.cannot_start.borrow_mut() = None;
+    assert!(deliver(&slow, &plan, 1, in_turn).iter().all(Result::is_ok));
+    assert!(pages(&slow).last().is_some_and(|page| page.contains("has started")), "{:?}", pages(&slow));
+}
+
+#[test]
+fn a_question_that_nobody_was_told_of_is_told_by_the_next_look() {
+    let plan = plan();
+    let world = World::down(&plan);
+    assert!(deliver(&world, &plan, 1, in_turn).iter().all(Result::is_ok));
+    let execution = world.started.borrow().first().cloned().expect("an execution");
+    let question = json!({
+        "plan": plan.name, "execution": execution, "matter": "approval", "epoch": 2, "shown": "the primary is down",
+        "loss_ms": null, "overrides": [], "started_by": null, "approvals": 1, "asked_at": NOW,
+        "expires_at": after(NOW, plan.policy.approval_timeout),
+    });
+    world.put(keys::approval(&execution), json!({"question": question, "token": "t", "answers": []}));
+    let asks =
+        |world: &World| world.pages.borrow().iter().filter(|page| page.text.contains("Answer until")).count();
+    assert!(deliver(&world, &plan, 1, in_turn).iter().all(Result::is_ok));
+    assert_eq!(asks(&world), 0, "who asked may be about to tell");
+    *world.looks.borrow_mut() += plan.tick.0;
+    assert!(deliver(&world, &plan, 3, in_turn).iter().all(Result::is_ok));
+    assert_eq!(asks(&world), 1);
 }
 
 /// A decision for attempt `number` of `incident`.

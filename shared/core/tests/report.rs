@@ -4,9 +4,9 @@
 
 use jiff::Timestamp;
 use understudy_core::checks::{Finding, Grade, Verdict};
-use understudy_core::journal::{Entry, GENESIS, Record, Stored, Whole, sha256_hex};
+use understudy_core::journal::{Entry, GENESIS, Record, Stored, Whole, verify_chain};
 use understudy_core::plan::{Plan, read};
-use understudy_core::report::{Attestation, Figure, Met, Report, build};
+use understudy_core::report::{Attestation, Figure, Met, Report, build, cause};
 use understudy_core::run::{End, Kind, Position, Receipt};
 use understudy_core::sql::Lsn;
 use understudy_core::steps::Step;
@@ -119,11 +119,10 @@ fn chain(entries: Vec<(u64, Entry)>) -> Vec<Stored> {
             at: at(seconds),
             writer: "store-promoter".to_owned(),
             plan_digest: "d1".to_owned(),
-            prev: chain.last().map_or(GENESIS.to_owned(), |stored| stored.sha256.clone()),
+            prev: chain.last().map_or(GENESIS.to_owned(), |stored| stored.sha256().to_owned()),
             entry,
         };
-        let bytes = serde_json::to_string(&record).expect("JSON");
-        chain.push(Stored { sha256: sha256_hex(bytes.as_bytes()), bytes });
+        chain.push(Stored::of(serde_json::to_string(&record).expect("JSON")));
     }
     chain
 }
@@ -260,11 +259,12 @@ fn a_planned_move_counts_from_the_last_look_that_found_service_before_the_lease_
     // The last look comes late, behind the closing of the lease: it says nothing of what was before.
     let late = (190, Some(at(190)));
     let whole = planned([(182, Some(at(181))), (183, Some(at(183))), late]);
-    assert_eq!((whole.clock.last_good, whole.clock.first_bad), (Some(at(183)), Some(at(200))));
-    assert_eq!((whole.rto.at_least.ms, whole.rto.at_most.ms), (Some(390_000), Some(477_000)));
+    // One TTL before it, for somebody may have resolved the name until then.
+    assert_eq!((whole.clock.last_good, whole.clock.first_bad), (Some(at(183 - 60)), Some(at(200))));
+    assert_eq!((whole.rto.at_least.ms, whole.rto.at_most.ms), (Some(390_000), Some(537_000)));
     // It failed while people were asked: from the look before on, nobody knows.
     let failed = planned([(182, Some(at(181))), (183, None), late]);
-    assert_eq!((failed.clock.last_good, failed.rto.at_most.ms), (Some(at(181)), Some(479_000)));
+    assert_eq!((failed.clock.last_good, failed.rto.at_most.ms), (Some(at(181 - 60)), Some(539_000)));
     // It served nobody when the move was asked for: how long already is not known.
     let dark = planned([(182, None), (183, None), late]);
     assert!(is_null(&dark.rto.at_most), "{:?}", dark.rto);
@@ -292,4 +292,26 @@ fn an_open_or_broken_chain_is_not_rendered() {
     broken.swap(2, 3);
     assert!(rendered(&plan(), &broken).is_err());
     assert!(rendered(&plan(), &[]).is_err());
+}
+
+#[test]
+fn the_step_that_broke_off_is_named_whatever_came_after_it() {
+    let told = |more: Vec<Entry>| {
+        let entries = [accepted(), assessed(Grade::Pass)].into_iter().chain(more);
+        let records = verify_chain(&chain((180..).zip(entries).collect())).expect("whole");
+        cause(&records, End::NeedsOperator)
+    };
+    let done = |step| [intent(step), outcome(step, "done")];
+    let taken_back = [done(Step::GrantBack), done(Step::Thaw)].concat();
+    let broke_off =
+        |step| format!("{step:?} was begun and left no outcome; its function's log has the error");
+    assert_eq!(
+        told([vec![intent(Step::CloseLease)], taken_back.clone()].concat()),
+        broke_off(Step::CloseLease)
+    );
+    assert_eq!(told(vec![intent(Step::Promote), assessed(Grade::Pass)]), broke_off(Step::Promote));
+    let promoted = vec![intent(Step::Promote), outcome(Step::AwaitPromotion, "done")];
+    for known in [taken_back, promoted, vec![intent(Step::LookAgain), assessed(Grade::Pass)]] {
+        assert_eq!(told(known), "a step failed; the function's log has the error");
+    }
 }

@@ -79,8 +79,8 @@ fn gives_way_serving(plan: &Plan, s: &Situation, id: &str, lease: &str) -> Findi
             &plan.name,
             Grade::Warn,
             format!("{lease}; it does not serve by {dark}"),
-            "find out whether it is lost: a lost side cannot prove that it gave way, and the move waits for that proof \
-             until it gives up",
+            "find out whether the name leads elsewhere, or the side is lost: a lost side cannot prove that it gave way, and \
+             the move waits for that proof until it gives up",
         ),
     }
 }

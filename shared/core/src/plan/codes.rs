@@ -77,4 +77,5 @@ codes! {
     APPROVERS_FEW = "PL-66", "more approvals are asked for than roles are named";
     ESCALATION_ORDER = "PL-67", "a level of escalation comes before the one above it";
     SHIPPED_EVERY = "PL-68", "a store that is shipped in pieces, and not one other, says how often";
+    HOOKS_OUTLAST = "PL-69", "the hooks of one moment may outlast the step that calls them";
 }

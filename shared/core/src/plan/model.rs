@@ -365,6 +365,16 @@ impl Route {
         }
     }
 
+    /// Where clients ask: by the public name.
+    #[must_use]
+    pub fn public(&self) -> String {
+        let scheme = match self.scheme() {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}:{}", self.record, self.port())
+    }
+
     /// Scheme of the public name.
     #[must_use]
     pub fn scheme(&self) -> Scheme {

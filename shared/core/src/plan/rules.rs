@@ -36,6 +36,7 @@ pub(super) fn check(reader: &mut Reader) {
         each(seen, routes, |route| verdict(seen, route, &mut drafts));
     }
     each(seen, "hooks", |hook| undo(seen, hook, &mut drafts));
+    hooks_end_in_time(seen, &mut drafts);
     apart::check(seen, &mut drafts);
     promises::check(seen, &mut drafts);
     reader.drafts.extend(drafts);
@@ -364,6 +365,29 @@ fn undo(seen: &Seen, hook: &str, drafts: &mut Vec<Draft>) {
             .to_owned();
         drafts.push(draft(codes::CAPACITY_UNDO, hook, at, message, help));
     }
+}
+
+/// The workflow gives a step that calls hooks 60 s. This much of it is the hooks'; the rest is for its journal.
+const HOOKS_LAST: Millis = Millis::from_secs(45);
+
+/// One after the other, by their moments: a step that is cut off is begun again, and calls its hooks once more.
+fn hooks_end_in_time(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let mut longest: BTreeMap<&str, Millis> = BTreeMap::new();
+    each(seen, "hooks", |hook| {
+        let Some((moment, _)) = seen.text(&format!("{hook}.at")) else { return };
+        let path = format!("{hook}.timeout");
+        let Some(((timeout, _), at)) = duration(seen, &path) else { return };
+        let sum = longest.entry(moment).or_insert(Millis::ZERO);
+        let before = *sum;
+        *sum = before.saturating_add(timeout);
+        if before <= HOOKS_LAST && *sum > HOOKS_LAST {
+            let message =
+                format!("the hooks at `{moment}` may take {sum}, and their step has {HOOKS_LAST} for them");
+            let help = "give them less time: let the call start the work and answer at once. A step that is cut off is \
+                        begun again, and calls them once more";
+            drafts.push(draft(codes::HOOKS_OUTLAST, &path, at, message, help.to_owned()));
+        }
+    });
 }
 
 pub(super) fn draft(code: &'static str, path: &str, span: Span, message: String, help: String) -> Draft {

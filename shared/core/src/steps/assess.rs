@@ -118,8 +118,11 @@ where
     let before = Run::read(ctx.cells, ctx.execution).await?;
     let occasion = Occasion::Execution(before.kind);
     let to = before.kind.to();
+    if before.kind.is_planned() {
+        ctx.intent(step, tries(before.kind)).await?;
+    }
     let giving = async {
-        if before.kind.is_planned() { write_to(ctx, to.other(), ports.http).await } else { Vec::new() }
+        if before.kind.is_planned() { write_as_clients_do(ctx, ports.http).await } else { Vec::new() }
     };
     let (situation, gives_way) = join(gather(ctx.plan, ctx.cells, ctx.clock, ports, to), giving).await;
     let situation = Situation { gives_way, ..situation };
@@ -151,6 +154,14 @@ where
         return Ok(Reply::new(Outcome::Ready, ready(&overrides)));
     }
     ask(ctx, &run, loss, &overrides).await
+}
+
+/// What the look of a planned move writes, to see who serves; in a failback, where no guard does, a heartbeat too.
+fn tries(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Failback => "write a small transaction by every public name, and a heartbeat in every store",
+        _ => "write a small transaction by every public name",
+    }
 }
 
 fn ready(overrides: &[Override]) -> &'static str {
@@ -432,11 +443,10 @@ async fn look_at_route(
     RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, clock.now()) }
 }
 
-/// A write by every route of a side that lives, as a client makes one and `Confirm` will: a health path may say yes
-/// while the stores behind it refuse.
-async fn write_to<C: Cells, K: Clock>(
+/// A write by every public name, as a client makes one and `Confirm` will: a health path may say yes while the stores
+/// behind it refuse, and the name may lead to somebody else.
+async fn write_as_clients_do<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    side: Side,
     http: &impl Http,
 ) -> Vec<RouteSituation> {
     let writes = ctx.plan.routes.iter().map(|route| async move {
@@ -444,7 +454,7 @@ async fn write_to<C: Cells, K: Clock>(
         let at = ctx.clock.now();
         let id = format!("understudy-{}-before-{}", ctx.execution, at.as_millisecond());
         let body = json!({"id": id, "body": "a look before a planned move"});
-        let url = format!("{}{}", route.endpoint(side), route.transaction_path);
+        let url = format!("{}{}", route.public(), route.transaction_path);
         let answer = http.post(&url, &body, ctx.plan.detection.probe_timeout).await;
         RouteSituation { route: route.name.clone(), answer: Observed::known(answer, url, at) }
     });

@@ -160,9 +160,8 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     }
 
     /// What follows a closed journal, in an order that may be broken off anywhere and begun again: end the attempt,
-    /// seal, tell people, take the run off the list. Evidence or a key out of
-    /// reach is late, not lost: the run stays on the list, and the tick comes back to it; as it does while nobody is
-    /// known to have told people.
+    /// seal, tell people, take the run off the list. Evidence or a key out of reach is late, not lost: the run stays on
+    /// the list, and the tick comes back to it; as it does while nobody is known to have told people.
     async fn finish(
         &self,
         ctx: &Context<'_, C, K>,
@@ -244,7 +243,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     ) -> Result<(), Fault> {
         for (seq, stored) in (last.saturating_add(1)..).zip(chain) {
             let key = record_key(&ctx.plan.name, ctx.execution, seq);
-            self.put(&key, stored.bytes.as_bytes(), JSON).await?;
+            self.put(&key, stored.bytes().as_bytes(), JSON).await?;
         }
         Ok(())
     }
@@ -273,6 +272,7 @@ async fn end_attempt_of<C: Cells, K: Clock>(
 fn summary<C, K>(ctx: &Context<'_, C, K>, run: &Run, closing: &Closing) -> Page {
     let Closing { end, cause } = closing;
     let severity = match end {
+        End::Recovered | End::Rehearsed if cause.ends_with(report::LEFT_FROZEN) => Severity::Warning,
         End::Recovered | End::Rehearsed => Severity::Info,
         End::Refused | End::RolledBack => Severity::Warning,
         End::NeedsOperator | End::Unfinished => Severity::Critical,

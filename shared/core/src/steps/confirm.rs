@@ -5,7 +5,7 @@
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::Entry;
-use crate::plan::{Route, Scheme};
+use crate::plan::Route;
 use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http};
 use crate::run::{Confirmation, Run};
 use crate::time::{Millis, after, elapsed};
@@ -23,6 +23,9 @@ pub async fn confirm<C: Cells, K: Clock>(
     dns: &impl Dns,
 ) -> Result<Reply, Fault> {
     let (before, looks, since) = Run::look(ctx.cells, ctx.execution, Step::Confirm, ctx.clock.now()).await?;
+    if before.confirmation.probes == 0 {
+        ctx.intent(Step::Confirm, "write a small transaction by every public name, at each look").await?;
+    }
     let mut all_good = true;
     let mut details = Vec::new();
     for route in &ctx.plan.routes {
@@ -92,11 +95,7 @@ async fn transact<C: Cells, K: Clock>(
         DnsAnswer::Values(values) => values,
         DnsAnswer::Failed(why) => return (false, format!("`{}` does not resolve: {why}", route.record)),
     };
-    let scheme = match route.scheme() {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
-    let base = format!("{scheme}://{}:{}", route.record, route.port());
+    let base = route.public();
     let health = http.get(&format!("{base}{}", route.health_path), timeout).await;
     if !health.is_good() {
         return (false, format!("`{}` at {}: health {health}", route.record, list(&addresses)));

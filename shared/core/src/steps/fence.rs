@@ -11,8 +11,8 @@ use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::{Entry, Stored};
 use crate::keepers::{Keeper, peek};
-use crate::lease::{Lease, Sighting, close, lapses_at};
-use crate::plan::{OnLeaseLoss, Region};
+use crate::lease::{self, Claim, Lease, Sighting, close, lapses_at};
+use crate::plan::OnLeaseLoss;
 use crate::ports::{Both, Cells, Clock, GivesWay, Sql};
 use crate::run::{Closed, Kind, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
@@ -37,10 +37,18 @@ pub async fn close_lease<C: Cells, K: Clock>(
         return Ok(Reply::new(Outcome::Done, closed_text(closed)));
     }
     let epoch = run.claimed_epoch()?;
+    // Before any keeper is closed: a guard that sees it stops its writers at once.
+    let (_, looks, _) = Run::look(ctx.cells, ctx.execution, Step::CloseLease, ctx.clock.now()).await?;
     ctx.intent(Step::CloseLease, format!("claim epoch {epoch} at {}", count(keepers.len(), "keeper")))
         .await?;
-    let claimant = ctx.plan.regions.of(run.kind.to());
-    let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, epoch, claimant))).await;
+    let to = run.kind.to();
+    let claim = Claim {
+        epoch,
+        claimant: ctx.plan.regions.of(to),
+        execution: ctx.execution,
+        guarded: to == Side::Standby,
+    };
+    let answers = join_all(keepers.iter().map(|keeper| close_one(ctx, keeper, claim))).await;
     // Another execution's claim is final; everything else leaves a keeper open, which the fence will see.
     if let Some(Err(fenced @ Fault::Fenced(_))) = answers.iter().find(|c| matches!(c, Err(Fault::Fenced(_))))
     {
@@ -49,8 +57,6 @@ pub async fn close_lease<C: Cells, K: Clock>(
     let seen: Vec<&KeeperClosed> = answers.iter().filter_map(|close| close.as_ref().ok()).collect();
     if seen.len() < keepers.len() {
         // One throttled call must not cost the receipt: the workflow asks again before a keeper is left open.
-        let now = ctx.clock.now();
-        let (_, looks, _) = Run::look(ctx.cells, ctx.execution, Step::CloseLease, now).await?;
         if seen.is_empty() || looks <= CLOSE_LOOKS {
             return Err(Fault::transient("not every keeper of the lease could be closed"));
         }
@@ -88,19 +94,18 @@ struct KeeperClosed {
 async fn close_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keeper: &Keeper<'_, C>,
-    epoch: u64,
-    claimant: &Region,
+    claim: Claim<'_>,
 ) -> Result<KeeperClosed, Fault> {
     let sighting = load::<Sighting>(ctx.cells, &keys::sighting(keeper.name)).await?;
-    let closed = update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
-        close(lease, epoch, claimant, ctx.execution)
-    })
-    .await?
-    .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
+    let closed = update::<Lease, _>(keeper.cells, &keys::lease(), |lease| close(lease, claim))
+        .await?
+        .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
     let now = ctx.clock.now();
     // A renewal that was never sighted happened before the close, so before now: later is safer.
     let last_renewal_seen_at = match sighting {
-        Some(seen) if seen.lease.epoch < epoch && seen.lease.counter == closed.counter => seen.first_seen_at,
+        Some(seen) if seen.lease.epoch < claim.epoch && seen.lease.counter == closed.counter => {
+            seen.first_seen_at
+        }
         _ => now,
     };
     Ok(KeeperClosed { last_renewal_seen_at, armed: closed.armed })
@@ -325,12 +330,13 @@ pub async fn grant_back<C: Cells, K: Clock>(
     let what = format!("give the lease back to the {} under epoch {back}", from.name());
     ctx.intent(Step::GrantBack, what).await?;
     let holder = ctx.plan.regions.of(from);
+    let planned = run.kind.is_planned();
+    let stopped_since = planned.then(|| run.since.get(&Step::CloseLease).copied()).flatten();
     let grants = keepers.iter().map(|keeper| async move {
         update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
             Ok(match lease {
                 Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => {
-                    let counter = lease.counter;
-                    Change::Write(Lease { counter, ..Lease::granted(back, holder, false) })
+                    Change::Write(lease::give_back(lease, back, holder, stopped_since))
                 }
                 _ => Change::Keep,
             })

@@ -52,6 +52,9 @@ pub enum Step {
 pub enum Effect {
     /// Nothing but evidence.
     Observe,
+    /// It may write a row of its own, as a client or the application would, only to see whether that is taken. No undo:
+    /// the row stays.
+    Trial,
     /// Something that its undo takes back.
     Reversible { undo: Step },
     /// Takes back what another step did. Itself never undone.
@@ -93,13 +96,13 @@ pub struct StepSpec {
     pub why: &'static str,
 }
 
-use Effect::{Observe, PointOfNoReturn, Reversible, Undo};
+use Effect::{Observe, PointOfNoReturn, Reversible, Trial, Undo};
 use Outcome::{Again, Approved, Done, Exhausted, Fenced, NeedsApproval, Ready, Refused, Stopped, Unproven};
 
 pub const STEPS: &[StepSpec] = &[
     StepSpec {
         step: Step::Assess,
-        effect: Observe,
+        effect: Trial,
         owner: "preflight-verifier",
         outcomes: &[Ready, NeedsApproval, Refused],
         why: "nothing is done to a standby that cannot take over, nor about a primary that came back",
@@ -127,7 +130,7 @@ pub const STEPS: &[StepSpec] = &[
     },
     StepSpec {
         step: Step::LookAgain,
-        effect: Observe,
+        effect: Trial,
         owner: "preflight-verifier",
         outcomes: &[Ready, NeedsApproval, Refused],
         why: "a yes was given to what was shown: it holds only while that is still true",
@@ -192,7 +195,7 @@ pub const STEPS: &[StepSpec] = &[
         step: Step::Promote,
         effect: PointOfNoReturn,
         owner: "store-promoter",
-        outcomes: &[Done, Again, Stopped],
+        outcomes: &[Done, Again, Stopped, Exhausted],
         why: "the one-way door: from here the standby's data goes its own way",
     },
     StepSpec {
@@ -218,7 +221,7 @@ pub const STEPS: &[StepSpec] = &[
     },
     StepSpec {
         step: Step::VerifyWrite,
-        effect: Observe,
+        effect: Trial,
         owner: "store-promoter",
         outcomes: &[Done, Again, Exhausted],
         why: "promotion is believed only when the application's own login wrote and read back",
@@ -239,7 +242,7 @@ pub const STEPS: &[StepSpec] = &[
     },
     StepSpec {
         step: Step::Confirm,
-        effect: Observe,
+        effect: Trial,
         owner: "route-prober",
         outcomes: &[Done, Again, Exhausted],
         why: "recovered is what clients see by the public name, and only if it lasts",

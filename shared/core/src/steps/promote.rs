@@ -39,9 +39,11 @@ pub async fn promote<C: Cells, K: Clock>(
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
-        if let Some(not_yet) = promote_one(ctx, store, to, databases.at(to)).await? {
-            if !run.promotion_asked && elapsed(since, now) > store.promote_timeout {
-                return ctx.outcome(Step::Promote, Outcome::Stopped, not_yet).await;
+        if let Some(not_yet) = promote_one(ctx, &run, store, databases.at(to)).await? {
+            if elapsed(since, now) > store.promote_timeout {
+                // Behind the door there is no way back: a person takes over.
+                let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
+                return ctx.outcome(Step::Promote, end, not_yet).await;
             }
             return Ok(Reply::again(pause(ctx), not_yet));
         }
@@ -72,22 +74,15 @@ pub(super) async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoc
     }
 }
 
-/// Statuses in which the service refuses a promotion until they pass by themselves.
-const BUSY: &[&str] =
-    &["backing-up", "maintenance", "upgrading", "storage-optimization", "configuring-iam-database-auth"];
-
-fn is_busy(instance: &InstanceStatus) -> bool {
-    BUSY.contains(&instance.status.as_str()) && instance.source.is_some()
-}
-
-/// The service was asked for a promotion, and it shows.
-fn is_on_its_way(instance: &InstanceStatus) -> bool {
-    !is_busy(instance) && (instance.source.is_none() || instance.status != "available")
+/// The service may have taken a promotion of it. While a replica is anything but `available`, that and a resize, a reboot
+/// or a backup look alike.
+fn may_be_on_its_way(instance: &InstanceStatus) -> bool {
+    instance.source.is_none() || instance.status != "available"
 }
 
 async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
     for store in &plan.stores {
-        if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(is_on_its_way) {
+        if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(may_be_on_its_way) {
             return Ok(true);
         }
     }
@@ -98,28 +93,34 @@ async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<
 /// it cannot be asked for yet.
 async fn promote_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    run: &Run,
     store: &Store,
-    to: Side,
     databases: &impl Databases,
 ) -> Result<Option<String>, Fault> {
+    let to = run.kind.to();
     let id = &store.instance(to).id;
     let Some(instance) = databases.describe(id).await? else {
         let (name, side) = (&store.name, to.name());
         return Err(Fault::invalid(format!("stores.{name}.{side}.id: no instance `{id}` in the {side}")));
     };
-    if is_busy(&instance) {
-        return Ok(Some(format!(
-            "`{id}` is `{}`: it takes no promotion until that is over",
-            instance.status
-        )));
-    }
-    if is_on_its_way(&instance) {
-        return Ok(None);
-    }
+    let what = match &instance.source {
+        None if run.promotion_asked => return Ok(None),
+        // Somebody promoted it by hand: what follows is behind the door all the same.
+        None => format!("take `{id}` as it is: it stands alone"),
+        Some(_) if instance.status == "available" => format!("promote `{id}`"),
+        // Whatever it is busy with, it takes no promotion until that is over; and if it is a promotion that an earlier
+        // delivery asked for, it stands alone by then.
+        Some(source) => {
+            return Ok(Some(format!("`{id}` is `{}`, and a replica of `{source}`", instance.status)));
+        }
+    };
     // Before the intent, so that no record intends what the way back has overtaken.
     Run::ask_promotion(ctx.cells, ctx.execution).await?;
-    ctx.intent(Step::Promote, format!("promote `{id}`")).await?;
-    databases.promote(id).await.map(|()| None)
+    ctx.intent(Step::Promote, &what).await?;
+    if instance.source.is_some() {
+        databases.promote(id).await?;
+    }
+    Ok(None)
 }
 
 /// `AwaitPromotion`: until every required store stands alone and takes writes by its own word.
@@ -222,6 +223,10 @@ pub async fn verify_write<C: Cells, K: Clock>(
     secrets: &impl Secrets,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
+    // Before the first look is counted, so that a kill between the two leaves it to be said once more, not never.
+    if !Run::read(ctx.cells, ctx.execution).await?.looks.contains_key(&Step::VerifyWrite) {
+        ctx.intent(Step::VerifyWrite, "write a row as the application, and read it back").await?;
+    }
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::VerifyWrite, now).await?;
     for store in ctx.plan.stores.iter().filter(|store| store.required) {
         let login = secrets.login(&store.application.secret).await?;

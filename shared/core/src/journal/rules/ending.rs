@@ -4,7 +4,6 @@ use super::{Breach, Chain, breach, is_intent, lacks};
 use crate::journal::{Entry, Record};
 use crate::plan::rehearsal_name;
 use crate::run::{End, Kind};
-use crate::steps::runner::called_nothing;
 use crate::steps::{Effect, STEPS, Step};
 
 fn ends<'a>(chain: &Chain<'a>) -> Vec<(&'a Record, End)> {
@@ -48,7 +47,7 @@ fn unfitting(chain: &Chain<'_>, closing: &Record, end: End) -> Option<String> {
     }
 }
 
-/// Where an execution ends before the one-way door, every reversible step was taken back.
+/// Where an execution ends before the one-way door, every reversible step was taken back: not only meant to be.
 pub(super) fn undone(chain: &Chain<'_>) -> Vec<Breach> {
     let Some((closing, end)) = ends(chain).first().copied() else { return Vec::new() };
     if !matches!(end, End::RolledBack | End::Refused) {
@@ -67,12 +66,7 @@ pub(super) fn undone(chain: &Chain<'_>) -> Vec<Breach> {
 }
 
 fn takes_back(entry: &Entry, undo: Step) -> bool {
-    match entry {
-        Entry::Intent { step, .. } => *step == undo,
-        // A plan may have nothing to undo there, and then says so.
-        Entry::Outcome { step, detail, .. } => *step == undo && called_nothing(detail),
-        _ => false,
-    }
+    matches!(entry, Entry::Outcome { step, outcome, .. } if *step == undo && outcome == "done")
 }
 
 pub(super) fn rehearsed(chain: &Chain<'_>) -> Vec<Breach> {

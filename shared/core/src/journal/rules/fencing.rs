@@ -4,9 +4,8 @@ use super::{Breach, Chain, breach, is_intent};
 use crate::approval::Matter;
 use crate::journal::{Entry, Record};
 use crate::plan::OnLeaseLoss;
-use crate::run::{Kind, Receipt};
+use crate::run::{Kind, LastWritten, Receipt};
 use crate::steps::Step;
-use crate::steps::handover::behind;
 use crate::time::after;
 
 fn receipt(record: &Record) -> Option<&Receipt> {
@@ -108,7 +107,12 @@ pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
         Entry::Captured { positions } => Some(positions.as_slice()),
         _ => None,
     });
-    let missing = written.and_then(|written| behind(written, captured.last().unwrap_or_default()));
+    let captured = captured.last().unwrap_or_default();
+    let there = |last: &LastWritten| {
+        let replayed = captured.iter().filter(|here| here.store == last.store).find_map(|here| here.replayed);
+        replayed.is_some_and(|replayed| replayed >= last.position)
+    };
+    let missing = written.and_then(|written| written.iter().find(|last| !there(last)));
     let told = missing.map(|last| {
         breach("L2", promotion, format!("`{}` had not replayed up to {}", last.store, last.position))
     });

@@ -4,7 +4,7 @@ use super::evidence::gated;
 use super::{Breach, Chain, breach, is_intent, lacks};
 use crate::incident::execution_name;
 use crate::journal::Entry;
-use crate::run::End;
+use crate::run::{End, Kind};
 use crate::steps::runner::called_nothing;
 use crate::steps::{Effect, Step, spec};
 
@@ -71,9 +71,21 @@ pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
             let told = chain.before(record).any(|earlier| is_intent(&earlier.entry, *step));
             (!told).then(|| breach("L5", record, format!("`{step:?}` was done and never intended")))
         }
+        Entry::Assessed { .. } if chain.kind().is_some_and(Kind::is_planned) => {
+            // Each look of a planned move tries a write, also one that was delivered twice.
+            let looks =
+                chain.before(record).filter(|earlier| matches!(earlier.entry, Entry::Assessed { .. }));
+            let tries = chain.before(record).filter(|earlier| tries_a_write(&earlier.entry));
+            (tries.count() <= looks.count())
+                .then(|| breach("L5", record, "a write was tried and never intended"))
+        }
         _ => None,
     }));
     broken
+}
+
+fn tries_a_write(entry: &Entry) -> bool {
+    is_intent(entry, Step::Assess) || is_intent(entry, Step::LookAgain)
 }
 
 fn changes(step: Step) -> bool {
