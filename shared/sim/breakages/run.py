@@ -69,7 +69,8 @@ def lived(seeds):
 HEAD = """# Deliberate breakages
 
 Written by `make mutants`: one wrong edit of the product at a time, and the first of the nights from seed 1 on in which
-a checker noticed. A row is as old as its breakage was last run.
+a checker noticed; 0: before any night, by holding workflow and step table together. What the checker said is cut short
+(…). A row is as old as its breakage was last run.
 
 | breakage | law | caught at seed | of | by |
 |---|---|---:|---:|---|
@@ -102,7 +103,8 @@ def run(breakage):
         return False, "-", "DOES NOT BUILD: " + said.strip().splitlines()[0][:80]
     if not caught:
         return False, "-", "**not caught**"
-    return True, caught[1], re.sub(r"i-\d+t\d+z", "i-…", caught[2])[:110].replace("|", "/")
+    how = re.sub(r"i-\d+t\d+z", "i-…", caught[2]).replace("|", "/")
+    return True, caught[1], how if len(how) <= 110 else how[:109] + "…"
 
 
 def main():

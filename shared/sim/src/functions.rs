@@ -171,8 +171,8 @@ async fn preflight_verifier(world: Rc<World>, event: Rc<Value>, wanted: bool) ->
         ports: assess::Ports {
             witness: witness.as_ref(),
             sql: Both {
-                standby: &SqlAgent { world, place: from },
-                primary: &SqlAgent { world, place: Place::Primary },
+                standby: &SqlAgent { world, from, place: from },
+                primary: &SqlAgent { world, from, place: Place::Primary },
             },
             databases: Both {
                 standby: &Rds { world, at: from },
@@ -197,8 +197,8 @@ async fn store_promoter(world: Rc<World>, event: Rc<Value>) -> Invoked {
         ports: promoter::Ports {
             witness: witness.as_ref(),
             sql: Both {
-                standby: &SqlAgent { world, place: from },
-                primary: &SqlAgent { world, place: Place::Primary },
+                standby: &SqlAgent { world, from, place: from },
+                primary: &SqlAgent { world, from, place: Place::Primary },
             },
             databases: Both {
                 standby: &Rds { world, at: from },
@@ -261,7 +261,7 @@ async fn primary_guard(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invo
         standby: &table(world, from, Place::Standby),
         witness: witness.as_ref(),
         clock: &world.clock(from),
-        sql: &SqlAgent { world, place: from },
+        sql: &SqlAgent { world, from, place: from },
     };
     finish(guard::answer(&guard, &event).await, wanted)
 }

@@ -6,6 +6,7 @@ use crate::queue::Due;
 use crate::simulation::{Deliver, Happening, Simulation};
 use crate::tasks::{Invocation, Purpose, Task, TaskId};
 use crate::world::{Delivery, MUCH_LATER};
+use serde::Deserialize;
 use serde_json::Value;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -17,7 +18,7 @@ const REDELIVER_AFTER: i64 = 60_000;
 impl Simulation<'_> {
     /// One invocation, under way from `wait` milliseconds from now on.
     pub(crate) fn invoke(&mut self, function: Function, event: Rc<Value>, purpose: Purpose, wait: i64) {
-        let step = event.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
+        let step = step_of(&event);
         let first = step.is_some_and(|step| self.world.is_first(step));
         let wanted = !matches!(purpose, Purpose::Unheard | Purpose::Event { .. });
         let begins_at = self.world.moment() + wait;
@@ -85,12 +86,19 @@ impl Simulation<'_> {
                 Err(Failure { error: fault.error_type().to_owned(), cause: fault.to_string(), hung: false })
             }
             // Half of those that die are seen to die; of the others nothing is heard any more.
-            Invoked::Killed if self.chance.draw() & 1 == 0 => Err(Failure {
-                error: "Lambda.Unknown".to_owned(),
-                cause: "the function died".to_owned(),
-                hung: false,
-            }),
-            Invoked::Killed => return,
+            Invoked::Killed => {
+                let drawn = self.chance.draw();
+                if drawn & 1 == 1 {
+                    return;
+                }
+                let error = match (drawn >> 1) % 3 {
+                    0 => "Lambda.Unknown",
+                    1 => "Runtime.ExitError",
+                    _ => "Runtime.Unknown",
+                };
+                let cause = "the function died".to_owned();
+                Err(Failure { error: error.to_owned(), cause, hung: false })
+            }
         };
         if self.executions.get(execution).is_some_and(|known| known.turn() == turn) {
             self.with(execution, |machine, execution| execution.done(machine, result));
@@ -186,7 +194,11 @@ impl Simulation<'_> {
         if self.deliveries.is_empty() {
             return Delivery::Once;
         }
-        let step = input.get("step").and_then(|step| serde_json::from_value::<Step>(step.clone()).ok());
-        step.and_then(|step| self.deliveries.remove(&step)).unwrap_or(Delivery::Once)
+        step_of(input).and_then(|step| self.deliveries.remove(&step)).unwrap_or(Delivery::Once)
     }
+}
+
+/// The step that an event asks for.
+fn step_of(event: &Value) -> Option<Step> {
+    event.get("step").and_then(|step| Step::deserialize(step).ok())
 }

@@ -14,8 +14,10 @@ const RETRIED: [&str; 6] = [
     "Lambda.TooManyRequestsException",
 ];
 
-/// Errors that leave open whether the step's code ran to its end; the last is what a killed process is called.
-const OPEN: [&str; 4] = ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"];
+/// Errors that leave open whether the step's code ran to its end; the last three are what a killed process is called,
+/// also one that died before it had asked for its first event.
+const OPEN: [&str; 5] =
+    ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError", "Runtime.Unknown"];
 
 /// What may be asked again. Every step looks before it acts, so that a second asking observes; but the one-way
 /// door is observed by another step, and a question that ran out was answered: silence is a no.

@@ -19,6 +19,8 @@ pub enum Variant {
     Automatic,
     /// Armed, and people are asked.
     Asks,
+    /// The same, and two of them must say yes.
+    AsksTwo,
     /// As the plan ships: nothing fences by itself, and people are asked for both.
     Stays,
     /// Two Regions only.
@@ -28,26 +30,29 @@ pub enum Variant {
 }
 
 /// The plans of all variants, read once.
-pub struct Plans([Deployed; 5]);
+pub struct Plans([Deployed; 6]);
 
 impl Plans {
     pub fn read() -> Result<Self, Problems> {
         let armed = example::automatic()?;
         let mut asks = armed.clone();
         asks.policy.failover = Mode::Approval;
+        let mut two = asks.clone();
+        two.policy.approvals = 2;
         let mut stays = asks.clone();
         stays.lease.on_loss = OnLeaseLoss::Stay;
         let mut alone = armed.clone();
         alone.regions.witness = None;
         let rehearsal = example::rehearsal()?.unwrap_or_else(|| armed.clone());
-        Ok(Self([armed, asks, stays, alone, rehearsal].map(Deployed::from)))
+        Ok(Self([armed, asks, two, stays, alone, rehearsal].map(Deployed::from)))
     }
 
     pub fn of(&self, variant: Variant) -> Deployed {
-        let Self([automatic, asks, stays, alone, rehearsal]) = self;
+        let Self([automatic, asks, two, stays, alone, rehearsal]) = self;
         match variant {
             Variant::Automatic => automatic,
             Variant::Asks => asks,
+            Variant::AsksTwo => two,
             Variant::Stays => stays,
             Variant::NoWitness => alone,
             Variant::Rehearsal => rehearsal,
@@ -91,6 +96,8 @@ pub struct Night {
     pub deeds: Vec<(Millis, Deed)>,
     /// The hold, raised and lifted.
     pub holds: Vec<(When, bool)>,
+    /// When somebody aborts what runs.
+    pub aborts: Option<When>,
     /// People build the old primary anew and go back, and what breaks while they do.
     pub back: Option<Vec<(When, Break)>>,
     /// These troubles and no others; `None`: as the seed draws them.
@@ -98,7 +105,7 @@ pub struct Night {
 }
 
 /// What may break beside the primary.
-const ASIDE: [Break; 23] = [
+const ASIDE: [Break; 24] = [
     Break::Cut(Place::Primary, Place::Standby),
     Break::Cut(Place::Standby, Place::Witness),
     Break::Cut(Place::Primary, Place::Witness),
@@ -117,6 +124,7 @@ const ASIDE: [Break; 23] = [
     Break::StallStream,
     Break::PromotionHangs,
     Break::BackingUp,
+    Break::Resized,
     Break::BucketAway,
     Break::RogueSwitch,
     Break::Kill(Place::Witness),
@@ -141,7 +149,8 @@ impl Night {
         let mut chance = Chance::new(seed ^ 0x0006_E167);
         let variant = match chance.below(100) {
             0..60 => Variant::Automatic,
-            60..76 => Variant::Asks,
+            60..72 => Variant::Asks,
+            72..76 => Variant::AsksTwo,
             76..88 => Variant::Stays,
             88..92 => Variant::NoWitness,
             _ => Variant::Rehearsal,
@@ -165,12 +174,15 @@ impl Night {
             breaks: Vec::new(),
             deeds: Vec::new(),
             holds: Vec::new(),
+            aborts: None,
             back: way_back(seed),
             only: None,
         };
         night.breaks_and_deeds(&mut chance);
         // Drawn apart, so that every other night stays what it was.
         night.overrides(&mut Chance::new(seed ^ 0x0_5BA2E));
+        night.fails_while_people_think(&mut Chance::new(seed ^ 0x7A1_C017));
+        night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
     }
 
@@ -192,6 +204,21 @@ impl Night {
         }
         let lasts = seconds(30 + chance.below(500));
         self.deeds.push((seconds(60 + chance.below(300)), Deed::Overrides("PF-08:api", lasts)));
+    }
+
+    /// While the question of a planned move is open, or soon after, the service dies of itself: the outage may begin
+    /// before the lease is closed.
+    fn fails_while_people_think(&mut self, chance: &mut Chance) {
+        let asks = matches!(self.variant, Variant::Asks | Variant::AsksTwo | Variant::Stays);
+        let planned = self.deeds.iter().any(|(_, deed)| *deed == Deed::Asks("switchover"));
+        if asks && planned && chance.happens(400) {
+            let lost = if chance.happens(700) {
+                Break::ApplicationDown(Place::Primary)
+            } else {
+                Break::Kill(Place::Primary)
+            };
+            self.breaks.push((When::In("AskApproval", Millis(chance.below(120_000))), lost));
+        }
     }
 
     fn breaks_and_deeds(&mut self, chance: &mut Chance) {
@@ -290,6 +317,11 @@ impl Night {
                 When::In(state, after) => simulation.hold_at(state, *after, *raised),
             }
         }
+        match self.aborts {
+            Some(When::At(at)) => simulation.abort_in(at),
+            Some(When::In(state, after)) => simulation.abort_at(state, after),
+            None => {}
+        }
         let mut deeds = self.deeds.clone();
         deeds.sort_by_key(|(at, _)| *at);
         let last = deeds.iter().map(|(at, _)| *at).max().unwrap_or_default();
@@ -371,6 +403,17 @@ fn open(simulation: &Simulation<'_>, now: Millis) -> bool {
     simulation.busy() || (simulation.ends().is_empty() && now < QUIET)
 }
 
+/// Somebody calls it off: at any time, or around the one-way door.
+fn aborts(chance: &mut Chance) -> Option<When> {
+    if !chance.happens(30) {
+        return None;
+    }
+    Some(match chance.below(2) {
+        0 => When::At(seconds(100 + chance.below(400))),
+        _ => When::In("Freeze", Millis(chance.below(10_000))),
+    })
+}
+
 /// A moment in the life of an execution.
 fn in_a_state(chance: &mut Chance) -> When {
     const STATES: [&str; 22] = [
@@ -411,17 +454,22 @@ fn pick(chance: &mut Chance, of: &[u64]) -> u64 {
 }
 
 fn people(chance: &mut Chance, variant: Variant) -> People {
-    if !matches!(variant, Variant::Asks | Variant::Stays) {
+    if !matches!(variant, Variant::Asks | Variant::AsksTwo | Variant::Stays) {
         return People::Absent;
     }
     let first = Millis(2_000 + chance.below(200_000));
-    match chance.below(10) {
+    let second = |chance: &mut Chance| Millis(2_000 + chance.below(200_000));
+    if variant == Variant::AsksTwo && chance.happens(700) {
+        return People::Both { first, second: second(chance) };
+    }
+    match chance.below(11) {
         0 => People::Absent,
         1 => People::Answer { after: late(chance.below(100)), yes: true },
         2 => People::Answer { after: first, yes: false },
         4 => People::Mistaken { after: first },
         5 => People::Own { after: first },
-        3 => People::Disagree { first, second: Millis(2_000 + chance.below(200_000)) },
+        3 => People::Disagree { first, second: second(chance) },
+        6 => People::Twice { after: first, again: Millis(chance.below(60_000)) },
         _ => People::Answer { after: first, yes: true },
     }
 }

@@ -8,6 +8,7 @@ use crate::trace::What;
 use crate::world::{Place, span};
 use serde_json::{Value, json};
 use std::rc::Rc;
+use understudy_core::approval::Asked;
 use understudy_core::journal::Entry;
 use understudy_core::overrides::{Override, Overrides};
 use understudy_core::state::{Category, Flag, keys};
@@ -44,15 +45,13 @@ impl Simulation<'_> {
 impl Simulation<'_> {
     /// A person answers the open question of an execution, as the command line does.
     pub fn answer(&mut self, execution: &str, yes: bool, by: &str) -> Option<Invoked> {
-        let event = self.answer_to(execution, yes, by)?;
+        self.asked(execution).filter(|asked| asked.settled().is_none())?;
+        let event = self.answer_to(execution, yes, by, false)?;
         Some(self.deliver(Function::Approver, &event))
     }
 
     pub(crate) fn says(&mut self, execution: &str, says: Says) -> Option<()> {
-        let mut event = self.answer_to(execution, says.yes, says.by)?;
-        if let Some(digest) = event.pointer_mut("/answer/digest").filter(|_| says.mistaken) {
-            *digest = Value::String("0".repeat(64));
-        }
+        let event = self.answer_to(execution, says.yes, says.by, says.mistaken)?;
         self.invoke(Function::Approver, event.into(), Purpose::Unheard, 20);
         Some(())
     }
@@ -61,6 +60,16 @@ impl Simulation<'_> {
         let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
         let flag = Flag { raised, by, why, at: self.world.now(), category };
         self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
+    }
+
+    /// Somebody aborts every execution that runs, as the command line does.
+    pub(crate) fn abort(&self) {
+        for execution in self.executions.keys() {
+            let (by, why) = ("sre-2".to_owned(), "a night".to_owned());
+            let flag = Flag { raised: true, by, why, at: self.world.now(), category: None };
+            let body = serde_json::to_value(flag).unwrap_or_default();
+            self.world.put(Place::Standby, &keys::abort(execution), body);
+        }
     }
 
     /// Somebody overrides a check for so long, as the command line does.
@@ -72,13 +81,16 @@ impl Simulation<'_> {
         self.world.put(Place::Standby, &keys::overrides(), body);
     }
 
-    fn answer_to(&self, execution: &str, yes: bool, by: &str) -> Option<Value> {
+    fn asked(&self, execution: &str) -> Option<Asked> {
         let asked = self.world.peek(Place::Standby, &keys::approval(execution))?;
-        let asked: understudy_core::approval::Asked = serde_json::from_value(asked).ok()?;
-        if asked.settled().is_some() {
-            return None;
-        }
-        let digest = asked.question.digest();
+        serde_json::from_value(asked).ok()
+    }
+
+    /// Whether it is settled by then, people may not know.
+    fn answer_to(&self, execution: &str, yes: bool, by: &str, mistaken: bool) -> Option<Value> {
+        let asked = self.asked(execution)?;
+        let digest = if mistaken { "0".repeat(64) } else { asked.question.digest() };
+        self.world.note(What::Said { by: by.to_owned(), yes, digest: digest.clone() });
         Some(json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}}))
     }
 }
@@ -91,6 +103,12 @@ impl People {
             Self::Answer { after, yes } => vec![one(after, yes, "sre-lead")],
             Self::Disagree { first, second } => {
                 vec![one(first, true, "sre-lead"), one(second, false, "sre-deputy")]
+            }
+            Self::Both { first, second } => {
+                vec![one(first, true, "sre-lead"), one(second, true, "sre-deputy")]
+            }
+            Self::Twice { after, again } => {
+                vec![one(after, true, "sre-lead"), one(after.saturating_add(again), true, "sre-lead")]
             }
             Self::Mistaken { after } => {
                 vec![(span(after), Says { yes: true, by: "sre-lead", mistaken: true })]

@@ -18,19 +18,9 @@ pub(crate) enum Due {
 
 #[derive(Debug)]
 struct Entry {
-    /// The instant, and the count below it, in one number: a heap compares a lot.
-    order: u128,
+    /// The instant since the first one, and the count below it, in one number: a heap compares a lot.
+    order: u64,
     due: Due,
-}
-
-impl Entry {
-    fn new(at: Moment, count: u64, due: Due) -> Self {
-        Self { order: u128::from(at.unsigned_abs()) << 64 | u128::from(count), due }
-    }
-
-    fn at(&self) -> Moment {
-        i64::try_from(self.order >> 64).unwrap_or(i64::MAX)
-    }
 }
 
 impl Ord for Entry {
@@ -53,23 +43,35 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
+    dawn: Moment,
     heap: BinaryHeap<Entry>,
-    count: u64,
+    count: u32,
 }
 
 impl Queue {
+    /// For what comes from `dawn` on, within 49 days.
+    pub(crate) fn new(dawn: Moment) -> Self {
+        Self { dawn, heap: BinaryHeap::new(), count: 0 }
+    }
+
     pub(crate) fn plan(&mut self, at: Moment, due: Due) {
         self.count += 1;
-        self.heap.push(Entry::new(at, self.count, due));
+        let since = u32::try_from(at - self.dawn).unwrap_or(if at < self.dawn { 0 } else { u32::MAX });
+        self.heap.push(Entry { order: u64::from(since) << 32 | u64::from(self.count), due });
+    }
+
+    fn at(&self, entry: &Entry) -> Moment {
+        self.dawn + i64::try_from(entry.order >> 32).unwrap_or(i64::MAX)
     }
 
     /// The next thing that is due by `until`, and when.
     pub(crate) fn next(&mut self, until: Moment) -> Option<(Moment, Due)> {
-        if self.heap.peek()?.at() > until {
+        if self.at(self.heap.peek()?) > until {
             return None;
         }
-        self.heap.pop().map(|entry| (entry.at(), entry.due))
+        let entry = self.heap.pop()?;
+        Some((self.at(&entry), entry.due))
     }
 }

@@ -31,6 +31,7 @@ pub fn shrink<'m>(
     shrinking.thin_out(&mut night, |night| &mut night.breaks);
     shrinking.thin_out(&mut night, |night| &mut night.deeds);
     shrinking.thin_out(&mut night, |night| &mut night.holds);
+    shrinking.keep(&mut night, |night| night.aborts = None);
     shrinking.keep(&mut night, |night| night.back = None);
     if night.back.is_some() {
         shrinking.thin_out(&mut night, |night| night.back.get_or_insert_default());

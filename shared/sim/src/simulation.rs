@@ -4,7 +4,7 @@
 //! between any two effects.
 
 use crate::asl::{Execution, Machine, Next};
-use crate::checkers::{Case, Violation, judge};
+use crate::checkers::{Case, Left, Sealed, Violation, judge};
 use crate::functions::{Function, Invoked};
 use crate::queue::{Due, Moment};
 use crate::seed::Chance;
@@ -20,7 +20,7 @@ use understudy_core::journal::Stored;
 use understudy_core::report::Report;
 use understudy_core::state::Category;
 use understudy_core::steps::Step;
-use understudy_core::steps::close::report_key;
+use understudy_core::steps::close::{record_key, report_key};
 use understudy_core::time::Millis;
 
 /// Every story begins here.
@@ -71,6 +71,8 @@ pub(crate) enum Happening {
     },
     /// Somebody raises or lifts the hold, or declares what never promotes.
     Hold(bool, Option<Category>),
+    /// Somebody aborts whatever runs.
+    Abort,
     /// Somebody overrides a check for so long.
     Override(String, Millis),
 }
@@ -92,6 +94,10 @@ pub enum People {
     Answer { after: Millis, yes: bool },
     /// Two of them, each after this long, and not of one mind.
     Disagree { first: Millis, second: Millis },
+    /// Two of them say yes, each after this long.
+    Both { first: Millis, second: Millis },
+    /// One says yes, and so long after it the same again.
+    Twice { after: Millis, again: Millis },
     /// Each question, with a yes to what another one showed.
     Mistaken { after: Millis },
     /// Who asked for the move says yes to it.
@@ -249,16 +255,25 @@ impl<'m> Simulation<'m> {
     /// Every law that this run broke.
     pub fn broken(&self) -> Vec<Violation> {
         let (journals, reports) = self.written();
-        judge(&self.world.trace(), &journals, &reports, Some(&self.world.plan))
+        let sealed = self.sealed(&journals);
+        judge(&Left {
+            trace: &self.world.trace(),
+            journals: &journals,
+            reports: &reports,
+            sealed: &sealed,
+            calm: self.is_calm(),
+            plan: Some(&self.world.plan),
+        })
     }
 
     /// Everything that this run left behind, for the checkers.
     pub fn case(&self) -> Case {
         let (journals, reports) = self.written();
+        let sealed = self.sealed(&journals);
         let own = |chain: Vec<Arc<Stored>>| chain.into_iter().map(Arc::unwrap_or_clone).collect();
         let journals = journals.into_iter().map(|(name, chain)| (name, own(chain))).collect();
         let plan = Some(Rc::clone(&self.world.plan));
-        Case { trace: self.world.trace().to_vec(), journals, reports, plan }
+        Case { trace: self.world.trace().to_vec(), journals, reports, sealed, calm: self.is_calm(), plan }
     }
 
     fn written(&self) -> (Journals, Vec<Report>) {
@@ -270,6 +285,25 @@ impl<'m> Simulation<'m> {
             .collect();
         let reports = journals.iter().filter_map(|(name, _)| self.report(name)).collect();
         (journals, reports)
+    }
+
+    /// Whether nothing can have gone wrong that the trace does not show.
+    fn is_calm(&self) -> bool {
+        let Settings { slow_permille, lambda_permille, .. } = self.world.settings;
+        slow_permille == 0
+            && lambda_permille == 0
+            && self.lost_permille == 0
+            && !self.world.is_aimed_at()
+            && self.deliveries.is_empty()
+    }
+
+    /// The records that lie in the evidence bucket, up to the first that is missing.
+    fn sealed(&self, journals: &Journals) -> Vec<Sealed> {
+        let plan = &self.world.plan.name;
+        let records = |name: &str| {
+            (1..).map_while(|seq| self.world.object(&record_key(plan, name, seq))).collect::<Vec<_>>()
+        };
+        journals.iter().map(|(name, _)| (name.clone(), records(name))).collect()
     }
 
     /// The sealed report of an execution.
@@ -319,6 +353,7 @@ impl<'m> Simulation<'m> {
             Happening::Late(effect) => self.world.arrive(effect),
             Happening::Person { execution, says } => drop(self.says(&execution, says)),
             Happening::Hold(raised, category) => self.hold(raised, category),
+            Happening::Abort => self.abort(),
             Happening::Override(check, lasts) => self.overrides(check, lasts),
         }
     }
@@ -433,6 +468,15 @@ impl<'m> Simulation<'m> {
     /// As [`Simulation::declare_in`], `after` the first entry into `state`.
     pub fn declare_at(&mut self, state: &str, after: Millis, category: Category) {
         self.at_states.push((state.to_owned(), span(after), Happening::Hold(true, Some(category))));
+    }
+
+    /// Somebody aborts what runs, `after` the first entry into `state`.
+    pub fn abort_at(&mut self, state: &str, after: Millis) {
+        self.at_states.push((state.to_owned(), span(after), Happening::Abort));
+    }
+
+    pub fn abort_in(&mut self, wait: Millis) {
+        self.plan_in(span(wait), Happening::Abort);
     }
 
     pub fn hold_in(&mut self, wait: Millis, raised: bool) {

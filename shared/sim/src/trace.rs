@@ -2,6 +2,7 @@
 
 use crate::world::{Break, Place, Trouble};
 use jiff::Timestamp;
+use std::sync::Arc;
 use understudy_core::journal::Record;
 use understudy_core::plan::Region;
 use understudy_core::ports::Page;
@@ -29,7 +30,7 @@ pub enum What {
         client: &'static str,
     },
     /// A journal record was stored.
-    Journaled(Box<Record>),
+    Journaled(Arc<Record>),
     /// The database service took a promotion.
     PromoteTaken {
         instance: String,
@@ -78,6 +79,12 @@ pub enum What {
         name: String,
         raised: bool,
         by: String,
+    },
+    /// A person answers a question, whoever hears it.
+    Said {
+        by: String,
+        yes: bool,
+        digest: String,
     },
     /// Somebody overrides a check, by its key.
     Overridden {

@@ -249,6 +249,62 @@ fn without_a_dead_man_only_an_acceptance_fences_and_it_bounds_no_loss() {
     assert_lawful(&simulation, "an accepted fence");
 }
 
+fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
+    let trace = simulation.world.trace();
+    trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
+}
+
+/// That the lease was given back is no renewal: the primary is as lost as before, and may be asked away from at once.
+#[test]
+fn a_fence_that_nobody_accepted_is_asked_for_again_at_once() {
+    let machine = machine();
+    let plan = plan_that_asks(OnLeaseLoss::Stay);
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    simulation.break_now(Break::Kill(Place::Primary));
+    while simulation.ends().is_empty() {
+        simulation.run_for(Millis::from_secs(5));
+        if let Some(name) =
+            simulation.world.executions().first().filter(|_| !entered(&simulation, "AskAcceptance"))
+        {
+            let _ = simulation.answer(&name.clone(), true, "sre-lead");
+        }
+    }
+    let first = report(&mut simulation);
+    assert_eq!(first.end, End::RolledBack, "{}", story(&simulation));
+    simulation.deliver(Function::AlarmHandler, &start("failover"));
+    assert_eq!(executions(&simulation), 2, "{}", story(&simulation));
+    while simulation.ends().len() < 2 {
+        simulation.run_for(Millis::from_secs(5));
+        let second = simulation.world.executions().pop().expect("an execution");
+        let _ = simulation.answer(&second, true, "sre-lead");
+    }
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+    let alive = pages(&simulation).iter().any(|page| page.contains("alive and writing"));
+    assert!(!alive, "{:?}", pages(&simulation));
+    assert_lawful(&simulation, "an acceptance that came at the second asking");
+}
+
+/// Writers that a planned move stopped, and that died before they wrote again: the outage began with us.
+#[test]
+fn a_failover_behind_a_planned_move_that_was_taken_back_counts_from_it() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    while !stopping(&simulation) {
+        simulation.run_for(Millis(200));
+    }
+    let stopped_at = simulation.world.now();
+    simulation.break_now(Break::PauseReplay);
+    simulation.run_for(minutes(1));
+    simulation.break_now(Break::Kill(Place::Primary));
+    assert!(simulation.run_until(minutes(60), |s| s.ends().len() == 2), "{}", story(&simulation));
+    let report = report(&mut simulation);
+    assert_eq!((report.kind, report.end), (Kind::Failover, End::Recovered), "{}", story(&simulation));
+    assert!(report.clock.last_good.is_some_and(|good| good <= stopped_at), "{:?}", report.clock);
+    assert_lawful(&simulation, "a planned move, taken back, and a failover");
+}
+
 #[test]
 fn a_hold_in_the_last_second_takes_everything_back() {
     let machine = machine();

@@ -159,6 +159,7 @@ fn broken(text: &str) -> Break {
         ["stall", "stream"] => Break::StallStream,
         ["promotion", "hangs"] => Break::PromotionHangs,
         ["backing", "up"] => Break::BackingUp,
+        ["resize", "replica"] => Break::Resized,
         ["gate", "dropped"] => Break::GateDropped,
         ["bucket", "away"] => Break::BucketAway,
         ["rogue", "switch"] => Break::RogueSwitch,

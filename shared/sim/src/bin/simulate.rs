@@ -5,6 +5,7 @@
 //! Exit: 0 no law was broken, 1 one was, 2 the arguments are wrong.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -119,9 +120,12 @@ impl Nights {
         let mut tally = Tally::default();
         let mut seed = thread + 1;
         while seed <= self.count.min(self.first.load(Ordering::Relaxed)) {
-            if !tally.add(seed, &machine, &plans) {
+            let lived = catch_unwind(AssertUnwindSafe(|| tally.add(seed, &machine, &plans)));
+            // Set for a panic too, so that nobody lives on behind it for minutes before it is told.
+            if !matches!(lived, Ok(true)) {
                 self.first.fetch_min(seed, Ordering::Relaxed);
             }
+            lived.map_err(|_| format!("SEED {seed} panicked; replay: make simulate SEED={seed}"))?;
             self.lived.fetch_add(1, Ordering::Relaxed);
             seed += threads;
         }

@@ -1,4 +1,5 @@
-//! L6: an execution that was taken back leaves nothing behind: no freeze, and the lease where it was.
+//! L6: an execution that was taken back leaves nothing behind: no freeze, and the lease where it was; one that succeeded
+//! and left the freeze says so.
 
 use super::Violation;
 use crate::trace::{Event, What};
@@ -27,6 +28,15 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                 let primary_holds = newest.map(|(_, holder)| **holder == plan.regions.primary);
                 match &record.entry {
                     Entry::Accepted { .. } => drop(held.insert(record.execution.as_str(), primary_holds)),
+                    Entry::Closed { end: end @ (End::Recovered | End::Rehearsed), cause }
+                        if frozen == Some(record.execution.as_str()) && !cause.contains("freeze") =>
+                    {
+                        let what = format!(
+                            "{}: `{}` ended `{end}`, left the freeze and does not say so",
+                            event.at, record.execution
+                        );
+                        broken.push(Violation::new(LAW, what));
+                    }
                     Entry::Closed { end: end @ (End::RolledBack | End::Refused), .. } => {
                         let mut say = |what: &str| {
                             let what =

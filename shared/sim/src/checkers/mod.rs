@@ -1,24 +1,31 @@
-//! What must hold whatever happens. Beside those of this folder every journal is held to the rules over records,
-//! `understudy_core::journal::rules`, which real ones are held to as well. A checker sees the trace, journals and reports: never the world, and never
-//! the code that made them. Those that need journals only are as good over real ones.
+//! What must hold whatever happens.
+//!
+//! A checker sees the trace, journals, reports and what was sealed: never the world, and never the code that made them.
+//! Beside these, every journal is held to the rules over records, `understudy_core::journal::rules`, as real ones are.
 
 mod clear;
 mod ends;
 mod epochs;
 mod figures;
+mod heard;
 mod held;
 mod left;
+mod moves;
 mod once;
 mod one_writer;
+mod sealed;
 
 pub use clear::clear;
 pub use ends::ends;
 pub use epochs::epochs;
 pub use figures::{figures, overstated, truth};
+pub use heard::heard;
 pub use held::held;
 pub use left::left;
+pub use moves::moves;
 pub use once::once;
 pub use one_writer::one_writer;
+pub use sealed::{Sealed, sealed};
 
 use crate::trace::Event;
 use std::borrow::Borrow;
@@ -55,30 +62,50 @@ pub struct Case {
     /// Every execution's journal.
     pub journals: Vec<(String, Vec<Stored>)>,
     pub reports: Vec<Report>,
+    pub sealed: Vec<Sealed>,
+    /// No call, function or tick went wrong by itself.
+    pub calm: bool,
     /// What all of it was made under.
     pub plan: Option<Rc<Plan>>,
 }
 
 /// Asks every checker.
 pub fn all(case: &Case) -> Vec<Violation> {
-    judge(&case.trace, &case.journals, &case.reports, case.plan.as_deref())
+    let left = Left {
+        trace: &case.trace,
+        journals: &case.journals,
+        reports: &case.reports,
+        sealed: &case.sealed,
+        calm: case.calm,
+        plan: case.plan.as_deref(),
+    };
+    judge(&left)
 }
 
-/// As [`all`], on what is not copied.
-pub fn judge<S: Borrow<Stored>>(
-    trace: &[Event],
-    journals: &[(String, Vec<S>)],
-    reports: &[Report],
-    plan: Option<&Plan>,
-) -> Vec<Violation> {
+/// A [`Case`] that is not copied.
+pub(crate) struct Left<'a, S> {
+    pub trace: &'a [Event],
+    pub journals: &'a [(String, Vec<S>)],
+    pub reports: &'a [Report],
+    pub sealed: &'a [Sealed],
+    pub calm: bool,
+    pub plan: Option<&'a Plan>,
+}
+
+/// As [`all`].
+pub(crate) fn judge<S: Borrow<Stored>>(left: &Left<'_, S>) -> Vec<Violation> {
+    let Left { trace, journals, reports, sealed, calm, plan } = *left;
     let whole: Vec<_> = journals.iter().map(|(name, chain)| (name.as_str(), verify_chain(chain))).collect();
     let mut broken = one_writer(trace);
     broken.extend(epochs(trace));
     broken.extend(clear(trace));
     broken.extend(held(trace));
+    broken.extend(heard(trace));
     broken.extend(once(trace));
     broken.extend(ends(trace, &whole));
-    broken.extend(plan.iter().flat_map(|plan| left(trace, plan)));
+    broken.extend(self::sealed(journals, &whole, sealed, reports));
+    broken.extend(plan.iter().flat_map(|plan| self::left(trace, plan)));
+    broken.extend(plan.iter().flat_map(|plan| moves(trace, reports, plan, calm)));
     for (execution, chain) in &whole {
         // A chain that is not whole is told by `ends`.
         let told = chain.iter().flat_map(|known| check(known, plan));

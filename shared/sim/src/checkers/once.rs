@@ -38,6 +38,11 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
                 }
             }
             What::Broke(Break::Rebuild) => promoted.clear(),
+            What::Acknowledged { client, .. }
+                if tries(client).is_some_and(|steps| !steps.iter().any(|step| intended.contains(step))) =>
+            {
+                say(format!("{}: `{client}` wrote, and no record intends it", event.at));
+            }
             What::Published { level } if *level >= 1.0 && !intended.contains(&Step::MoveTraffic) => {
                 say(format!("{}: the switch says 1, and no record intends it", event.at));
             }
@@ -54,4 +59,13 @@ pub fn once(trace: &[Event]) -> Vec<Violation> {
         }
     }
     broken
+}
+
+/// The steps that write as that client, only to see whether it is taken; `None` for clients of the application.
+fn tries(client: &str) -> Option<&'static [Step]> {
+    match client {
+        "verify" => Some(&[Step::VerifyWrite]),
+        "probe" => Some(&[Step::Assess, Step::LookAgain, Step::Confirm]),
+        _ => None,
+    }
 }

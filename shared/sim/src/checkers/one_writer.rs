@@ -43,12 +43,15 @@ impl Watch {
                     Entry::Accepted { kind, .. } if kind.to() != self.to => {
                         *self = Self::towards(kind.to());
                     }
+                    // By the newest receipt: what somebody accepted of an earlier attempt says nothing of this one.
                     Entry::Fenced { receipt } => {
-                        self.risk_taken |= matches!(receipt, Receipt::Accepted { .. });
+                        self.risk_taken = matches!(receipt, Receipt::Accepted { .. });
                         self.receipt = Some(receipt.clone());
                     }
-                    // Once the lease is given back, the receipt is worth nothing.
-                    Entry::Intent { step: Step::GrantBack, .. } => self.receipt = None,
+                    // Once the lease is given back, the receipt is worth nothing, and the risk is over.
+                    Entry::Intent { step: Step::GrantBack, .. } => {
+                        (self.receipt, self.risk_taken) = (None, false);
+                    }
                     _ => {}
                 }
                 None

@@ -38,6 +38,8 @@ pub enum Break {
     PromotionHangs,
     /// The service refuses promotions, as it does while it backs up.
     BackingUp,
+    /// The replica is resized: `modifying` for minutes, in which it answers and takes no promotion.
+    Resized,
     /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
     GateDropped,
     /// The evidence bucket is away.
@@ -71,6 +73,7 @@ impl Break {
             Self::StallStream => "stream stalls",
             Self::PromotionHangs => "promotion hangs",
             Self::BackingUp => "backing up",
+            Self::Resized => "replica resized",
             Self::GateDropped => "gate dropped",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
@@ -127,7 +130,11 @@ impl Inner {
             Break::PromotionHangs => self.stores.iter_mut().for_each(Store::hang),
             Break::BackingUp => {
                 let now = self.now;
-                self.stores.iter_mut().for_each(|store| store.back_up(now));
+                self.stores.iter_mut().for_each(|store| store.busy_with("backing-up", now));
+            }
+            Break::Resized => {
+                let now = self.now;
+                self.stores.iter_mut().for_each(|store| store.busy_with("modifying", now));
             }
             Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
             Break::BucketAway => self.bucket_away = true,

@@ -106,6 +106,11 @@ impl World {
         self.inner().aims.push(aim);
     }
 
+    /// Whether any trouble is aimed at a step.
+    pub(crate) fn is_aimed_at(&self) -> bool {
+        !self.inner.borrow().aims.is_empty()
+    }
+
     /// How many calls the first delivery of `step` made; `None` if it never ran.
     pub fn calls_of(&self, step: Step) -> Option<u32> {
         self.inner.borrow().calls.get(&step).copied()

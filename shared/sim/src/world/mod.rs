@@ -207,7 +207,7 @@ impl World {
             state: "-".into(),
             coverage: Coverage::new(),
         };
-        let (now, queue) = (cell::Cell::new(now), RefCell::default());
+        let (now, queue) = (cell::Cell::new(now), RefCell::new(Queue::new(now)));
         Self { plan, digest, settings, now, queue, inner: RefCell::new(inner) }
     }
 

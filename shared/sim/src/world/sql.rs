@@ -10,15 +10,19 @@ use understudy_core::fault::Fault;
 use understudy_core::ports::{Databases, InstanceStatus, Sql};
 use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Statement, Written};
 
-/// `sql-agent` of one Region.
+/// `sql-agent` of one Region, as a function in `from` calls it.
 pub struct SqlAgent<'a> {
     pub world: &'a World,
+    pub from: Place,
     pub place: Place,
 }
 
 impl Sql for SqlAgent<'_> {
     async fn ask(&self, statement: &Statement) -> Result<Answer, Fault> {
-        let passed = self.world.pass_within(self.place, self.place, SQL_PATIENCE).await?;
+        let passed = self.world.pass_within(self.from, self.place, SQL_PATIENCE).await?;
+        if !self.world.invokes(self.place) {
+            return self.world.gave_up().await;
+        }
         if let Passed::Late(at) = passed {
             let effect = Effect::Sql { place: self.place, statement: Box::new(statement.clone()) };
             self.world.happens_late(at, effect);
@@ -156,7 +160,7 @@ impl World {
         let Some(store) = inner.stores.iter_mut().find(|store| store.instance == instance) else {
             return Err(Fault::invalid(format!("no instance `{instance}`")));
         };
-        if store.promotion.is_some() || !store.attached || now < store.backing_up_until {
+        if !store.takes_promotion(now) {
             return Err(Fault::transient(format!("`{instance}` is in no state to be promoted now")));
         }
         store.promotion = Some(now);

@@ -19,8 +19,8 @@ use understudy_core::switch::Side;
 
 /// Rows that each table held before the story begins.
 const ROWS: u64 = 1_000_000;
-/// A backup of the replica takes this long.
-const BACKUP: i64 = 240_000;
+/// A backup of the replica takes this long, and so does a resize.
+const BUSY: i64 = 240_000;
 
 /// How a promotion goes on: `available` as if nothing had been asked, `modifying` until the server leaves recovery,
 /// `rebooting` until the source is gone. Each in milliseconds.
@@ -76,7 +76,8 @@ pub(super) struct Store {
     pub(super) stale: i64,
     course: Course,
     pub(super) promotion: Option<Moment>,
-    pub(super) backing_up_until: Moment,
+    /// What the service does to the replica besides, and until when; it takes no promotion meanwhile.
+    busy: (&'static str, Moment),
     pub(super) attached: bool,
     /// The primary's Region sits in the standby's seat, and the other way round.
     swapped: bool,
@@ -102,7 +103,7 @@ impl Store {
             stale: below(6000),
             course: Course { unnoticed: 15_000, modifying: 135_000, rebooting: 150_000 },
             promotion: None,
-            backing_up_until: 0,
+            busy: ("available", 0),
             attached: true,
             swapped: false,
         }
@@ -164,8 +165,12 @@ impl Store {
         self.ungated = true;
     }
 
-    pub(super) fn back_up(&mut self, now: Moment) {
-        self.backing_up_until = now + BACKUP;
+    pub(super) fn busy_with(&mut self, status: &'static str, now: Moment) {
+        self.busy = (status, now + BUSY);
+    }
+
+    pub(super) fn takes_promotion(&self, now: Moment) -> bool {
+        self.promotion.is_none() && self.attached && now >= self.busy.1
     }
 
     fn in_recovery(&self) -> bool {
@@ -212,7 +217,7 @@ impl Store {
 
     fn status(&self, now: Moment) -> &'static str {
         let Some(since) = self.promotion else {
-            return if now < self.backing_up_until { "backing-up" } else { "available" };
+            return if now < self.busy.1 { self.busy.0 } else { "available" };
         };
         let Course { unnoticed, modifying, rebooting } = self.course;
         let age = now - since;

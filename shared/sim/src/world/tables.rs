@@ -16,7 +16,7 @@ use understudy_core::fault::Fault;
 use understudy_core::journal::Stored;
 use understudy_core::lease::Lease;
 use understudy_core::overrides::Overrides;
-use understudy_core::ports::{Cell, Cells, Key, Written};
+use understudy_core::ports::{Cell, Cells, Key, Series, Written};
 use understudy_core::state::{Flag, keys};
 
 /// What lies in a cell.
@@ -84,6 +84,19 @@ impl Tables {
     fn get(&self, place: Place, key: &Key) -> Option<&Versioned> {
         if place == Place::Witness { self.witness.get(key) } else { self.standby.get(key) }
     }
+
+    fn follow<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        place: Place,
+        series: &Series<'_>,
+        last: u64,
+    ) -> Result<Vec<Arc<T>>, Fault> {
+        let found = (last + 1..).map_while(|seq| {
+            let key = series.key(seq);
+            Some(self.get(place, &key)?.body.typed(&key))
+        });
+        found.collect()
+    }
 }
 
 /// The table at `at`, as somebody in `from` uses it.
@@ -146,6 +159,16 @@ impl Cells for Table<'_> {
     ) -> Result<Written, Fault> {
         self.put(key, expected, Body::of(value)).await
     }
+
+    async fn follow<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        series: &Series<'_>,
+        last: u64,
+    ) -> Result<Vec<Arc<T>>, Fault> {
+        let passed = self.world.pass(self.from, self.at).await?;
+        let found = self.world.inner.borrow().tables.follow(self.at, series, last)?;
+        self.world.reply(passed, found).await
+    }
 }
 
 impl World {
@@ -190,12 +213,8 @@ impl World {
 
     /// The journal of an execution as it lies in the standby's table.
     pub fn journal(&self, execution: &str) -> Vec<Arc<Stored>> {
-        let inner = self.inner.borrow();
-        let stored = |seq| {
-            let key = keys::journal(execution, seq);
-            inner.tables.get(Place::Standby, &key)?.body.typed::<Stored>(&key).ok()
-        };
-        (1..).map_while(stored).collect()
+        let records = self.inner.borrow().tables.follow(Place::Standby, &keys::journal(execution), 0);
+        records.unwrap_or_default()
     }
 }
 
@@ -204,7 +223,7 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
     match key.kind {
         "journal" if !key.id.ends_with("/head") => {
             let record = body.typed::<Stored>(key).ok()?.record().ok()?;
-            Some(What::Journaled(Box::new(record)))
+            Some(What::Journaled(record))
         }
         "lease" => {
             let lease = body.typed::<Lease>(key).ok()?;
