@@ -54,7 +54,7 @@ fn recovered(report: &Report) -> Line {
 fn began(report: &Report, account: &Account) -> Line {
     let what = "the client's first failure lies between the last good and the first failed probe";
     let (Some(good), Some(outage)) = (report.clock.last_good, &account.outage) else {
-        return line(false, what, "not measured by both".to_owned());
+        return line(false, what, not_measured(account));
     };
     let (earliest, latest) = (before(good, CLIENT_PERIOD), after(report.clock.zero(), CLIENT_PERIOD));
     // An attempt that was under way when service stopped was sent before, and failed after.
@@ -71,6 +71,15 @@ pub fn success(account: &Account) -> Option<Timestamp> {
     Some(account.outage.as_ref()?.first_lasting_success.as_ref()?.done_at)
 }
 
+/// What a line says that lacks a figure: who has none, and why.
+fn not_measured(account: &Account) -> String {
+    let Some(outage) = &account.outage else { return "the client saw no failure".to_owned() };
+    let Some(reason) = &outage.reason else { return "the product did not measure it".to_owned() };
+    let last = &outage.last_failure;
+    let error = last.error.as_deref().unwrap_or("it gave no reason");
+    format!("{reason}; the client's last failure was sent at {}: {error}", clock(last.sent_at))
+}
+
 /// How long the client was without service.
 pub fn outage(account: &Account) -> Option<Millis> {
     Some(elapsed(account.outage.as_ref()?.first_failure.sent_at, success(account)?))
@@ -79,7 +88,7 @@ pub fn outage(account: &Account) -> Option<Millis> {
 fn ended(plan: &Plan, report: &Report, account: &Account) -> Line {
     let what = "the client's lasting success is within one probe period and TTL of the product's";
     let (Some(served), Some(succeeded)) = (report.clock.served, success(account)) else {
-        return line(false, what, "not measured by both".to_owned());
+        return line(false, what, not_measured(account));
     };
     let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or_default();
     let apart = plan.tick.saturating_add(ttl);
@@ -93,7 +102,7 @@ fn lasted(report: &Report, account: &Account) -> Line {
     let (Some(least), Some(most), Some(seen)) =
         (report.rto.at_least.ms, report.rto.at_most.ms, outage(account))
     else {
-        return line(false, what, "not measured by both".to_owned());
+        return line(false, what, not_measured(account));
     };
     let holds = Millis(least) <= seen.saturating_add(CLIENT_PERIOD)
         && seen <= Millis(most).saturating_add(CLIENT_PERIOD);

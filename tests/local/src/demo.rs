@@ -5,7 +5,7 @@ use crate::breaks::{self, Break, BreakError};
 use crate::compare::{self, Line, clock, seconds};
 use crate::config::Place;
 use crate::deliveries::{Deliveries, DeliveriesError, Order};
-use crate::examine;
+use crate::examine::{self, ExamineError};
 use crate::ledger::{Account, Clients, LedgerError};
 use crate::logs;
 use crate::progress::paint;
@@ -55,6 +55,8 @@ pub enum DemoError {
     State(#[from] Fault),
     #[error("the operator's command was not taken")]
     Operate(#[from] PythonError),
+    #[error(transparent)]
+    Examine(#[from] ExamineError),
     #[error("the report does not read")]
     Report(#[from] serde_json::Error),
     #[error("no execution ended within {} s; the journal so far stands above", .0.as_secs())]
@@ -177,6 +179,8 @@ async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Res
     tell(up, &report, &account);
     let mut lines = compare::compare(&up.plan, &report, &account, &unexplained);
     lines.push(examine::sealed_journal(options, up, &report).await?);
+    lines.push(examine::tampered_journal(options).await?);
+    lines.push(examine::sealed_again(up, &report).await?);
     Ok(lines)
 }
 

@@ -44,8 +44,11 @@ pub struct Counts {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Outage {
     pub first_failure: Attempt,
+    pub last_failure: Attempt,
     /// `None` when success did not last.
     pub first_lasting_success: Option<Attempt>,
+    /// Why there is none.
+    pub reason: Option<String>,
 }
 
 /// One transaction of the client, by the client's own clock.
@@ -53,6 +56,7 @@ pub struct Outage {
 pub struct Attempt {
     pub sent_at: Timestamp,
     pub done_at: Timestamp,
+    pub error: Option<String>,
 }
 
 /// Acknowledged writes that the survivor does not hold.

@@ -42,6 +42,7 @@ pub struct Summary {
 pub struct Outage {
     pub last_success_before: Instant,
     pub first_failure: Instant,
+    pub last_failure: Instant,
     /// `None`: service did not come back for good.
     pub first_lasting_success: Option<Instant>,
     /// From when the first failed attempt was sent to when the first lasting success was acknowledged.
@@ -193,7 +194,8 @@ fn summary(attempts: &[&Attempt], survivors: &HashSet<String>) -> Summary {
 fn outage(attempts: &[&Attempt]) -> Result<Option<Outage>, JudgeError> {
     let Some(first) = attempts.iter().position(|attempt| !attempt.ok) else { return Ok(None) };
     let before = first.checked_sub(1).and_then(|index| attempts.get(index));
-    let (Some(before), Some(failure)) = (before, attempts.get(first)) else {
+    let last = attempts.iter().rfind(|attempt| !attempt.ok);
+    let (Some(before), Some(failure), Some(last)) = (before, attempts.get(first), last) else {
         return Err(JudgeError::BeginsBad);
     };
     let good = attempts.iter().rev().take_while(|attempt| attempt.ok).count();
@@ -202,6 +204,7 @@ fn outage(attempts: &[&Attempt]) -> Result<Option<Outage>, JudgeError> {
     Ok(Some(Outage {
         last_success_before: instant(before),
         first_failure: instant(failure),
+        last_failure: instant(last),
         first_lasting_success: back.map(|back| instant(back)),
         seconds_min: since(failure.sent_at),
         seconds_max: since(before.done_at),
@@ -312,7 +315,7 @@ mod tests {
         let judgement = of("ooo..n.nnnnnnnnnn").unwrap();
         let outage = judgement.outage.unwrap();
         assert_eq!(outage.last_success_before.seq, 3);
-        assert_eq!(outage.first_failure.seq, 4);
+        assert_eq!((outage.first_failure.seq, outage.last_failure.seq), (4, 7));
         assert_eq!(outage.first_lasting_success.unwrap().seq, 8);
         // Sent at 400, before it acknowledged at 350, back at 850.
         assert_eq!((outage.seconds_min, outage.seconds_max), (Some(0.45), Some(0.5)));

@@ -70,11 +70,11 @@ impl Pair {
         for (place, takes) in
             [(Place::Primary, if prepares { PREPARED } else { 0 }), (Place::Standby, PREPARED)]
         {
-            // The last setting counts.
+            // The last setting counts. Here a commit that waits for its disk is among what is tried.
             let path = self.data.join(place.name()).join("postgresql.auto.conf");
             let file = fs::File::options().append(true).open(&path);
-            let setting = format!("max_prepared_transactions = {takes}\n");
-            file.and_then(|mut file| file.write_all(setting.as_bytes()))
+            let settings = format!("max_prepared_transactions = {takes}\nfsync = on\n");
+            file.and_then(|mut file| file.write_all(settings.as_bytes()))
                 .map_err(|source| TortureError::File { path, source })?;
         }
         tokio::try_join!(self.primary.start(), self.standby.start())?;

@@ -134,7 +134,7 @@ impl Region {
 
     /// The records of an execution, as the table holds them.
     pub fn journal(&self, execution: &str) -> Vec<Stored> {
-        (1..).map_while(|seq| self.look(&keys::journal(execution, seq))).collect()
+        (1..).map_while(|seq| self.look(&keys::journal(execution).key(seq))).collect()
     }
 
     /// The output that was sent with `token`.

@@ -12,6 +12,7 @@ use crate::links::Links;
 use crate::postgres::Stop;
 use crate::rds::Rds;
 use std::rc::Rc;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -170,7 +171,7 @@ async fn settle(region: &Region, round: &Round, besides: &mut JoinSet<()>) {
 
 fn end_in(chain: &[Stored]) -> Option<End> {
     let last = chain.last()?.record().ok()?;
-    end_of(&[last])
+    end_of(slice::from_ref(&last))
 }
 
 /// Nobody brought the primary back, so somebody must have taken over, or said why not.

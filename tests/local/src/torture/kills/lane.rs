@@ -178,7 +178,7 @@ impl Lane {
         let mut lost = Vec::new();
         for (seq, stored) in (1..).zip(&written.chain) {
             let object = aws.object(&bucket, &record_key(plan, &written.name, seq)).await;
-            if !object.is_ok_and(|bytes| bytes == stored.bytes.as_bytes()) {
+            if !object.is_ok_and(|bytes| bytes == stored.bytes().as_bytes()) {
                 lost.push(seq.to_string());
             }
         }

@@ -8,12 +8,15 @@ use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
+use std::slice;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use understudy_aws::dynamodb::Table;
 use understudy_core::handler::OpenRuns;
 use understudy_core::incident::Incident;
 use understudy_core::journal::{Entry, Stored};
 use understudy_core::plan::Plan;
+use understudy_core::ports::Cells;
 use understudy_core::run::End;
 use understudy_core::state::{keys, load};
 use understudy_core::steps::Step;
@@ -78,13 +81,12 @@ impl<'a> Watch<'a> {
         let mut intended = Vec::new();
         for attempt in incident.map(|incident| incident.attempts).unwrap_or_default() {
             let chain = self.chains.entry(attempt.execution.clone()).or_default();
-            while let Some(stored) =
-                load::<Stored>(self.table, &keys::journal(&attempt.execution, chain.len() as u64 + 1)).await?
-            {
+            let journal = keys::journal(&attempt.execution);
+            for stored in self.table.follow::<Stored>(&journal, chain.len() as u64).await? {
                 if let Entry::Intent { step, .. } = stored.record()?.entry {
                     intended.push(step);
                 }
-                chain.push(stored);
+                chain.push(Arc::unwrap_or_clone(stored));
             }
         }
         Ok(intended)
@@ -113,7 +115,8 @@ impl<'a> Watch<'a> {
 }
 
 fn end_of(chain: &[Stored]) -> Option<End> {
-    judge::end_of(&[chain.last()?.record().ok()?])
+    let last = chain.last()?.record().ok()?;
+    judge::end_of(slice::from_ref(&last))
 }
 
 /// The workers of this emulator: each process with the name of its function.
