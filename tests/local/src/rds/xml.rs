@@ -8,7 +8,7 @@ const ACCOUNT: &str = "000000000000";
 const NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
 const REQUEST_ID: &str = "00000000-0000-0000-0000-000000000000";
 /// The release of the servers that `pg_bin` is expected to hold.
-const ENGINE_VERSION: &str = "16.2";
+const ENGINE_VERSION: &str = "16.11";
 
 /// The word for a replica's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
