@@ -33,6 +33,7 @@ impl Rds {
             source: found.read_replica_source_db_instance_identifier.filter(|source| !source.is_empty()),
             backup_retention_days: found.backup_retention_period,
             iam_authentication: found.iam_database_authentication_enabled,
+            engine_version: found.engine_version,
         }))
     }
 

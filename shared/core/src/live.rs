@@ -102,6 +102,8 @@ pub struct Instance {
     pub iam_authentication: Option<bool>,
     /// The word for its stream, on a replica: `replicating`, `error`, …
     pub replication: Option<String>,
+    /// `16.11`, `15.7-rds.20240509`, …
+    pub engine_version: Option<String>,
 }
 
 /// That a secret is there; never what it holds.
@@ -176,6 +178,11 @@ pub const QUESTIONS: &[Question] = &[
     Question { id: "LV-13", question: "does the replica stream?", ask: stores::streams },
     Question { id: "LV-14", question: "do both keep backups?", ask: stores::backups },
     Question { id: "LV-15", question: "do both take IAM logins?", ask: stores::iam_logins },
+    Question {
+        id: "LV-16",
+        question: "does the engine's release take inserts after every promotion?",
+        ask: stores::release,
+    },
     Question { id: "LV-21", question: "does the standby hold the application's login?", ask: stores::secret },
     Question { id: "LV-31", question: "are the stacks' functions there?", ask: deployed },
     Question { id: "LV-41", question: "is the standby's readiness watched?", ask: watched },

@@ -71,6 +71,7 @@ fn instance(source: Option<&str>) -> Instance {
         backup_retention_days: Some(7),
         iam_authentication: Some(true),
         replication: source.map(|_| "replicating".to_owned()),
+        engine_version: Some("16.11".to_owned()),
     }
 }
 
@@ -292,6 +293,24 @@ fn the_databases_are_a_pair() {
         assert_eq!(told(|seen| side(seen).backup_retention_days = None), one("LV-14", Grade::Unknown));
         assert_eq!(told(|seen| side(seen).iam_authentication = Some(false)), one("LV-15", Grade::Block));
         assert_eq!(told(|seen| side(seen).iam_authentication = None), one("LV-15", Grade::Unknown));
+    }
+}
+
+#[test]
+fn the_release_takes_inserts_after_a_promotion() {
+    let is = |side: fn(&mut Deployment) -> &mut Instance, version: Option<&'static str>| {
+        told(move |seen| side(seen).engine_version = version.map(str::to_owned))
+    };
+    for side in [replica, primary] {
+        for unsound in ["16.2", "15.6", "14.11", "13.20", "16.2-rds.20240101"] {
+            assert_eq!(is(side, Some(unsound)), one("LV-16", Grade::Block), "{unsound}");
+        }
+        for sound in ["16.3", "15.7-rds.20240509", "14.12", "17.0", "18.4"] {
+            assert_eq!(is(side, Some(sound)), [], "{sound}");
+        }
+        for unread in [None, Some("16"), Some("sixteen.two"), Some("16.")] {
+            assert_eq!(is(side, unread), one("LV-16", Grade::Unknown), "{unread:?}");
+        }
     }
 }
 

@@ -134,6 +134,45 @@ pub(super) fn iam_logins(id: &'static str, plan: &Plan, seen: &Deployment) -> Ve
     })
 }
 
+/// The first release of each major version whose free space map names no page that is not there. Before it a hint may
+/// replicate such a map, and behind a promotion inserts fail with `XX001` for good. PostgreSQL's commit "freespace: Don't
+/// return blocks past the end of the main fork" of April 2024 mends it, from major version 14 on.
+const SOUND_FREE_SPACE_MAP: [(u32, u32); 3] = [(14, 12), (15, 7), (16, 3)];
+
+pub(super) fn release(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    each(id, plan, seen, |row, store, live| {
+        let sides = both(store, live)?;
+        let fix = "upgrade both to 14.12, 15.7, 16.3 or later: a standby promoted before that may refuse every insert";
+        let versions = sides.map(|(id, one)| (id, one.engine_version.as_deref().unwrap_or_default()));
+        let sound = versions.map(|(_, version)| release_of(version).map(is_sound));
+        Some(match (versions, sound) {
+            ([(_, primary), (_, standby)], [Some(true), Some(true)]) => {
+                row.pass(format!("PostgreSQL {primary} and {standby}"))
+            }
+            ([(id, version), _], [Some(false), _]) | ([_, (id, version)], [_, Some(false)]) => {
+                row.block(format!("`{id}` is PostgreSQL {version}"), fix)
+            }
+            ([(id, _), _], [None, _]) | ([_, (id, _)], _) => {
+                row.unknown(format!("the service does not say which release `{id}` is"), fix)
+            }
+        })
+    })
+}
+
+/// Major and minor of `16.11` or `15.7-rds.20240509`.
+fn release_of(version: &str) -> Option<(u32, u32)> {
+    let (major, rest) = version.split_once('.')?;
+    let minor = rest.split(|other: char| !other.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+fn is_sound((major, minor): (u32, u32)) -> bool {
+    match SOUND_FREE_SPACE_MAP.iter().find(|(known, _)| *known == major) {
+        Some((_, first)) => minor >= *first,
+        None => SOUND_FREE_SPACE_MAP.iter().all(|(known, _)| major > *known),
+    }
+}
+
 pub(super) fn secret(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
     let region = &plan.regions.standby.0;
     each(id, plan, seen, |row, store, live| {

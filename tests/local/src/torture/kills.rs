@@ -193,12 +193,10 @@ impl Tally {
             println!("       {}: {}", line.what, line.told);
         }
     }
+
     fn ended(&self) -> Ended {
-        match (self.disagreed.is_empty(), self.unplayed.is_empty()) {
-            (false, _) => Ended::Disagreed,
-            (true, false) => Ended::Unplayed,
-            (true, true) => Ended::Agreed,
-        }
+        let recovered = self.ends.get(&End::Recovered.to_string()).copied().unwrap_or_default();
+        Ended::of(self.runs, recovered, &self.unplayed, &self.disagreed)
     }
 
     fn text(&self, took: Duration) -> String {

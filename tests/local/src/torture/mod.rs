@@ -124,12 +124,26 @@ impl Played {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Agreed,
-    /// Rounds that could not be played prove nothing.
+    /// Rounds that could not be played prove nothing, nor do many that hardly ever moved anything.
     Unplayed,
     Disagreed,
 }
 
 impl Ended {
+    /// So many rounds are not all refused for good reasons.
+    const MANY: u64 = 20;
+
+    fn of(rounds: u64, recovered: u64, unplayed: &[u64], disagreed: &[u64]) -> Self {
+        let idle = rounds >= Self::MANY && recovered.saturating_mul(10) < rounds;
+        if !disagreed.is_empty() {
+            Self::Disagreed
+        } else if idle || !unplayed.is_empty() {
+            Self::Unplayed
+        } else {
+            Self::Agreed
+        }
+    }
+
     /// As every command of the local cloud exits.
     pub fn code(self) -> u8 {
         match self {

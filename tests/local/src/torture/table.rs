@@ -7,6 +7,7 @@ use crate::compare::seconds;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
+use understudy_core::run::End;
 
 #[derive(Default)]
 pub struct Table {
@@ -16,6 +17,8 @@ pub struct Table {
     prepares: u64,
     back: u64,
     acknowledged: usize,
+    /// Rounds in which the standby took over.
+    recovered: u64,
     unplayed: Vec<u64>,
     disagreed: Vec<u64>,
 }
@@ -39,11 +42,7 @@ impl Table {
     }
 
     pub fn ended(&self) -> Ended {
-        match (self.disagreed.is_empty(), self.unplayed.is_empty()) {
-            (false, _) => Ended::Disagreed,
-            (true, false) => Ended::Unplayed,
-            (true, true) => Ended::Agreed,
-        }
+        Ended::of(self.rounds(), self.recovered, &self.unplayed, &self.disagreed)
     }
 
     pub fn add(&mut self, played: &Played) {
@@ -53,6 +52,7 @@ impl Table {
             self.disagreed.push(round.seed);
         }
         self.acknowledged += played.acknowledged;
+        self.recovered += u64::from(judged.ends.contains(&End::Recovered));
         *self.fencing.entry(round.fencing).or_default() += 1;
         self.prepares += u64::from(round.prepares);
         self.back += u64::from(round.back_after.is_some());
@@ -95,9 +95,10 @@ impl Table {
         }
         let _ = write!(
             text,
-            "  {} rounds in {}, {} disagreed, {} not played",
+            "  {} rounds in {}, {} recovered, {} disagreed, {} not played",
             self.rounds(),
             seconds(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            self.recovered,
             self.disagreed.len(),
             self.unplayed.len()
         );
@@ -172,4 +173,29 @@ fn counted(all: impl Iterator<Item = (String, u64)>) -> String {
 
 fn numbers(seeds: &[u64]) -> String {
     seeds.iter().map(|seed| format!("SEED={seed}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(ends: &[Option<End>]) -> Ended {
+        let mut table = Table::default();
+        for end in ends {
+            let ends = end.iter().copied().collect();
+            table.add(&Played::of_test(Judgement { ends, ..Judgement::default() }));
+        }
+        table.ended()
+    }
+
+    #[test]
+    fn many_rounds_that_moved_nothing_show_nothing() {
+        assert_eq!(of(&[Some(End::Refused)]), Ended::Agreed);
+        let mut ends = vec![Some(End::Refused); 19];
+        ends.push(None);
+        assert_eq!(of(&ends), Ended::Unplayed);
+        ends.truncate(18);
+        ends.extend([Some(End::Recovered); 2]);
+        assert_eq!(of(&ends), Ended::Agreed);
+    }
 }
