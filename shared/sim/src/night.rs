@@ -182,6 +182,8 @@ impl Night {
         // Drawn apart, so that every other night stays what it was.
         night.overrides(&mut Chance::new(seed ^ 0x0_5BA2E));
         night.fails_while_people_think(&mut Chance::new(seed ^ 0x7A1_C017));
+        night.others_rush(&mut Chance::new(seed ^ 0x0002_0054));
+        night.replica_restarts(&mut Chance::new(seed ^ 0x0E57_A275));
         night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
     }
@@ -218,6 +220,25 @@ impl Night {
                 Break::Kill(Place::Primary)
             };
             self.breaks.push((When::In("AskApproval", Millis(chance.below(120_000))), lost));
+        }
+    }
+
+    /// A Region goes, and with it everybody's primary: all fail over at once.
+    fn others_rush(&mut self, chance: &mut Chance) {
+        if chance.happens(40) {
+            let rush = Break::Rush(pick(chance, &[1_000, 10_000, 50_000]));
+            self.breaks.push((When::At(seconds(65 + chance.below(120))), rush));
+        }
+    }
+
+    fn replica_restarts(&mut self, chance: &mut Chance) {
+        if chance.happens(60) {
+            let when = if chance.happens(500) {
+                When::In("Recycle", Millis(chance.below(2_000)))
+            } else {
+                in_a_state(chance)
+            };
+            self.breaks.push((when, Break::Restarts));
         }
     }
 

@@ -401,7 +401,14 @@ impl<'m> Simulation<'m> {
 
     fn resume(&mut self, name: &Rc<str>, turn: u64) {
         let execution = self.executions.get(name).filter(|known| known.turn() == turn);
-        let Some(state) = execution.map(|execution| execution.state().to_owned()) else { return };
+        let Some(execution) = execution else { return };
+        let state = execution.state().to_owned();
+        let left = left_to(execution, self.machine, self.world.moment());
+        if let Err(wait) = self.world.take_transition()
+            && wait < left
+        {
+            return self.plan_in(wait, Happening::Resume { execution: Rc::clone(name), turn });
+        }
         self.world.in_state(state.as_str().into());
         self.entered(&state);
         self.world.note(What::Entered { execution: name.as_ref().to_owned(), state });
@@ -414,7 +421,7 @@ impl<'m> Simulation<'m> {
         let Some(execution) = self.executions.get_mut(name) else { return };
         let next = step(self.machine, execution);
         let turn = execution.turn();
-        let left = execution.times_out_at(self.machine).as_millisecond() - self.world.moment();
+        let left = left_to(execution, self.machine, self.world.moment());
         match next {
             Next::Ended { status, state } => self.end(name, status, state),
             Next::Parked => {}
@@ -493,6 +500,11 @@ impl<'m> Simulation<'m> {
         self.plan_in(span(wait), Happening::Override(check.to_owned(), lasts));
     }
 
+    /// The states that something still waits for.
+    pub fn awaited_states(&self) -> impl Iterator<Item = &str> {
+        self.at_states.iter().map(|(state, ..)| state.as_str())
+    }
+
     /// What waits for a state that is entered now.
     fn entered(&mut self, state: &str) {
         let mut at = 0;
@@ -505,4 +517,9 @@ impl<'m> Simulation<'m> {
             }
         }
     }
+}
+
+/// How long until the workflow's own time-out, in milliseconds.
+fn left_to(execution: &Execution, machine: &Machine, now: Moment) -> i64 {
+    execution.times_out_at(machine).as_millisecond() - now
 }

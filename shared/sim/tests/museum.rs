@@ -160,6 +160,10 @@ fn broken(text: &str) -> Break {
         ["promotion", "hangs"] => Break::PromotionHangs,
         ["backing", "up"] => Break::BackingUp,
         ["resize", "replica"] => Break::Resized,
+        ["restart", "replica"] => Break::Restarts,
+        ["others", "rush", applications] => {
+            Break::Rush(applications.parse().expect("a number of applications"))
+        }
         ["gate", "dropped"] => Break::GateDropped,
         ["bucket", "away"] => Break::BucketAway,
         ["rogue", "switch"] => Break::RogueSwitch,
@@ -265,6 +269,11 @@ fn every_scenario_of_the_museum_is_played() {
         scenario.event.iter().for_each(|event| plan(&mut simulation, event));
         simulation.run_for(Millis::from_secs(60 * scenario.minutes));
         let told = support::story(&simulation);
+        let unplayed: Vec<&str> = simulation.awaited_states().collect();
+        assert!(
+            unplayed.is_empty(),
+            "{name}: never entered, so that nothing broke there: {unplayed:?}\n{told}"
+        );
         for never in &scenario.never {
             assert!(!happened(&simulation, *never), "{name}: {never:?} happened\n{told}");
         }

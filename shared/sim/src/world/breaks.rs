@@ -25,6 +25,8 @@ pub enum Break {
     Slow(Place),
     /// This many of a thousand requests are throttled.
     Throttle(u64),
+    /// So many other applications of the account fail over at this moment, and share its quotas.
+    Rush(u64),
     /// The application in the Region stops answering; its database does not.
     ApplicationDown(Place),
     /// The primary's application answers every other half minute.
@@ -40,6 +42,9 @@ pub enum Break {
     BackingUp,
     /// The replica is resized: `modifying` for minutes, in which it answers and takes no promotion.
     Resized,
+    /// The replica's server restarts by itself, promoted or not: for a while it takes no connection, and the service calls
+    /// it available.
+    Restarts,
     /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
     GateDropped,
     /// The evidence bucket is away.
@@ -66,6 +71,7 @@ impl Break {
             Self::Still(_) => "functions stand still",
             Self::Slow(_) => "Region slow",
             Self::Throttle(_) => "throttling",
+            Self::Rush(_) => "others rush",
             Self::ApplicationDown(_) => "application down",
             Self::Flapping => "flapping",
             Self::PauseReplay => "replay paused",
@@ -74,6 +80,7 @@ impl Break {
             Self::PromotionHangs => "promotion hangs",
             Self::BackingUp => "backing up",
             Self::Resized => "replica resized",
+            Self::Restarts => "replica restarts",
             Self::GateDropped => "gate dropped",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
@@ -122,6 +129,7 @@ impl Inner {
             Break::Slow(place) => self.slow.insert(place),
             // The SDK asks twice before it gives up.
             Break::Throttle(permille) => self.throttled = permille * permille / 1000,
+            Break::Rush(applications) => self.rush(applications),
             Break::ApplicationDown(place) => self.application_down.insert(place),
             Break::Flapping => self.flapping = true,
             Break::PauseReplay => self.stores.iter_mut().for_each(Store::pause_replay),
@@ -135,6 +143,10 @@ impl Inner {
             Break::Resized => {
                 let now = self.now;
                 self.stores.iter_mut().for_each(|store| store.busy_with("modifying", now));
+            }
+            Break::Restarts => {
+                let now = self.now;
+                self.stores.iter_mut().for_each(|store| store.restart(now));
             }
             Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
             Break::BucketAway => self.bucket_away = true,

@@ -86,6 +86,11 @@ pub struct Starter<'a>(pub &'a World);
 impl Executions for Starter<'_> {
     async fn start(&self, name: &str, incident: &str) -> Result<Started, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;
+        if !self.0.may_start() {
+            return Err(Fault::transient(
+                "Step Functions starts no more executions just now: its quota is used up",
+            ));
+        }
         let started = self.0.start_execution(name, incident);
         self.0.reply(passed, started).await
     }

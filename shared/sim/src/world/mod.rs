@@ -10,6 +10,7 @@ mod faults;
 mod late;
 mod log;
 mod places;
+mod quotas;
 mod sql;
 mod stores;
 mod tables;
@@ -133,6 +134,7 @@ struct Inner {
     slow: Places,
     /// How many of a thousand calls are throttled just now, on top of the settings.
     throttled: u64,
+    quotas: quotas::Quotas,
     application_down: Places,
     flapping: bool,
     bucket_away: bool,
@@ -184,6 +186,7 @@ impl World {
             still: Places::default(),
             slow: Places::default(),
             throttled: 0,
+            quotas: quotas::Quotas::full(now),
             application_down: Places::default(),
             flapping: false,
             bucket_away: false,

@@ -21,6 +21,8 @@ use understudy_core::switch::Side;
 const ROWS: u64 = 1_000_000;
 /// A backup of the replica takes this long, and so does a resize.
 const BUSY: i64 = 240_000;
+/// A server that restarts takes no connection for this long.
+const RESTART: i64 = 20_000;
 
 /// How a promotion goes on: `available` as if nothing had been asked, `modifying` until the server leaves recovery,
 /// `rebooting` until the source is gone. Each in milliseconds.
@@ -79,6 +81,8 @@ pub(super) struct Store {
     /// What the service does to the replica besides, and until when; it takes no promotion meanwhile.
     busy: (&'static str, Moment),
     pub(super) attached: bool,
+    /// The replica's server takes no connection until then.
+    restarts: Moment,
     /// The primary's Region sits in the standby's seat, and the other way round.
     swapped: bool,
 }
@@ -105,6 +109,7 @@ impl Store {
             promotion: None,
             busy: ("available", 0),
             attached: true,
+            restarts: 0,
             swapped: false,
         }
     }
@@ -167,6 +172,10 @@ impl Store {
 
     pub(super) fn busy_with(&mut self, status: &'static str, now: Moment) {
         self.busy = (status, now + BUSY);
+    }
+
+    pub(super) fn restart(&mut self, now: Moment) {
+        self.restarts = now + RESTART;
     }
 
     pub(super) fn takes_promotion(&self, now: Moment) -> bool {
@@ -258,7 +267,7 @@ impl Store {
     pub(super) fn answers(&self, at: Place, now: Moment) -> bool {
         match self.seat(at) {
             Place::Primary => true,
-            Place::Standby => self.status(now) != "rebooting",
+            Place::Standby => self.status(now) != "rebooting" && now >= self.restarts,
             Place::Witness | Place::Outside => false,
         }
     }
