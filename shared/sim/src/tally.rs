@@ -74,6 +74,12 @@ impl Tally {
         self.ends.values().sum()
     }
 
+    /// The states of the workflow that no fault ever met: what happens there, these nights do not know.
+    pub fn unmet<'m>(&self, machine: &'m Machine) -> Vec<&'m str> {
+        let met = |state: &&str| self.coverage.values().any(|states| states.contains_key(*state));
+        columns(machine).into_iter().filter(|state| !met(state)).collect()
+    }
+
     /// Which fault met which state of the workflow: a row a fault, a column a state, a digit the order of magnitude.
     pub fn coverage_table(&self, machine: &Machine) -> String {
         let states: Vec<&str> = columns(machine);

@@ -31,3 +31,14 @@ fn the_same_seed_is_the_same_night() {
         assert!(first == Night::of(seed).live(&machine, &plans).case().trace, "seed {seed} gave two nights");
     }
 }
+
+#[test]
+fn states_that_no_night_reached_are_named() {
+    let (machine, plans) = (machine(), Plans::read().expect("the plans"));
+    let mut tally = Tally::default();
+    assert!(tally.unmet(&machine).contains(&"Promote"), "nothing was lived");
+    for seed in 1..=400 {
+        tally.add(seed, &machine, &plans);
+    }
+    assert!(!tally.unmet(&machine).contains(&"Promote"));
+}
