@@ -112,7 +112,7 @@ package:
 	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
 
 # SEEDS=n: that many nights in the simulated world, each judged by every checker; exit 1 and a story where a law was
-# broken. SEED=s: that night alone.
+# broken, and exit 1 where 100,000 nights or more left a state of the workflow out. SEED=s: that night alone.
 SEEDS ?= 100000
 simulate:
 	cargo build --quiet --profile simulate -p understudy-sim --bin simulate

@@ -17,7 +17,7 @@ struct Quota {
 const STARTS: Quota = Quota { most: 1_300, per_second: 300 };
 /// State transitions of standard workflows: beyond it an execution is late.
 const TRANSITIONS: Quota = Quota { most: 5_000, per_second: 1_500 };
-/// What another application's failover takes of them, about.
+/// What another application's failover takes of them: assumed, for nobody counts theirs.
 const TRANSITIONS_EACH: i64 = 20;
 
 /// A bucket that holds thousandths of tokens, so that each millisecond brings `per_second` of them.

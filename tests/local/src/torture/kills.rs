@@ -194,9 +194,12 @@ impl Tally {
         }
     }
 
+    fn recovered(&self) -> u64 {
+        self.ends.get(&End::Recovered.to_string()).copied().unwrap_or_default()
+    }
+
     fn ended(&self) -> Ended {
-        let recovered = self.ends.get(&End::Recovered.to_string()).copied().unwrap_or_default();
-        Ended::of(self.runs, recovered, &self.unplayed, &self.disagreed)
+        Ended::of(self.runs, self.recovered(), &self.unplayed, &self.disagreed)
     }
 
     fn text(&self, took: Duration) -> String {
@@ -208,11 +211,12 @@ impl Tally {
         let took = seconds(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         format!(
             "\n  ends: {ends}\n  killed: {killed}\n  {} records, all whole and sealed where nothing is said; {} promotions\n  \
-             disagreed:{}\n  not played:{}\n  {} runs in {took}, {} disagreed, {} not played",
+             disagreed:{}\n  not played:{}\n{}  {} runs in {took}, {} disagreed, {} not played",
             self.records,
             self.promotions,
             seeds(&self.disagreed),
             seeds(&self.unplayed),
+            Ended::idle_text(self.runs, self.recovered()),
             self.runs,
             self.disagreed.len(),
             self.unplayed.len()

@@ -133,11 +133,25 @@ impl Ended {
     /// So many rounds are not all refused for good reasons.
     const MANY: u64 = 20;
 
+    /// Whether so many rounds recovered so seldom that their agreement shows nothing.
+    fn is_idle(rounds: u64, recovered: u64) -> bool {
+        rounds >= Self::MANY && recovered.saturating_mul(10) < rounds
+    }
+
+    /// What is told of it, for an exit code alone tells nobody why.
+    fn idle_text(rounds: u64, recovered: u64) -> String {
+        if !Self::is_idle(rounds, recovered) {
+            return String::new();
+        }
+        format!(
+            "  NOTHING SHOWN: {recovered} of {rounds} recovered, and below a tenth refusals alone may agree\n"
+        )
+    }
+
     fn of(rounds: u64, recovered: u64, unplayed: &[u64], disagreed: &[u64]) -> Self {
-        let idle = rounds >= Self::MANY && recovered.saturating_mul(10) < rounds;
         if !disagreed.is_empty() {
             Self::Disagreed
-        } else if idle || !unplayed.is_empty() {
+        } else if Self::is_idle(rounds, recovered) || !unplayed.is_empty() {
             Self::Unplayed
         } else {
             Self::Agreed

@@ -93,6 +93,7 @@ impl Table {
                 numbers(&self.disagreed)
             );
         }
+        text.push_str(&Ended::idle_text(self.rounds(), self.recovered));
         let _ = write!(
             text,
             "  {} rounds in {}, {} recovered, {} disagreed, {} not played",
@@ -179,23 +180,23 @@ fn numbers(seeds: &[u64]) -> String {
 mod tests {
     use super::*;
 
-    fn of(ends: &[Option<End>]) -> Ended {
+    fn of(ends: &[Option<End>]) -> (Ended, bool) {
         let mut table = Table::default();
         for end in ends {
             let ends = end.iter().copied().collect();
             table.add(&Played::of_test(Judgement { ends, ..Judgement::default() }));
         }
-        table.ended()
+        (table.ended(), table.text(Duration::ZERO).contains("NOTHING SHOWN"))
     }
 
     #[test]
     fn many_rounds_that_moved_nothing_show_nothing() {
-        assert_eq!(of(&[Some(End::Refused)]), Ended::Agreed);
+        assert_eq!(of(&[Some(End::Refused)]), (Ended::Agreed, false));
         let mut ends = vec![Some(End::Refused); 19];
         ends.push(None);
-        assert_eq!(of(&ends), Ended::Unplayed);
+        assert_eq!(of(&ends), (Ended::Unplayed, true));
         ends.truncate(18);
         ends.extend([Some(End::Recovered); 2]);
-        assert_eq!(of(&ends), Ended::Agreed);
+        assert_eq!(of(&ends), (Ended::Agreed, false));
     }
 }
