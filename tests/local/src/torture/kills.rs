@@ -182,9 +182,12 @@ impl Tally {
         let mark = if judged.holds() { paint("32", "ok") } else { paint("31", "NO") };
         println!("  {mark} {head} {ends}; {} of {} killed: {told}", killed.len(), run.kills.len());
         if judged.ends.iter().any(|end| *end != End::Recovered)
-            && let Some(report) = written.iter().rev().find_map(|one| one.report.as_ref())
+            && let Some((one, report)) =
+                written.iter().rev().find_map(|one| Some((one, one.report.as_ref()?)))
         {
             println!("       {}: {}", report.end, report.cause);
+            // The next run begins with empty tables: what led there is told now or never.
+            super::story(&one.chain).lines().for_each(|line| println!("         {line}"));
         }
         if !judged.holds() {
             self.disagreed.push(run.seed);

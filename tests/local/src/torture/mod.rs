@@ -40,6 +40,7 @@ use std::{fs, io, thread};
 use table::Table;
 use tokio::sync::mpsc;
 use understudy_core::fault::Fault;
+use understudy_core::journal::Stored;
 use understudy_core::report::line as told;
 use understudy_sim::asl::{AslError, Machine};
 
@@ -324,10 +325,7 @@ impl Setup {
             let _ = writeln!(text, "{mark} {}: {}", line.what, line.told);
         }
         for written in &left.executions {
-            for record in written.chain.iter().filter_map(|stored| stored.record().ok()) {
-                let line = told(&record);
-                let _ = writeln!(text, "{} {:<18} {}", line.at, line.writer, line.text);
-            }
+            text.push_str(&story(&written.chain));
         }
         for told in &left.told {
             let _ = writeln!(text, "{} {} {}", told.done_at, told.by, told.tx);
@@ -335,6 +333,16 @@ impl Setup {
         let path = self.state.with_file_name(format!("round-{}.txt", round.seed));
         fs::write(&path, text).map_err(|source| TortureError::File { path, source })
     }
+}
+
+/// A journal, a line a record; one that does not read is said elsewhere.
+fn story(chain: &[Stored]) -> String {
+    let records = chain.iter().filter_map(|stored| stored.record().ok());
+    let lines = records.map(|record| {
+        let line = told(&record);
+        format!("{} {:<18} {}\n", line.at, line.writer, line.text)
+    });
+    lines.collect()
 }
 
 fn tell(torture: &Torture, number: u64, played: &Played) {
