@@ -20,6 +20,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 from engine import Engine
@@ -207,8 +208,13 @@ def _way(history: dict[str, Any], visit: dict[str, Any]) -> str:
 
 def _handed(definition: dict[str, Any], attempt: dict[str, Any], seen: dict[str, int]) -> tuple[Any, str]:
     """Who is called with what, and whether its token is the first, or not, that this visit's engine gave out."""
-    payload = definition.get("Parameters", {}).get("Payload", {})
+    parameters = definition.get("Parameters", {})
+    payload = parameters.get("Payload", {})
     handed = dict(attempt["handed"] or {})
+    # Each engine has its own clock: that it hands on an instant is compared, not which.
+    for name, value in parameters.items():
+        if value == "$$.State.EnteredTime":
+            datetime.fromisoformat(handed.pop(name.removesuffix(".$")))
     tokens = [handed.pop(name.removesuffix(".$")) for name, value in payload.items() if value == "$$.Task.Token"]
     known = ["known" if token in seen else "new" for token in tokens]
     seen.update(dict.fromkeys(tokens, 1))

@@ -13,6 +13,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let witness = Table::witness(&env.plan, &prefix).await;
     let guard = &Guard {
         plan: &env.plan,
+        plan_digest: &env.plan_digest,
         standby: &Table::new(&env.plan.regions.standby, &prefix).await,
         witness: witness.as_ref(),
         clock: &WallClock,

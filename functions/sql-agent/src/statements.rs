@@ -5,14 +5,20 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_postgres::Client;
-use understudy_core::ddl::{APPLICATION_WRITE, COMMIT_TRIGGER, GATE_TRIGGER, JOB_RUNS, LOCK, UNLOCK};
+use understudy_core::ddl::{
+    APPLICATION_WRITE, BOUNDS, COMMIT_TRIGGER, ENTRIES, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK, UNBOUNDED,
+    UNLOCK,
+};
 use understudy_core::plan::Store;
-use understudy_core::sql::{FailureClass, FenceLook, Lsn, Replica, Written};
+use understudy_core::sql::{
+    FailureClass, FenceLook, LeaseInside, Lineage, Lsn, Replica, WriterSessions, Written,
+};
 use understudy_core::time::{Millis, after};
 
 /// Commits a heartbeat, then reads what has been written up to it.
 pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusal> {
     let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
+    let lease = lease_inside(client).await.ok();
     client
         .execute(
             "insert into understudy.heartbeat (id, beat_at) values (1, clock_timestamp()) \
@@ -22,18 +28,78 @@ pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusa
         .await?;
     let row = client.query_one("select clock_timestamp(), pg_current_wal_lsn()::text", &[]).await?;
     let position: String = row.try_get(1)?;
-    let gated = gated(client, store).await?;
+    let ungated = told(ungated(client, store).await);
+    let ungated_writers = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await? };
+    let unarmed: Vec<String> = ungated.into_iter().chain(told(ways_round(client, store).await)).collect();
     let written = Written {
         before,
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
         rows: BTreeMap::new(),
-        gate_armed: gated && lease_ends(client).await? && !prepares(client).await?,
-        ungated_writers: if gated { Vec::new() } else { other_writers(client, store).await? },
+        gate_armed: unarmed.is_empty() && lease.is_some(),
+        unarmed,
+        lease,
+        sessions: writer_sessions(client, store).await.ok(),
+        lineage: lineage(client, false).await.ok(),
+        ungated_writers,
         job_runs: job_runs(client).await,
     };
     // Last: behind a count that was given up the session answers nothing more.
     Ok(Written { rows: count_rows(client, store).await, ..written })
+}
+
+/// What could not be read keeps the dead-man from counting as armed, and costs no heartbeat (L4).
+fn told(read: Result<Vec<String>, Refusal>) -> Vec<String> {
+    read.unwrap_or_else(|refusal| {
+        vec![format!("whether its gates stand could not be read: {}", refusal.detail)]
+    })
+}
+
+/// The lease as this database holds it.
+async fn lease_inside(client: &Client) -> Result<LeaseInside, Refusal> {
+    let row = client
+        .query_one(
+            "select epoch, case when isfinite(since) then since end, \
+             case when isfinite(valid_until) then valid_until end from understudy.lease",
+            &[],
+        )
+        .await?;
+    Ok(LeaseInside { epoch: unsigned(row.try_get(0)?)?, since: row.try_get(1)?, ends: row.try_get(2)? })
+}
+
+/// Which cluster this is. A replica's control file names the timeline of its last restart point, which may be older than
+/// the one that it streams.
+async fn lineage(client: &Client, replica: bool) -> Result<Lineage, Refusal> {
+    let streamed = if replica { "(select received_tli from pg_stat_wal_receiver)" } else { "null::integer" };
+    let statement = format!(
+        "select system_identifier::text, coalesce({streamed}, timeline_id) \
+         from pg_control_system(), pg_control_checkpoint()"
+    );
+    let row = client.query_one(&statement, &[]).await?;
+    let timeline: i32 = row.try_get(1)?;
+    let timeline = u32::try_from(timeline).map_err(|_| failed("a timeline below zero"))?;
+    Ok(Lineage { system: row.try_get(0)?, timeline })
+}
+
+/// What the plan's writers have open. What a session set for itself nobody else can see; the gate notes it as it writes.
+async fn writer_sessions(client: &Client, store: &Store) -> Result<WriterSessions, Refusal> {
+    let row = client
+        .query_one(
+            &format!(
+                "select count(*), count(*) filter (where backend_start < set_at), \
+                 coalesce(max(extract(epoch from clock_timestamp() - xact_start) * 1000), 0)::bigint, \
+                 (select case when last_value > 0 then to_timestamp(last_value / 1000000.0) end from {UNBOUNDED}) \
+                 from pg_stat_activity left join {BOUNDS} on role = usename where usename = any ($1::text[])"
+            ),
+            &[&store.writer_roles],
+        )
+        .await?;
+    Ok(WriterSessions {
+        open: unsigned(row.try_get(0)?)?,
+        unbounded: unsigned(row.try_get(1)?)?,
+        longest: Millis(unsigned(row.try_get(2)?)?),
+        unbounded_wrote_at: row.try_get(3)?,
+    })
 }
 
 /// A note and no proof: the gates alone arm. Whatever goes wrong here is unknown, and costs no heartbeat.
@@ -45,15 +111,19 @@ async fn job_runs(client: &Client) -> Option<bool> {
     client.query_one(&format!("select {JOB_RUNS}"), &[]).await.ok()?.try_get(0).ok()
 }
 
-/// Who beside the plan's writers can log in and change its tables. Superusers can do anything and are nobody's
-/// writers; a managed database has none of its users'.
+/// Who beside the plan's writers can log in and change its tables: by a right of their own or of a role that they may
+/// become, on the whole table or on a column, on the table or on a part of it. Superusers can do anything and are
+/// nobody's writers; a managed database has none of its users'.
 async fn other_writers(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
     let rows = client
         .query(
-            "select rolname::text from pg_roles where rolcanlogin and not rolsuper \
+            "select rolname::text from pg_roles as login where rolcanlogin and not rolsuper \
              and rolname <> all ($1::text[]) and exists ( \
-               select from unnest($2::text[]) as wanted \
-               where has_table_privilege(rolname, to_regclass(wanted), 'insert, update, delete, truncate')) \
+               select from pg_roles as held, unnest($2::text[]) as wanted, \
+                 lateral understudy.family(to_regclass(wanted)) as member \
+               where not held.rolsuper and pg_has_role(login.oid, held.oid, 'member') \
+                 and (has_table_privilege(held.oid, member, 'insert, update, delete, truncate') \
+                   or has_any_column_privilege(held.oid, member, 'insert, update'))) \
              order by rolname",
             &[&store.writer_roles, &store.tables],
         )
@@ -83,36 +153,61 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     rows
 }
 
-/// The lease row that the gates read runs out: a row without end would stop nobody.
-async fn lease_ends(client: &Client) -> Result<bool, Refusal> {
-    let row = client
-        .query_one("select exists (select from understudy.lease where isfinite(valid_until))", &[])
-        .await?;
-    Ok(row.try_get(0)?)
-}
-
-/// The server takes prepared transactions: their gate is passed when they are prepared, and nothing stops their commit
-/// however late it comes.
-async fn prepares(client: &Client) -> Result<bool, Refusal> {
-    let row =
-        client.query_one("select current_setting('max_prepared_transactions')::integer > 0", &[]).await?;
-    Ok(row.try_get(0)?)
-}
-
-/// Both gates are enabled on every table of the plan and on the application's own test table.
-async fn gated(client: &Client, store: &Store) -> Result<bool, Refusal> {
-    let gates = vec![GATE_TRIGGER, COMMIT_TRIGGER];
+/// Tables that no gate guards, in words: the plan's, all that is part of them, and the application's own test table.
+/// The look at the commit hangs on one trigger for all.
+async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
     let mut tables = store.tables.clone();
     tables.push(APPLICATION_WRITE.to_owned());
-    let row = client
-        .query_one(
-            "select not exists ( \
-               select from unnest($1::text[]) as wanted, unnest($2::text[]) as gate where not exists ( \
-                 select from pg_trigger where tgrelid = to_regclass(wanted) and tgname = gate and tgenabled = 'A'))",
-            &[&tables, &gates],
+    let rows = client
+        .query(
+            &format!(
+                "select format('`%s` is no table here', wanted) from unnest($1::text[]) as wanted \
+                   where not exists (select from pg_class where oid = to_regclass(wanted)) \
+                 union all \
+                 select format('`%s` is a foreign table or a view, and cannot be guarded', member) \
+                   from unnest($1::text[]) as wanted, lateral understudy.family(to_regclass(wanted)) as member \
+                   where exists (select from pg_class where oid = member and relkind not in ('r', 'p')) \
+                 union all \
+                 select format('`%s` has no gate', member) \
+                   from unnest($1::text[]) as wanted, lateral understudy.family(to_regclass(wanted)) as member \
+                   where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}' \
+                     and tgenabled = 'A' and tgfoid = to_regproc('understudy.gate')) \
+                 union all \
+                 select 'no commit is looked at: `{COMMIT_TRIGGER}` is missing on `{ENTRIES}`' \
+                   where not exists (select from pg_trigger where tgrelid = to_regclass('{ENTRIES}') \
+                     and tgname = '{COMMIT_TRIGGER}' and tgenabled = 'A' and tginitdeferred \
+                     and tgfoid = to_regproc('understudy.commit_gate'))"
+            ),
+            &[&tables],
         )
         .await?;
-    Ok(row.try_get(0)?)
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// What gets past gates that stand, in words.
+async fn ways_round(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
+    let rows = client
+        .query(
+            &format!(
+                "select 'the lease has no end' from understudy.lease where not isfinite(valid_until) \
+                 union all \
+                 select 'the gates read another end than the lease has: somebody set `{LEASE_END}`' \
+                   from understudy.lease, {LEASE_END} where isfinite(valid_until) \
+                   and last_value <> greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) \
+                 union all \
+                 select 'a transaction may be prepared, and its commit passes the gate however late: \
+                   `max_prepared_transactions` is above 0' \
+                   where current_setting('max_prepared_transactions')::integer > 0 \
+                 union all \
+                 select distinct format('the subscription `%s` writes to `%s` past its gate', subname, srrelid::regclass) \
+                   from pg_subscription join pg_subscription_rel on srsubid = pg_subscription.oid \
+                   where subenabled and srrelid in (select member from unnest($1::text[]) as wanted, \
+                     lateral understudy.family(to_regclass(wanted)) as member)"
+            ),
+            &[&store.tables],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Sets the lease row, unless a newer epoch stands there: an epoch never falls. Who is let write may log in again,
@@ -131,15 +226,20 @@ pub async fn set_lease(
         (_, None) => None,
     };
     let transaction = client.transaction().await?;
+    // The row last: its sequence moves at once, also past a roll-back.
+    transaction.execute(&format!("select {UNLOCK}"), &[]).await?;
     let written = transaction
         .execute(
-            "update understudy.lease set epoch = $1, holder = $2, \
-             valid_until = coalesce($3::timestamptz, 'infinity') where epoch <= $1",
-            &[&epoch, &holder, &until],
+            "update understudy.lease set epoch = $1, holder = $2, valid_until = coalesce($3::timestamptz, 'infinity'), \
+             since = coalesce($4::timestamptz, clock_timestamp()) \
+             where epoch < $1 or (epoch = $1 and since <= coalesce($4::timestamptz, clock_timestamp()))",
+            &[&epoch, &holder, &until, &since],
         )
         .await?;
-    newest(written, epoch)?;
-    transaction.execute(&format!("select {UNLOCK}"), &[]).await?;
+    if written == 0 {
+        // A renewal that comes late, behind a newer one of its own epoch, changes nothing: its unlocking is taken back too.
+        return newest(&transaction, epoch).await;
+    }
     transaction.commit().await?;
     Ok(())
 }
@@ -156,34 +256,51 @@ pub async fn fence(
     let transaction = client.transaction().await?;
     let written = transaction
         .execute(
-            "update understudy.lease set epoch = $1, holder = $2, valid_until = clock_timestamp() where epoch <= $1",
+            "update understudy.lease set epoch = $1, holder = $2, valid_until = clock_timestamp(), \
+             since = clock_timestamp() where epoch <= $1",
             &[&number, &holder],
         )
         .await?;
-    newest(written, number)?;
+    if written == 0 {
+        newest(&transaction, number).await?;
+    }
     transaction.execute(&format!("select {LOCK}"), &[]).await?;
     transaction.commit().await?;
     let left = client
         .query_one(
-            "select (select count(*) from pg_stat_activity where usename = any ($1::text[])), \
-             (select count(*) from pg_prepared_xacts where database = current_database())",
-            &[&store.writer_roles],
+            "with ours as (select pid from pg_stat_activity where usename = any ($1::text[])) \
+             select (select count(*) from ours), \
+             (select count(*) from pg_prepared_xacts where database = current_database()), \
+             (select count(distinct pid) from pg_locks where locktype = 'relation' and granted \
+               and database = (select oid from pg_database where datname = current_database()) \
+               and mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') \
+               and pid <> pg_backend_pid() and pid not in (select pid from ours) \
+               and relation in (select member from unnest($2::text[]) as wanted, \
+                 lateral understudy.family(to_regclass(wanted)) as member))",
+            &[&store.writer_roles, &store.tables],
         )
         .await?;
-    let count = |column: usize| -> Result<u64, Refusal> {
-        let count: i64 = left.try_get(column)?;
-        u64::try_from(count).map_err(|_| failed("a count below zero"))
-    };
     // Last: whatever was committed before the look lies before this heartbeat.
-    Ok(FenceLook { sessions: count(0)?, prepared: count(1)?, written: heartbeat(client, store).await? })
+    Ok(FenceLook {
+        sessions: unsigned(left.try_get(0)?)?,
+        prepared: unsigned(left.try_get(1)?)?,
+        others: unsigned(left.try_get(2)?)?,
+        written: heartbeat(client, store).await?,
+    })
 }
 
-fn newest(written: u64, epoch: i64) -> Result<(), Refusal> {
-    if written == 1 {
+/// The row was not taken: because it holds a newer epoch, or only a newer renewal of the same.
+async fn newest(transaction: &tokio_postgres::Transaction<'_>, epoch: i64) -> Result<(), Refusal> {
+    let there: i64 = transaction.query_one("select epoch from understudy.lease", &[]).await?.try_get(0)?;
+    if there <= epoch {
         return Ok(());
     }
-    let detail = format!("the lease row holds an epoch above {epoch}");
+    let detail = format!("the lease row holds epoch {there}, above {epoch}");
     Err(Refusal { class: FailureClass::Fenced, detail })
+}
+
+fn unsigned(count: i64) -> Result<u64, Refusal> {
+    u64::try_from(count).map_err(|_| failed("a count below zero"))
 }
 
 pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, Refusal> {
@@ -198,14 +315,17 @@ pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, R
         .await?;
     let received: Option<String> = row.try_get(1)?;
     let replayed: Option<String> = row.try_get(2)?;
+    let lineage = lineage(client, true).await.ok();
     Ok(Replica {
         in_recovery: row.try_get(0)?,
         received: received.as_deref().map(lsn).transpose()?,
         replayed: replayed.as_deref().map(lsn).transpose()?,
         replayed_commit_at: row.try_get(3)?,
         replay_paused: row.try_get(4)?,
-        rows: count_rows(client, store).await,
         now: row.try_get(5)?,
+        lineage,
+        // Last: behind a count that was given up the session answers nothing more.
+        rows: count_rows(client, store).await,
     })
 }
 

@@ -51,11 +51,12 @@ pub(crate) fn is_tick(event: &Value) -> Result<bool, Fault> {
 }
 
 fn task(event: &Value) -> Result<Task, Fault> {
-    only(event, &["execution", "step", "end"])?;
+    only(event, &["execution", "step", "end", "entered"])?;
     Ok(Task {
         step: field(event, "step", "a step of the workflow")?,
         execution: execution(event.get("execution"), "execution")?,
         end: field(event, "end", "the name of an end, or null")?,
+        entered: field(event, "entered", "an instant, or null")?,
     })
 }
 

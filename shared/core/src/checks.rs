@@ -260,10 +260,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         id: "PF-14",
-        question: "does the primary follow the standby?",
-        asked: &[FAILBACK],
+        question: "does the replica follow the side that it stands in for?",
+        asked: ALWAYS,
         spare: IDENTITY,
-        ask: takes_over::primary_follows,
+        ask: takes_over::follows_the_other,
     },
     Check {
         id: "PF-15",

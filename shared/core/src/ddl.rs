@@ -4,14 +4,31 @@
 //! Text only, made from a checked plan; nothing here runs it. A database administrator does, once, on the
 //! primary; everything replicates. No statement needs a superuser: an administrator needs CREATEROLE with the
 //! admin option on the writer roles, membership in the tables' owner, and membership in `pg_signal_backend`.
+//!
+//! The gate, in short. The end of the lease stands in a sequence, because a sequence's value is current in every
+//! isolation level, where a row is read by the transaction's snapshot. A trigger on each table looks at it before every
+//! writing statement, and queues, once a transaction, one look more at its commit. That look hangs on a table of our
+//! own, so that no table of the application has a deferred trigger: one would refuse `alter table` or `truncate` behind
+//! an insert of the same transaction.
 
-use crate::plan::{Lease, Plan, Store};
+use crate::plan::{OnLeaseLoss, Plan, Store};
+use crate::time::Millis;
 use std::fmt::Write;
 
-/// The trigger that stops every writing statement once the lease row has run out.
+/// The trigger that stops every writing statement once the lease has run out, on each table and its partitions.
 pub const GATE_TRIGGER: &str = "understudy_gate";
-/// The trigger that stops the commit of what was written before it ran out.
+/// The trigger that stops the commit of what was written before it ran out, on [`ENTRIES`] alone.
 pub const COMMIT_TRIGGER: &str = "understudy_commit_gate";
+/// One row for each transaction that wrote, made and deleted by itself: what its check at commit hangs on.
+pub const ENTRIES: &str = "understudy.entry";
+/// The end of the lease as the gates read it: microseconds since 1970, [`NO_END`] where it has none.
+pub const LEASE_END: &str = "understudy.lease_end";
+/// A lease without end, as [`LEASE_END`] holds it.
+pub const NO_END: i64 = i64::MAX;
+/// When a writer last wrote whose own time-outs are longer than the margin, as [`LEASE_END`] counts; 0: never.
+pub const UNBOUNDED: &str = "understudy.unbounded_at";
+/// The time-outs that the script gave the writer roles, and since when: an older session has not got them.
+pub const BOUNDS: &str = "understudy.bound";
 /// The functions that lock the writers out and let them in again.
 pub const LOCK: &str = "understudy.lock_writers()";
 pub const UNLOCK: &str = "understudy.unlock_writers()";
@@ -22,7 +39,11 @@ pub const JOB_RUNS: &str = "understudy.job_runs()";
 /// Where the application's own login proves that it can write.
 pub const APPLICATION_WRITE: &str = "understudy.application_write";
 
-/// The script for one store, idempotent, to be run as the database's owner.
+/// No statement of the script waits longer than this for a lock: whoever waits lets nobody else pass.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s';";
+
+/// The script for one store, idempotent, to be run as the database's owner. One transaction for the schema and one for
+/// each table, so that none holds more than one table's lock, and one that finds a table busy costs no other.
 pub fn script(plan: &Plan, store: &Store) -> String {
     let mut sql = String::new();
     // Writing to a String cannot fail.
@@ -30,31 +51,52 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         sql,
         "-- Understudy, plan `{plan}`, store `{store}`: run once on the primary; replicas receive it.\n\
          -- Safe to run again. Before the guard starts, the lease has no end and nothing is stopped.\n\
-         begin;\n\n{SCHEMA}",
+         -- A table that is in use for longer than two seconds is left out, with an error: run it again when it is quiet.\n\
+         begin;\n{LOCK_TIMEOUT}\n\n{SCHEMA}{gate}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
         plan = plan.name,
         store = store.name,
+        gate = gate(commit_bound(plan)),
+        locks = locks(store),
+        job = job(),
+        grants = grants(store),
     );
-    let _ = write!(sql, "{}{}", locks(store), job());
-    let _ = write!(sql, "{}", grants(store));
     for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
-        let _ = write!(sql, "{}", gate(table));
+        let _ = write!(sql, "\nbegin;\n{LOCK_TIMEOUT}\nselect understudy.put_gate('{table}');\ncommit;\n");
     }
-    for role in &store.writer_roles {
-        let _ = write!(sql, "{}", bounds(role, &plan.lease));
+    if let Some(bound) = commit_bound(plan) {
+        for role in &store.writer_roles {
+            let _ = write!(sql, "{}", bounds(role, bound));
+        }
     }
-    sql.push_str("\ncommit;\n");
     sql
+}
+
+/// Half of the commit margin for one statement, half for a pause between two. Nobody's time-outs are touched before
+/// the dead-man is armed: with `stay` no commit of a writer is ever waited for.
+fn commit_bound(plan: &Plan) -> Option<Millis> {
+    (plan.lease.on_loss == OnLeaseLoss::Fence).then_some(Millis(plan.lease.commit_margin.0 / 2))
 }
 
 const SCHEMA: &str = r"create schema if not exists understudy;
 
+-- Who may write until when. The gates read the end from the sequence below, which follows this row.
 create table if not exists understudy.lease (
   id integer primary key default 1 check (id = 1),
   epoch bigint not null,
   holder text not null,
   valid_until timestamptz not null
 );
+-- When the heartbeat began that this end was counted from: an older one that comes late changes nothing.
+alter table understudy.lease add column if not exists since timestamptz not null default '-infinity';
 insert into understudy.lease (epoch, holder, valid_until) values (0, '', 'infinity') on conflict do nothing;
+
+create sequence if not exists understudy.lease_end as bigint minvalue 0 start 9223372036854775807;
+create sequence if not exists understudy.unbounded_at as bigint minvalue 0 start 0;
+-- A sequence that was never set answers nothing but its start, and that says nothing of a replica.
+select setval('understudy.unbounded_at', last_value) from understudy.unbounded_at;
+select setval('understudy.lease_end', case when isfinite(valid_until)
+  then greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) else 9223372036854775807 end)
+  from (select valid_until from understudy.lease for update) as lease;
 
 create table if not exists understudy.heartbeat (
   id integer primary key default 1 check (id = 1),
@@ -67,23 +109,167 @@ create table if not exists understudy.locked (
   locked_at timestamptz not null default clock_timestamp()
 );
 
+-- The time-outs of the writer roles, and since when a new session has them.
+create table if not exists understudy.bound (
+  role name primary key,
+  span interval not null,
+  set_at timestamptz not null
+);
+
 create table if not exists understudy.application_write (
   token text primary key,
   written_at timestamptz not null default clock_timestamp()
 );
 
+-- One row for each transaction that wrote. Not logged: it costs no log, reaches no replica, and is empty after a
+-- promotion. Its rows are dead as soon as they are made; what is left of them is vacuumed early.
+create unlogged table if not exists understudy.entry (made boolean not null)
+  with (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0);
+";
+
+/// The dead-man itself. `bound`: longer time-outs than this of a session are noted as it writes.
+fn gate(bound: Option<Millis>) -> String {
+    let unbounded = bound.map_or_else(String::new, |bound| {
+        format!(
+            "
+    if not (current_setting('statement_timeout')::interval between '1 ms' and '{bound} ms'
+        and current_setting('idle_in_transaction_session_timeout')::interval between '1 ms' and '{bound} ms') then
+      perform setval('{UNBOUNDED}', (extract(epoch from clock_timestamp()) * 1000000)::bigint);
+    end if;",
+            bound = bound.0
+        )
+    });
+    format!(
+        "
 -- The dead-man: past the lease no statement writes, whatever the session has set.
--- Before each writing statement, and once more at commit: a transaction that wrote in time may not end late.
-create or replace function understudy.gate() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $gate$
+create or replace function understudy.refuse_past_lease() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $refuse$
+declare
+  ends bigint;
 begin
-  if not exists (select from understudy.lease where valid_until > clock_timestamp()) then
+  select last_value into strict ends from {LEASE_END};
+  if ends <= extract(epoch from clock_timestamp()) * 1000000 then
     raise exception 'the lease of this database has run out; it takes no writes'
       using errcode = 'US001', hint = 'another Region may have taken over: ask its operators';
+  end if;
+end
+$refuse$;
+
+-- One look more at the commit: made and deleted at once, for a deferred trigger fires for a row that is gone, too.
+create or replace function understudy.look_at_commit() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $look$
+declare
+  place tid;
+begin
+  insert into {ENTRIES} values (true) returning ctid into place;
+  delete from {ENTRIES} where ctid = place;
+end
+$look$;
+
+-- Before each writing statement. The mark goes with a savepoint that is rolled back, and so does the look that it stands
+-- for: the next statement queues another.
+create or replace function understudy.gate() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
+declare
+  ends bigint;
+begin
+  select last_value into strict ends from {LEASE_END};
+  if ends <= extract(epoch from clock_timestamp()) * 1000000 then
+    perform understudy.refuse_past_lease();
+  end if;
+  if coalesce(current_setting('understudy.looks_at_commit', true), '') <> pg_current_xact_id()::text then
+    perform understudy.look_at_commit();
+    perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text, true);{unbounded}
   end if;
   return null;
 end
 $gate$;
+
+-- At the commit. `set constraints all immediate` brings it forward, and what lingers then would commit unseen: so it
+-- queues itself again wherever it was not called by a commit. A commit that it takes for something else is looked at up
+-- to sixteen times, and goes on.
+create or replace function understudy.commit_gate() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
+declare
+  ends bigint;
+  calls text;
+  early integer;
+begin
+  select last_value into strict ends from {LEASE_END};
+  if ends <= extract(epoch from clock_timestamp()) * 1000000 then
+    perform understudy.refuse_past_lease();
+  end if;
+  get diagnostics calls = pg_context;
+  if pg_trigger_depth() > 1 or coalesce(current_query(), '') ilike '%constraints%'
+      or (position(E'\n' in calls) > 0 and split_part(calls, E'\n', 2) not like '% at COMMIT') then
+    early := coalesce(nullif(current_setting('understudy.looked_early', true), ''), '0')::integer;
+    if early < 16 then
+      perform set_config('understudy.looked_early', (early + 1)::text, true);
+      set constraints understudy.{COMMIT_TRIGGER} deferred;
+      perform understudy.look_at_commit();
+    end if;
+  end if;
+  return null;
+end
+$gate$;
+
+revoke all on function understudy.refuse_past_lease(), understudy.look_at_commit(), understudy.gate(),
+  understudy.commit_gate() from public;
+drop trigger if exists {COMMIT_TRIGGER} on {ENTRIES};
+create constraint trigger {COMMIT_TRIGGER} after insert on {ENTRIES}
+  deferrable initially deferred for each row execute function understudy.commit_gate();
+alter table {ENTRIES} enable always trigger {COMMIT_TRIGGER};
+"
+    )
+}
+
+/// `always`: a session that turns ordinary triggers off does not turn off these. A statement trigger fires for the table
+/// that the statement names alone, so each partition and each child has its own. What is gated already is not touched.
+const PUT_GATE: &str = r"
+create or replace function understudy.family(parent regclass) returns setof regclass
+language sql stable set search_path = pg_catalog, pg_temp as $family$
+  with recursive family as (
+    select parent::oid as id union select inhrelid from pg_inherits join family on inhparent = id)
+  select id::regclass from family
+$family$;
+
+create or replace function understudy.put_gate(parent regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $put$
+declare
+  member regclass;
+begin
+  for member in select understudy.family(parent) loop
+    if exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_commit_gate') then
+      execute format('drop trigger understudy_commit_gate on %s', member);
+    end if;
+    if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
+        and tgfoid = 'understudy.gate'::regproc and tgtype = 62) then
+      execute format('drop trigger if exists understudy_gate on %s', member);
+      execute format('create trigger understudy_gate before insert or update or delete or truncate on %s '
+        'for each statement execute function understudy.gate()', member);
+      execute format('alter table %s enable always trigger understudy_gate', member);
+    end if;
+  end loop;
+end
+$put$;
+";
+
+/// The sequence follows the row, whoever sets that: the row's lock orders the two, and its epoch and `since` were held
+/// against what stood there. The sequence moves at once, and is on the disk when the row is.
+const LEASE: &str = r"
+create or replace function understudy.set_lease_end() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $set$
+begin
+  perform setval('understudy.lease_end', case when isfinite(new.valid_until)
+    then greatest((extract(epoch from new.valid_until) * 1000000)::bigint, 0) else 9223372036854775807 end);
+  return null;
+end
+$set$;
+revoke all on function understudy.set_lease_end() from public;
+drop trigger if exists understudy_lease_end on understudy.lease;
+create trigger understudy_lease_end after insert or update on understudy.lease
+  for each row execute function understudy.set_lease_end();
+alter table understudy.lease enable always trigger understudy_lease_end;
 ";
 
 /// The fence of a primary that gives way, and its lifting. They run with the rights of whoever runs this script,
@@ -200,6 +386,8 @@ fn grants(store: &Store) -> String {
     let mut sql = format!(
         "\ngrant usage on schema understudy to {operator};\n\
          grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
+         grant select on {LEASE_END}, {UNBOUNDED}, {BOUNDS} to {operator};\n\
+         grant execute on function understudy.family(regclass) to {operator};\n\
          grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
     );
@@ -220,26 +408,20 @@ fn grants(store: &Store) -> String {
     sql
 }
 
-/// `always`: a session that turns ordinary triggers off does not turn off these. The second is deferred to the
-/// commit, row by row: without it a transaction could write in time, linger, and commit after the lease.
-fn gate(table: &str) -> String {
+/// What passed the look at its commit still has to reach the disk. These end a statement, or a session that pauses in a
+/// transaction, within the margin; nothing ends the flush of the log. A session that is open already keeps what it has,
+/// and one may set its own: both are looked for at each heartbeat.
+fn bounds(role: &str, bound: Millis) -> String {
+    let bound = bound.0;
     format!(
-        "\ndrop trigger if exists {GATE_TRIGGER} on {table};\n\
-         create trigger {GATE_TRIGGER} before insert or update or delete or truncate on {table}\n\
-         \x20 for each statement execute function understudy.gate();\n\
-         alter table {table} enable always trigger {GATE_TRIGGER};\n\
-         drop trigger if exists {COMMIT_TRIGGER} on {table};\n\
-         create constraint trigger {COMMIT_TRIGGER} after insert or update or delete on {table}\n\
-         \x20 deferrable initially deferred for each row execute function understudy.gate();\n\
-         alter table {table} enable always trigger {COMMIT_TRIGGER};\n"
-    )
-}
-
-/// What passed the commit gate still has to reach the disk; a statement that hangs there ends within the margin.
-fn bounds(role: &str, lease: &Lease) -> String {
-    let half = lease.commit_margin.0 / 2;
-    format!(
-        "\nalter role {role} set statement_timeout = '{half}ms';\n\
-         alter role {role} set idle_in_transaction_session_timeout = '{half}ms';\n"
+        "
+begin;
+{LOCK_TIMEOUT}
+alter role {role} set statement_timeout = '{bound}ms';
+alter role {role} set idle_in_transaction_session_timeout = '{bound}ms';
+insert into {BOUNDS} as there (role, span, set_at) values ('{role}', '{bound} ms', clock_timestamp())
+  on conflict (role) do update set span = excluded.span, set_at = excluded.set_at where there.span > excluded.span;
+commit;
+"
     )
 }

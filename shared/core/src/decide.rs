@@ -5,11 +5,11 @@
 
 use crate::drill::may_rehearse;
 use crate::incident::{Attempt, Incident, Start};
-use crate::lease::Standing;
+use crate::lease::{Standing, lapse_span};
 use crate::plan::{Mode, Plan};
 use crate::run::{Kind, Request};
 use crate::state::Flag;
-use crate::time::{after, elapsed};
+use crate::time::{Millis, after, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
 use crate::words::{instant, span};
 use jiff::Timestamp;
@@ -311,6 +311,19 @@ fn held_back(q: &Question<'_>) -> Option<String> {
 pub fn may_promote_alone(plan: &Plan, now: Timestamp) -> bool {
     plan.mode_at(now) == Mode::Automatic
 }
+
+/// Whether an attempt that is assessed at `now` will find the door open when it gets there: a session that opens while
+/// the lease runs out is known beforehand, and then people are asked at once.
+pub fn will_promote_alone(plan: &Plan, now: Timestamp) -> bool {
+    let way = lapse_span(&plan.lease).saturating_add(WAY_TO_THE_DOOR);
+    let looks = way.0 / CALENDAR_GRAIN.0 + 1;
+    (0..=looks).all(|look| may_promote_alone(plan, after(now, CALENDAR_GRAIN.times(look))))
+}
+
+/// What an attempt may take from its assessment to the door beside the lease: its own steps, and their retries.
+const WAY_TO_THE_DOOR: Millis = Millis::from_secs(60);
+/// Sessions open and close on whole minutes.
+const CALENDAR_GRAIN: Millis = Millis::from_secs(60);
 
 fn watch(reason: String) -> Decision {
     Decision::Watch { reason }

@@ -8,13 +8,14 @@
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY, keepers};
-use crate::lease::{Lease, Lost, renew};
+use crate::lease::{Enforced, Lease, Lost, renew};
 use crate::plan::{OnLeaseLoss, Plan, Region};
 use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
 use crate::returned::{Returned, fence_again};
 use crate::shadow;
 use crate::sql::{Answer, Statement, Written};
 use crate::state::{Change, keys, load, update};
+use crate::time::{Millis, after, elapsed};
 use crate::watermark::Watermark;
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -62,6 +63,7 @@ pub struct Fenced {
 /// What the guard works with.
 pub struct Guard<'a, C, K, S> {
     pub plan: &'a Plan,
+    pub plan_digest: &'a str,
     pub standby: &'a C,
     pub witness: Option<&'a C>,
     pub clock: &'a K,
@@ -74,7 +76,7 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
 ) -> Result<Answered, Fault> {
     let keepers = keepers(guard.standby, guard.witness);
     match read(event)? {
-        Asked::Tick => tick(guard.plan, &keepers, guard.clock, guard.sql).await.map(Answered::Tick),
+        Asked::Tick => tick(guard, &keepers).await.map(Answered::Tick),
         Asked::Fence(order) => {
             let fenced = fence(guard.plan, &keepers, guard.sql, &order).await?;
             Ok(Answered::Fenced(Fenced { fenced }))
@@ -148,11 +150,10 @@ pub async fn stop_writers(
 }
 
 async fn tick<C: Cells, K: Clock, S: Sql>(
-    plan: &Plan,
+    guard: &Guard<'_, C, K, S>,
     keepers: &[Keeper<'_, C>],
-    clock: &K,
-    sql: &S,
 ) -> Result<Tick, Fault> {
+    let Guard { plan, clock, sql, .. } = *guard;
     let seen = Seen::by(keepers).await;
     // Before anything is written here: this Region may have come back into a world that went on without it (L2).
     if let Some(lease) = seen.newest.as_ref().filter(|lease| lease.holder != plan.regions.primary) {
@@ -163,10 +164,13 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         Ok(heartbeats) => heartbeats,
         Err(reason) => return Ok(Tick::NoHeartbeat { reason }),
     };
-    let armed =
-        plan.lease.on_loss == OnLeaseLoss::Fence && heartbeats.iter().all(|(_, written)| written.gate_armed);
+    let enforced = enforced(plan, guard.plan_digest, &seen, &heartbeats);
+    let armed = plan.lease.on_loss == OnLeaseLoss::Fence
+        && enforced.within.is_some()
+        && heartbeats.iter().all(|(_, written)| written.gate_armed);
     let at = heartbeats.iter().map(|(_, written)| written.before).min();
-    let renewed = match renew_everywhere(plan, keepers, &seen, armed, at).await {
+    let renewal = Renewal { armed, at, enforced };
+    let renewed = match renew_everywhere(plan, keepers, &seen, &renewal).await {
         Ok(renewed) => renewed,
         Err(tick) => return Ok(tick),
     };
@@ -179,6 +183,8 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
 /// What the keepers say of the lease as a tick begins.
 struct Seen {
     newest: Option<Lease>,
+    /// The copies of every keeper that answered.
+    copies: Vec<Lease>,
     /// Every keeper answered.
     all: bool,
 }
@@ -188,9 +194,10 @@ impl Seen {
         let key = &keys::lease();
         let reads = join_all(keepers.iter().map(|keeper| load::<Lease>(keeper.cells, key))).await;
         let all = reads.iter().all(Result::is_ok);
-        let leases = reads.into_iter().flatten().flatten();
+        let copies: Vec<Lease> = reads.into_iter().flatten().flatten().collect();
         // Of two copies of one epoch the one that was renewed later: a keeper may have been out of reach.
-        Self { newest: leases.max_by_key(|lease| (lease.epoch, lease.renewed_at)), all }
+        let newest = copies.iter().max_by_key(|lease| (lease.epoch, lease.renewed_at)).cloned();
+        Self { newest, copies, all }
     }
 
     fn renewed_at(&self) -> Option<Timestamp> {
@@ -199,6 +206,54 @@ impl Seen {
 }
 
 type Heartbeats = Vec<(String, Written)>;
+
+/// One renewal as every keeper gets it.
+struct Renewal {
+    armed: bool,
+    at: Option<Timestamp>,
+    enforced: Enforced,
+}
+
+/// What this renewal enforces. The longest that a database may let writers in is not only what is about to be set: a
+/// longer end may stand there, and one that another renewal gave, perhaps of another version of the plan, may be on its
+/// way (L2). A database takes them in the order of their heartbeats, so that once a newer one stands there an older one
+/// counts no more.
+fn enforced(plan: &Plan, digest: &str, seen: &Seen, heartbeats: &Heartbeats) -> Enforced {
+    let lease = &plan.lease;
+    let ours = (lease.on_loss == OnLeaseLoss::Fence).then_some(lease.ttl);
+    let mut within = ours;
+    let mut set = true;
+    for (_, written) in heartbeats {
+        let Some(inside) = &written.lease else {
+            (within, set) = (None, false);
+            continue;
+        };
+        let found = inside.ends.map(|ends| elapsed(written.before, ends));
+        within = longer(within, found);
+        for copy in seen.copies.iter().filter(|copy| copy.holder == plan.regions.primary) {
+            let Some(given_at) = copy.renewed_at else { continue };
+            if inside.epoch >= copy.epoch && inside.since.is_some_and(|since| since >= given_at) {
+                continue;
+            }
+            set = false;
+            let to_come = copy.enforced.as_ref().and_then(|enforced| enforced.within);
+            within = longer(within, to_come.map(|span| elapsed(written.before, after(given_at, span))));
+        }
+    }
+    Enforced {
+        plan: digest.to_owned(),
+        ttl: lease.ttl,
+        commit_margin: lease.commit_margin,
+        drift: lease.drift,
+        within,
+        set,
+    }
+}
+
+/// The longer of two spans, of which `None` has no end.
+fn longer(one: Option<Millis>, other: Option<Millis>) -> Option<Millis> {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
 
 /// One heartbeat in every required store; a single one missing is none.
 async fn heartbeats(plan: &Plan, sql: &impl Sql) -> Result<Heartbeats, String> {
@@ -226,8 +281,7 @@ async fn renew_everywhere<C: Cells>(
     plan: &Plan,
     keepers: &[Keeper<'_, C>],
     seen: &Seen,
-    armed: bool,
-    at: Option<Timestamp>,
+    renewal: &Renewal,
 ) -> Result<Renewed, Tick> {
     let me = &plan.regions.primary;
     let key = &keys::lease();
@@ -238,8 +292,11 @@ async fn renew_everywhere<C: Cells>(
         None => return Err(Tick::NoKeeper { reason: "no keeper could be read".to_owned() }),
     };
     let renewals = keepers.iter().map(|keeper| async move {
-        let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, armed) {
-            Ok(lease) => Ok(Change::Write(Lease { renewed_at: at, ..lease })),
+        let Renewal { armed, at, enforced } = renewal;
+        let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, *armed) {
+            Ok(lease) => {
+                Ok(Change::Write(Lease { renewed_at: *at, enforced: Some(enforced.clone()), ..lease }))
+            }
             Err(Lost { epoch, holder }) => {
                 Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
             }

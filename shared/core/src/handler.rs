@@ -9,12 +9,13 @@ use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
-use crate::keepers::{self, keepers};
+use crate::keepers::{self, Keeper, keepers};
 use crate::lease::{KeeperView, standing, stopped_since};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::returned;
+use crate::rival::rivals;
 use crate::run::{Confirmation, Run};
 use crate::state::{Change, Flag, keys, load, look, note, raised, update};
 use crate::steps::assess::{Readiness, votes};
@@ -109,8 +110,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         self.record(&decision, hint, now).await?;
         self.tell_declared(hold.as_ref(), incident.as_ref(), now).await?;
+        let rivals = match hint {
+            Hint::Tick => self.tell_rivals(&all, &views, incident.as_ref(), now).await,
+            Hint::Asked(_) | Hint::Alarm { .. } => Ok(()),
+        };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
+        // Behind the decision: a keeper that cannot be closed just now keeps nothing from being started.
+        rivals?;
         // While an execution runs the old primary is its matter.
         if *hint == Hint::Tick && idle {
             returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
@@ -296,6 +303,25 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let text = format!("{}: {}. {}", self.plan.title, flag.told(), category.road());
         let dedup = format!("{}-{}", category.name(), flag.at);
         self.page_again(&text, &dedup, incident, now, None).await
+    }
+
+    /// An old primary that goes on renewing where nobody closed the lease is told while it does, also during an attempt.
+    async fn tell_rivals(
+        &self,
+        keepers: &[Keeper<'_, C>],
+        views: &[KeeperView],
+        incident: Option<&Incident>,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        for rival in rivals(self.plan, views) {
+            // The page first: it does not hang on whether that keeper can be written.
+            if let Some(text) = rival.told(self.plan, now) {
+                let dedup = format!("two-writers-{}", rival.newest.epoch);
+                self.page(&text, &dedup, incident, now).await?;
+            }
+            rival.close(keepers).await?;
+        }
+        Ok(())
     }
 
     /// Pages once for each matter, and again only after a while.

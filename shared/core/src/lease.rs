@@ -1,14 +1,17 @@
 //! The writer's right to write: lease, keepers, epoch, and how one Region judges another's renewals.
 //!
 //! Two keepers hold a copy each. The primary holds the lease while either acknowledges a renewal; the standby
-//! may take over only after it closed both. No instant of one machine is compared with another's: what the
-//! standby counts from is its own first [`Sighting`] of a renewal.
+//! may take over only after it closed both. What the standby counts from is its own first [`Sighting`] of a renewal, and
+//! never an instant before the one at which the primary says that it was made: of two clocks the later counts. What it
+//! counts is what the guard of that renewal [`Enforced`], which need not be what the standby's own plan says: two
+//! versions of plan and code live side by side in every deploy.
 
 use crate::fault::Fault;
 use crate::observed::Observed;
 use crate::plan::{Lease as LeasePlan, Region};
 use crate::state::Change;
 use crate::time::{Millis, after, elapsed};
+use crate::words::span;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +26,13 @@ pub struct Lease {
     pub counter: u64,
     /// Whether the dead-man in the database was seen armed when this renewal was made.
     pub armed: bool,
-    /// By the clock of the primary's database, just before the write that this renewal attests. For counting gaps
-    /// only: nobody else's clock is compared with it.
+    /// By the clock of the primary's database, just before the write that this renewal attests: it was sighted no
+    /// earlier, whatever the clock says by which it was.
     #[serde(default)]
     pub renewed_at: Option<Timestamp>,
+    /// What the guard of this renewal enforces; unknown of a guard that is older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<Enforced>,
     /// Since when a planned move that gave the lease back may have stopped the writers: a renewal shows that they write
     /// again. Until then whoever is without service is so because of us.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +41,61 @@ pub struct Lease {
     pub closed_by: Option<String>,
 }
 
+/// What the guard of a renewal enforces in its databases: by its own plan, and by what it found there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    /// The digest of the guard's plan.
+    pub plan: String,
+    pub ttl: Millis,
+    pub commit_margin: Millis,
+    pub drift: Millis,
+    /// The longest that any database may let writers in, from this renewal's heartbeat on: what it set, what it found, and
+    /// what an earlier renewal may still set. `None`: without end.
+    pub within: Option<Millis>,
+    /// The renewal before this one reached every database: its lease is the one that it gave.
+    pub set: bool,
+}
+
 impl Lease {
+    /// How long after this renewal its holder may still commit, as the dead-man was armed with it: the larger of what its
+    /// guard enforces and what `plan` says.
+    pub fn lapse_span(&self, plan: &LeasePlan) -> Millis {
+        let Some(theirs) = &self.enforced else { return lapse_span(plan) };
+        let within = theirs.within.unwrap_or(theirs.ttl).max(theirs.ttl);
+        let larger = LeasePlan {
+            ttl: plan.ttl.max(within),
+            drift: plan.drift.max(theirs.drift),
+            commit_margin: plan.commit_margin.max(theirs.commit_margin),
+            ..plan.clone()
+        };
+        lapse_span(&larger)
+    }
+
+    /// How long this renewal is good for, by its guard's plan and by ours.
+    fn ttl(&self, plan: &LeasePlan) -> Millis {
+        self.enforced.as_ref().map_or(plan.ttl, |theirs| plan.ttl.max(theirs.ttl))
+    }
+
+    /// Why this renewal is no proof of an armed dead-man to a standby whose plan has `digest`; `None`: it is one.
+    pub fn unarmed(&self, digest: &str) -> Option<String> {
+        if !self.armed {
+            return Some("the last renewal came without a proof that the dead-man is armed".to_owned());
+        }
+        match &self.enforced {
+            None => Some(
+                "the guard of the last renewal does not say what it enforces: it is older than this standby"
+                    .to_owned(),
+            ),
+            Some(theirs) if theirs.plan != digest => Some(
+                "the guard of the last renewal has another version of the plan than this standby".to_owned(),
+            ),
+            Some(theirs) if theirs.within.is_none() => {
+                Some("a database of the primary may let writers in without end".to_owned())
+            }
+            Some(_) => None,
+        }
+    }
+
     /// The first renewal of `epoch`.
     pub fn granted(epoch: u64, holder: &Region, armed: bool) -> Self {
         Self {
@@ -44,6 +104,7 @@ impl Lease {
             counter: 1,
             armed,
             renewed_at: None,
+            enforced: None,
             stopped_since: None,
             closed_by: None,
         }
@@ -102,6 +163,7 @@ pub fn close(current: Option<&Lease>, claim: Claim<'_>) -> Result<Change<Lease>,
             counter: other.map_or(0, |lease| lease.counter),
             armed: guarded && other.is_some_and(|lease| lease.armed),
             renewed_at: other.and_then(|lease| lease.renewed_at),
+            enforced: other.filter(|_| guarded).and_then(|lease| lease.enforced.clone()),
             stopped_since: other.and_then(|lease| lease.stopped_since),
             closed_by: Some(execution.to_owned()),
         })),
@@ -117,22 +179,40 @@ pub struct Sighting {
 }
 
 /// Keeps a sighting while nothing new is seen. A renewal starts a new one; a close or a lease that is given back does
-/// not: we wrote those ourselves, and they say nothing of the writer (L4).
+/// not: we wrote those ourselves, and they say nothing of the writer (L4). What is dated ahead was not seen then: it was
+/// seen by now.
 pub fn sight(previous: Option<&Sighting>, lease: &Lease, now: Timestamp) -> Change<Sighting> {
     let first_seen_at = match previous {
-        Some(seen) if seen.lease == *lease => return Change::Keep,
-        Some(seen) if seen.lease.counter == lease.counter => seen.first_seen_at,
+        Some(seen) if seen.lease.counter == lease.counter && elapsed(now, seen.first_seen_at) <= AHEAD => {
+            seen.first_seen_at
+        }
         _ => now,
     };
-    Change::Write(Sighting { lease: lease.clone(), first_seen_at })
+    let sighting = Sighting { lease: lease.clone(), first_seen_at };
+    if previous == Some(&sighting) { Change::Keep } else { Change::Write(sighting) }
+}
+
+/// Clocks of two hosts of one Region differ by less; what is dated further ahead was dated by a wrong one.
+pub const AHEAD: Millis = Millis::from_secs(5);
+
+impl Sighting {
+    /// From when the last renewal counts: no earlier than it was seen here, nor than the primary says that it was made.
+    /// Two clocks would have to be wrong in the same direction for this to be too early.
+    pub fn counts_from(&self) -> Timestamp {
+        self.lease.renewed_at.map_or(self.first_seen_at, |made| made.max(self.first_seen_at))
+    }
 }
 
 /// The lease of a closed keeper, given back under `epoch`: no renewal, so that what the last one showed still stands.
 /// `stopped_since`: when a planned move began to stop the writers.
 pub fn give_back(closed: &Lease, epoch: u64, holder: &Region, stopped_since: Option<Timestamp>) -> Lease {
+    let stopped_since = closed.stopped_since.or(stopped_since);
     Lease {
         counter: closed.counter,
-        stopped_since: closed.stopped_since.or(stopped_since),
+        stopped_since,
+        enforced: closed.enforced.clone(),
+        // Writers that we stopped ourselves were without a lease because of us: that is no gap to be counted.
+        renewed_at: closed.renewed_at.filter(|_| stopped_since.is_none()),
         ..Lease::granted(epoch, holder, closed.armed)
     }
 }
@@ -175,7 +255,7 @@ pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: T
     if let Some(newest) = newest.filter(|lease| lease.holder == *standby) {
         return Standing::Moved { epoch: newest.epoch };
     }
-    if let Some((view, _)) = known().find(|(_, s)| elapsed(s.first_seen_at, now) <= plan.ttl) {
+    if let Some((view, _)) = known().find(|(_, s)| elapsed(s.first_seen_at, now) <= s.lease.ttl(plan)) {
         return Standing::Renewed { keeper: view.keeper.clone() };
     }
     if let Some((keeper, reason)) = views.iter().find_map(|view| match &view.sighting {
@@ -190,14 +270,49 @@ pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: T
     }
 }
 
-/// The instant, by the standby's clock, after which a writer of the old epoch can no longer commit: the newest
-/// sighting of any closed keeper, plus the time to live, the drift of two clocks over it, and the longest that
-/// a transaction may outlive its lease.
-pub fn lapses_at(last_sighting: Timestamp, plan: &LeasePlan) -> Timestamp {
-    after(last_sighting, lapse_span(plan))
-}
-
-/// How long after a renewal was seen the old writer may still commit.
+/// How long after a renewal was seen the old writer may still commit: the time to live, the drift of two clocks over it,
+/// and the longest that a transaction may outlive its lease.
 pub fn lapse_span(plan: &LeasePlan) -> Millis {
     plan.ttl.saturating_add(plan.drift).saturating_add(plan.commit_margin)
+}
+
+/// What the last renewals at all keepers, now closed, come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRenewals {
+    /// The newest of them.
+    pub seen_at: Option<Timestamp>,
+    /// After it, by the standby's clock, no writer of the old epoch can commit: the latest of all of them.
+    pub lapses_at: Option<Timestamp>,
+    /// Why they prove no armed dead-man; `None`: they do.
+    pub unarmed: Option<String>,
+}
+
+/// Judges the last renewals of the keepers that were closed. Each must prove an armed dead-man, but for one that was
+/// made so long before the newest that nothing of it holds any more: which of two is the newer only the primary's own
+/// clock says, and that may have been set back.
+pub fn last_renewals(closed: &[Sighting], plan: &LeasePlan, digest: &str) -> LastRenewals {
+    let newest = closed.iter().filter_map(|seen| seen.lease.renewed_at).max();
+    let outlived = |lease: &Lease| match (lease.renewed_at, newest) {
+        (Some(made), Some(newest)) => elapsed(made, newest) > lease.lapse_span(plan),
+        _ => false,
+    };
+    let proves = |seen: &Sighting| if outlived(&seen.lease) { None } else { seen.lease.unarmed(digest) };
+    let unarmed = match closed {
+        [] => Some("no renewal was ever seen".to_owned()),
+        closed => closed.iter().find_map(proves),
+    };
+    let lapses = closed.iter().map(|seen| after(seen.counts_from(), seen.lease.lapse_span(plan)));
+    LastRenewals { seen_at: closed.iter().map(Sighting::counts_from).max(), lapses_at: lapses.max(), unarmed }
+}
+
+/// How far a renewal that was made and seen may lie ahead of the clock by which it was closed before one of the clocks
+/// must be wrong, in words; `None`: it does not.
+pub fn made_ahead(seen: &Sighting, closed_at: Timestamp, plan: &LeasePlan) -> Option<String> {
+    let ahead = elapsed(closed_at, seen.counts_from());
+    (ahead > plan.ttl).then(|| {
+        format!(
+            "the clock of the primary's database is {} ahead of this Region's: from when its lease counts is not known",
+            span(ahead)
+        )
+    })
 }

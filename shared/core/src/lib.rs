@@ -32,6 +32,7 @@ pub mod ports;
 pub mod prober;
 pub mod report;
 pub mod returned;
+pub mod rival;
 pub mod run;
 pub mod shadow;
 pub mod situation;

@@ -223,7 +223,14 @@ pub struct Closed {
     /// Every keeper of the plan was closed; otherwise no *expired* receipt exists.
     pub all: bool,
     pub last_renewal_seen_at: Option<Timestamp>,
+    /// Every last renewal that still holds came with the proof of an armed dead-man.
     pub armed: bool,
+    /// Why not.
+    #[serde(default)]
+    pub unarmed: Option<String>,
+    /// After it no writer of the old epoch can commit, by what the guards of those renewals enforce.
+    #[serde(default)]
+    pub lapses_at: Option<Timestamp>,
 }
 
 impl Run {

@@ -3,6 +3,7 @@
 //! No SQL text ever travels in an event; only these names and their arguments do. Secrets travel in
 //! [`Secret`], which shows nothing in logs.
 
+use crate::time::Millis;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,14 +113,56 @@ pub struct Written {
     pub position: Lsn,
     /// Rows by table; a table that could not be counted in time is absent.
     pub rows: BTreeMap<String, u64>,
-    /// The gates are enabled on every table of the plan, the lease row that they read runs out, and no transaction can
-    /// pass them by being prepared.
+    /// Nothing is in `unarmed`: the dead-man stops every writer that it is meant to stop.
     pub gate_armed: bool,
+    /// Why the dead-man does not count as armed, each in words: a table without its gate, a lease without end, a way
+    /// round that the server has open. Empty from an agent that is older than this field, whatever it saw.
+    #[serde(default)]
+    pub unarmed: Vec<String>,
+    /// The lease as this database held it when the heartbeat began; unknown to an older agent.
+    #[serde(default)]
+    pub lease: Option<LeaseInside>,
+    /// What the sessions of the writer roles are like; unknown to an older agent.
+    #[serde(default)]
+    pub sessions: Option<WriterSessions>,
+    /// Which cluster this is; unknown to an older agent.
+    #[serde(default)]
+    pub lineage: Option<Lineage>,
     /// Roles beside the plan's writers that can log in and write its tables, where no gate would stop them.
     pub ungated_writers: Vec<String>,
     /// The job that ends the writers' sessions past the lease ran of late; unknown to a script older than that job.
     #[serde(default)]
     pub job_runs: Option<bool>,
+}
+
+/// The lease as a database holds it, all by its own clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseInside {
+    pub epoch: u64,
+    /// From when the end was counted; `None`: nobody ever renewed it here.
+    pub since: Option<Timestamp>,
+    /// Past it no writer passes the gate; `None`: it has no end.
+    pub ends: Option<Timestamp>,
+}
+
+/// Sessions of the plan's writer roles, as far as anybody else can see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriterSessions {
+    pub open: u64,
+    /// So many began before their role was given its time-outs, and have none.
+    pub unbounded: u64,
+    /// The longest transaction that is open.
+    pub longest: Millis,
+    /// When one wrote last whose own time-outs are longer than the commit margin allows; `None`: none was seen.
+    pub unbounded_wrote_at: Option<Timestamp>,
+}
+
+/// Which cluster a server is of, and which of its histories it follows: a replica has its primary's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// `pg_control_system().system_identifier`, in digits.
+    pub system: String,
+    pub timeline: u32,
 }
 
 /// What a fence left of the writers, and what the primary had written by then.
@@ -129,6 +172,10 @@ pub struct FenceLook {
     pub sessions: u64,
     /// Prepared transactions: they outlive the session that made them.
     pub prepared: u64,
+    /// Other sessions that hold a lock for writing on a table of the plan: one that passed the gate may be on its way to
+    /// the disk.
+    #[serde(default)]
+    pub others: u64,
     /// The last heartbeat, committed after the look.
     pub written: Written,
 }
@@ -141,6 +188,9 @@ impl FenceLook {
         }
         if self.prepared > 0 {
             return Some(format!("{} prepared transactions wait for their commit", self.prepared));
+        }
+        if self.others > 0 {
+            return Some(format!("{} other sessions are writing to its tables", self.others));
         }
         let others = &self.written.ungated_writers;
         (!others.is_empty())
@@ -161,6 +211,9 @@ pub struct Replica {
     pub rows: BTreeMap<String, u64>,
     /// The server's own clock.
     pub now: Timestamp,
+    /// Which cluster it is a copy of; unknown to an older agent.
+    #[serde(default)]
+    pub lineage: Option<Lineage>,
 }
 
 /// A position in the write-ahead log, ordered; written as PostgreSQL does, `16/B374D848`.

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Probes kept for each observer: enough for any window that the plan reader accepts at one probe a tick.
 const KEPT: usize = 64;
 
+/// Two hosts of one Region, or of two, differ by less; a probe that comes late is late by less than this, too.
+pub const DISAGREE: Millis = Millis::from_secs(90);
+
 /// Who looks at the primary from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,10 +64,17 @@ pub struct History {
 }
 
 impl History {
-    /// Adds a probe in the order of its instant; late and repeated deliveries change nothing (L5).
+    /// Adds a probe in the order of its instant; late and repeated deliveries change nothing (L5). One that is dated
+    /// behind the history by more than hosts differ was made by a wrong clock, or that was: which of the two is not known,
+    /// so that the run of either ends here (L4).
     pub fn with(&self, probe: Probe) -> Self {
         let mut probes = self.probes.clone();
-        if probes.last().is_none_or(|last| last.at < probe.at) {
+        let ahead = probes.last().map_or(Millis::ZERO, |last| elapsed(probe.at, last.at));
+        if ahead > DISAGREE {
+            let reason = format!("two of its clocks disagree by {}", span(ahead));
+            probes.retain(|kept| kept.at < probe.at);
+            probes.push(Probe { at: probe.at, seen: Seen::Unknown { reason } });
+        } else if probes.last().is_none_or(|last| last.at < probe.at) {
             probes.push(probe);
         }
         let surplus = probes.len().saturating_sub(KEPT);
@@ -126,6 +136,10 @@ pub fn vote(history: &Observed<Arc<History>>, detection: &Detection, now: Timest
     let Some(last) = history.probes.last() else {
         return Vote::Unknown { reason: "it has not probed yet".to_owned() };
     };
+    let ahead = elapsed(now, last.at);
+    if ahead > DISAGREE {
+        return Vote::Unknown { reason: format!("its last probe is dated {} ahead", span(ahead)) };
+    }
     let age = elapsed(last.at, now);
     if age > detection.vote_max_age {
         return Vote::Unknown {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Spare, Verdict, spare, verdict};
-use understudy_core::lease::{KeeperView, Lease, Sighting};
+use understudy_core::lease::{Enforced, KeeperView, Lease, Sighting, lapse_span};
 use understudy_core::observed::Observed;
 use understudy_core::overrides::{LONGEST, Override, Overrides, may_give};
 use understudy_core::plan::{Arming, OnLeaseLoss, Plan, read};
@@ -16,7 +16,7 @@ use understudy_core::ports::{HttpAnswer, InstanceStatus};
 use understudy_core::run::Kind;
 use understudy_core::shadow::{Gap, Shadow};
 use understudy_core::situation::{RouteSituation, Situation, StoreSituation};
-use understudy_core::sql::{Lsn, Replica, Written};
+use understudy_core::sql::{Lineage, Lsn, Replica, WriterSessions, Written};
 use understudy_core::state::Flag;
 use understudy_core::switch::{Desired, Side};
 use understudy_core::time::{Millis, before};
@@ -24,6 +24,7 @@ use understudy_core::votes::{History, Observer, Probe, Seen, Votes};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const TABLE: &str = "public.documents";
+const DIGEST: &str = "of this plan";
 
 fn plan() -> Plan {
     let text = include_str!("../../../infra/plans/financial-rag.yaml");
@@ -53,13 +54,32 @@ fn votes() -> Votes {
 }
 
 fn keeper(name: &str, seconds: u64, armed: bool) -> KeeperView {
-    let lease = Lease::granted(1, &plan().regions.primary, armed);
+    let lease = renewal(armed, ago(seconds));
     let sighting = known(Sighting { lease, first_seen_at: ago(seconds) });
     KeeperView { keeper: name.to_owned(), sighting }
 }
 
+/// As a guard with the same plan makes it.
+fn renewal(armed: bool, at: Timestamp) -> Lease {
+    let plan = plan().lease;
+    let enforced = Enforced {
+        plan: DIGEST.to_owned(),
+        ttl: plan.ttl,
+        commit_margin: plan.commit_margin,
+        drift: plan.drift,
+        within: Some(plan.ttl),
+        set: true,
+    };
+    let granted = Lease::granted(1, &self::plan().regions.primary, armed);
+    Lease { renewed_at: Some(at), enforced: Some(enforced), ..granted }
+}
+
 fn rows(count: u64) -> BTreeMap<String, u64> {
     BTreeMap::from([(TABLE.to_owned(), count)])
+}
+
+fn lineage(system: &str, timeline: u32) -> Lineage {
+    Lineage { system: system.to_owned(), timeline }
 }
 
 fn written() -> Written {
@@ -69,6 +89,15 @@ fn written() -> Written {
         position: Lsn(1000),
         rows: rows(1000),
         gate_armed: true,
+        unarmed: Vec::new(),
+        lease: None,
+        sessions: Some(WriterSessions {
+            open: 3,
+            unbounded: 0,
+            longest: Millis(20),
+            unbounded_wrote_at: None,
+        }),
+        lineage: Some(lineage("7", 1)),
         ungated_writers: Vec::new(),
         job_runs: None,
     }
@@ -84,6 +113,7 @@ fn fit() -> Situation {
         replay_paused: false,
         rows: rows(1000),
         now: NOW,
+        lineage: Some(lineage("7", 1)),
     };
     let instance = InstanceStatus {
         id: "financial-rag-replica".to_owned(),
@@ -93,6 +123,7 @@ fn fit() -> Situation {
     };
     Situation {
         to: Side::Standby,
+        plan_digest: DIGEST.to_owned(),
         shadow: known(Some(Shadow { since: ago(9000), times: 0, last: None })),
         at: NOW,
         votes: votes(),
@@ -189,12 +220,8 @@ fn a_switchover_needs_a_primary_that_renews_and_a_fence_that_reaches_every_write
 #[test]
 fn readiness_asks_nothing_about_a_primary_that_is_down_or_gives_way() {
     let asked = checks::assess(&plan(), Occasion::Watch, &fit());
-    assert!(
-        asked
-            .iter()
-            .all(|finding| !["PF-01", "PF-11", "PF-12", "PF-13", "PF-14"].contains(&finding.id.as_str()))
-    );
-    assert_eq!(asked.len(), CHECKS.len() - 5);
+    assert!(asked.iter().all(|finding| !["PF-01", "PF-11", "PF-12", "PF-13"].contains(&finding.id.as_str())));
+    assert_eq!(asked.len(), CHECKS.len() - 4);
 }
 
 #[test]
@@ -319,15 +346,27 @@ fn pf_09_a_level_is_published_for_exactly_three_ticks() {
 }
 
 #[test]
-fn pf_10_the_newest_renewal_must_be_armed() {
-    let keepers = |armed: [bool; 2]| {
-        let [standby, witness] = armed;
+fn pf_10_every_renewal_that_still_holds_must_be_armed() {
+    let keepers = |standby: (u64, bool), witness: (u64, bool)| {
         grade("PF-10", move |s| {
-            s.keepers = vec![keeper("standby", 300, standby), keeper("witness", 310, witness)];
+            s.keepers =
+                vec![keeper("standby", standby.0, standby.1), keeper("witness", witness.0, witness.1)];
         })
     };
-    assert_eq!(keepers([true, false]), Grade::Pass);
-    assert_eq!(keepers([false, true]), Grade::Block);
+    assert_eq!(keepers((300, true), (310, true)), Grade::Pass);
+    assert_eq!(keepers((300, false), (310, true)), Grade::Block, "the newer one is not armed");
+    assert_eq!(
+        keepers((300, true), (310, false)),
+        Grade::Block,
+        "which of two is newer, one clock says alone"
+    );
+    let over = 300 + lapse_span(&plan().lease).0 / 1000;
+    assert_eq!(keepers((300, true), (over, false)), Grade::Block);
+    assert_eq!(
+        keepers((300, true), (over + 1, false)),
+        Grade::Pass,
+        "nothing of the older one holds any more"
+    );
     assert_eq!(grade("PF-10", |s| s.keepers.clear()), Grade::Unknown);
     let mut stays = plan();
     stays.lease.on_loss = OnLeaseLoss::Stay;
@@ -568,6 +607,82 @@ fn an_overridden_check_keeps_its_grade_and_its_evidence_and_blocks_no_more() {
     unread.overrides = Observed::unknown("the cell does not read");
     let blocks = finding(&plan(), &unread, "PF-04");
     assert!(blocks.blocks() && blocks.fix.contains("the cell does not read"), "{blocks:?}");
+}
+
+/// Each version of plan and code that may have renewed is judged by what it enforces.
+#[test]
+fn pf_10_what_the_guard_enforces_is_what_counts() {
+    let renewed = |change: fn(&mut Lease)| {
+        let mut situation = fit();
+        for view in &mut situation.keepers {
+            let Observed::Known { value, .. } = &mut view.sighting else { panic!("not seen") };
+            change(&mut value.lease);
+        }
+        finding(&plan(), &situation, "PF-10")
+    };
+    let another = renewed(|lease| lease.enforced.as_mut().expect("it says so").plan = "another".to_owned());
+    assert!(another.grade == Grade::Block && another.evidence.contains("another version"), "{another:?}");
+    let silent = renewed(|lease| lease.enforced = None);
+    assert!(silent.grade == Grade::Block && silent.evidence.contains("older than"), "{silent:?}");
+    let endless = renewed(|lease| lease.enforced.as_mut().expect("it says so").within = None);
+    assert!(endless.grade == Grade::Block && endless.evidence.contains("without end"), "{endless:?}");
+}
+
+#[test]
+fn pf_10_says_why_a_database_is_not_armed_and_which_sessions_outlast_the_margin() {
+    let told = |armed: bool, change: fn(&mut Written)| {
+        let mut situation = fit();
+        situation.keepers = vec![keeper("standby", 300, armed), keeper("witness", 300, armed)];
+        let mut written = written();
+        change(&mut written);
+        store(&mut situation).watermark = known(written);
+        finding(&plan(), &situation, "PF-10")
+    };
+    let new = told(false, |written| written.unarmed.push("`documents_2027` has no gate".to_owned()));
+    assert!(new.grade == Grade::Block && new.evidence.contains("`documents_2027` has no gate"), "{new:?}");
+    let pooled = told(true, |written| written.sessions.as_mut().expect("sessions").unbounded = 4);
+    assert!(pooled.grade == Grade::Warn && pooled.evidence.contains("4 sessions"), "{pooled:?}");
+    let wrote = |seconds: u64| {
+        let mut written = written();
+        written.sessions.as_mut().expect("sessions").unbounded_wrote_at = Some(ago(seconds));
+        let mut situation = fit();
+        store(&mut situation).watermark = known(written);
+        finding(&plan(), &situation, "PF-10").grade
+    };
+    assert_eq!(
+        (wrote(300 + 3600), wrote(300 + 3601)),
+        (Grade::Warn, Grade::Pass),
+        "an hour before the heartbeat"
+    );
+}
+
+/// A restored primary under the old name has no replica, and the renamed one keeps its own.
+#[test]
+fn pf_14_only_a_replica_of_the_plans_primary_is_promoted() {
+    let of = |source: Option<&str>| {
+        let source = source.map(str::to_owned);
+        grade("PF-14", move |s| {
+            let Observed::Known { value, .. } = &mut store(s).instance else { panic!("no instance") };
+            value.source = source;
+        })
+    };
+    assert_eq!(of(Some("financial-rag")), Grade::Pass);
+    assert_eq!(of(Some("arn:aws:rds:us-east-1:111122223333:db:financial-rag")), Grade::Pass);
+    assert_eq!(of(Some("arn:aws:rds:eu-west-1:111122223333:db:financial-rag")), Grade::Block, "elsewhere");
+    assert_eq!(of(Some("arn:aws:rds:us-east-1:111122223333:db:financial-rag-old")), Grade::Block, "renamed");
+    assert_eq!(of(Some("financial-rag-old")), Grade::Block);
+    assert_eq!(of(None), Grade::Block);
+    let lineages = |told: Option<Lineage>, own: Option<Lineage>| {
+        grade("PF-14", move |s| {
+            store(s).watermark = known(Written { lineage: told, ..written() });
+            replica(s, |replica| replica.lineage = own);
+        })
+    };
+    let seventh = |timeline| Some(lineage("7", timeline));
+    assert_eq!(lineages(seventh(1), Some(lineage("8", 1))), Grade::Block, "another cluster");
+    assert_eq!(lineages(seventh(1), seventh(2)), Grade::Block, "a history of its own");
+    assert_eq!(lineages(seventh(2), seventh(1)), Grade::Pass, "its last restart point is older");
+    assert_eq!(lineages(None, seventh(1)), Grade::Pass, "an older agent");
 }
 
 #[test]

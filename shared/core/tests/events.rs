@@ -104,7 +104,7 @@ fn every_task_of_the_workflow_has_its_event() {
             _ => None,
         });
         let end = (row.step == Step::Report).then_some(End::Recovered);
-        let expected = Task { execution: EXECUTION.to_owned(), step: row.step, end };
+        let expected = Task { execution: EXECUTION.to_owned(), step: row.step, end, entered: None };
         assert_eq!(tasks.collect::<Vec<_>>(), [expected], "{:?}", row.step);
     }
 }

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use understudy_core::fault::Fault;
 use understudy_core::lease::{
-    Claim, KeeperView, Lease, Sighting, Standing, close, give_back, lapse_span, lapses_at, renew, sight,
-    standing, stopped_since,
+    AHEAD, Claim, Enforced, KeeperView, LastRenewals, Lease, Sighting, Standing, close, give_back,
+    lapse_span, last_renewals, made_ahead, renew, sight, standing, stopped_since,
 };
 use understudy_core::observed::Observed;
 use understudy_core::plan::{self, Plan, Region, read};
@@ -216,7 +216,118 @@ fn the_old_writer_is_given_its_lease_the_drift_and_the_margin() {
         ..plan().lease
     };
     assert_eq!(lapse_span(&lease), Millis(191_000));
-    assert_eq!(lapses_at(NOW, &lease), after(NOW, Millis(191_000)));
+}
+
+const DIGEST: &str = "of this plan";
+
+fn enforced(ttl: u64, within: Option<u64>) -> Enforced {
+    let plan = plan().lease;
+    Enforced {
+        plan: DIGEST.to_owned(),
+        ttl: Millis(ttl),
+        commit_margin: plan.commit_margin,
+        drift: plan.drift,
+        within: within.map(Millis),
+        set: true,
+    }
+}
+
+/// A renewal that was made and seen so many seconds ago.
+fn renewed(made: u64, seen: u64, ttl: u64, within: Option<u64>) -> Sighting {
+    let lease = Lease {
+        renewed_at: Some(ago(Millis::from_secs(made))),
+        enforced: Some(enforced(ttl, within)),
+        ..Lease::granted(1, &primary(), true)
+    };
+    Sighting { lease, first_seen_at: ago(Millis::from_secs(seen)) }
+}
+
+fn judged(closed: &[Sighting]) -> LastRenewals {
+    let lease = plan::Lease {
+        ttl: Millis(125_000),
+        drift: Millis(1_000),
+        commit_margin: Millis(10_000),
+        ..plan().lease
+    };
+    last_renewals(closed, &lease, DIGEST)
+}
+
+/// The standby was deployed with a shorter lease, and the Region was lost before its guard was.
+#[test]
+fn of_two_plans_the_longer_lease_counts() {
+    let last = judged(&[renewed(0, 0, 180_000, Some(180_000))]);
+    assert_eq!(last.lapses_at, Some(after(NOW, Millis(191_000))), "the guard's");
+    let last = judged(&[renewed(0, 0, 60_000, Some(60_000))]);
+    assert_eq!(last.lapses_at, Some(after(NOW, Millis(136_000))), "ours");
+    let last = judged(&[renewed(0, 0, 125_000, Some(170_000))]);
+    assert_eq!(
+        last.lapses_at,
+        Some(after(NOW, Millis(181_000))),
+        "what an older guard had left in a database"
+    );
+    let last = judged(&[renewed(0, 0, 180_000, Some(180_000)), renewed(90, 90, 300_000, Some(300_000))]);
+    assert_eq!(last.lapses_at, Some(after(NOW, Millis(221_000))), "an older renewal may hold for longer");
+}
+
+#[test]
+fn what_no_version_of_ours_enforces_is_not_armed() {
+    let unarmed = |change: fn(&mut Lease)| {
+        let mut seen = renewed(0, 0, 125_000, Some(125_000));
+        change(&mut seen.lease);
+        judged(&[seen]).unarmed.is_some()
+    };
+    assert!(!unarmed(|_| ()));
+    assert!(unarmed(|lease| lease.armed = false));
+    assert!(unarmed(|lease| lease.enforced = None));
+    assert!(unarmed(|lease| lease.enforced.as_mut().expect("set").plan = "another".to_owned()));
+    assert!(unarmed(|lease| lease.enforced.as_mut().expect("set").within = None));
+    assert!(judged(&[]).unarmed.is_some());
+}
+
+/// A witness that could not be read for a while has an old copy, which is sighted late.
+#[test]
+fn an_old_armed_copy_that_is_sighted_last_arms_nothing() {
+    let mut newest = renewed(10, 10, 125_000, Some(125_000));
+    newest.lease.armed = false;
+    let old = renewed(600, 0, 125_000, Some(125_000));
+    assert!(judged(&[newest.clone(), old.clone()]).unarmed.is_some());
+    newest.lease.armed = true;
+    let unarmed = Sighting { lease: Lease { armed: false, ..old.lease }, ..old };
+    assert_eq!(judged(&[newest.clone(), unarmed.clone()]).unarmed, None, "nothing of it holds any more");
+    let made = |seconds| Some(ago(Millis::from_secs(seconds)));
+    let lately = Sighting { lease: Lease { renewed_at: made(20), ..unarmed.lease }, ..unarmed };
+    assert!(judged(&[newest, lately]).unarmed.is_some(), "which is newer only one clock says");
+}
+
+/// A host whose clock is behind notes a renewal long before it was made.
+#[test]
+fn a_renewal_is_not_counted_from_before_it_was_made() {
+    let seen = renewed(2, 300, 125_000, Some(125_000));
+    assert_eq!(seen.counts_from(), ago(Millis::from_secs(2)));
+    assert_eq!(judged(&[seen]).lapses_at, Some(after(NOW, Millis(134_000))));
+    let late = renewed(300, 2, 125_000, Some(125_000));
+    assert_eq!(late.counts_from(), ago(Millis::from_secs(2)), "nor from before it was seen");
+}
+
+#[test]
+fn a_sighting_that_is_dated_ahead_is_of_now() {
+    let lease = Lease::granted(1, &primary(), true);
+    let ahead = |ms| Sighting { lease: lease.clone(), first_seen_at: after(NOW, Millis(ms)) };
+    assert!(matches!(sight(Some(&ahead(AHEAD.0)), &lease, NOW), Change::Keep));
+    let Change::Write(seen) = sight(Some(&ahead(AHEAD.0 + 1)), &lease, NOW) else { panic!("kept") };
+    assert_eq!(seen.first_seen_at, NOW);
+}
+
+#[test]
+fn a_primary_whose_clock_runs_far_ahead_gets_no_receipt_by_its_lease() {
+    let plan = plan().lease;
+    let ttl = i64::try_from(plan.ttl.0).expect("small");
+    let made = |ms: i64| {
+        let mut seen = renewed(0, 0, 125_000, Some(125_000));
+        seen.lease.renewed_at = Some(NOW + jiff::SignedDuration::from_millis(ms));
+        made_ahead(&seen, NOW, &plan).is_some()
+    };
+    assert_eq!((made(ttl), made(ttl + 1)), (false, true));
 }
 
 #[test]

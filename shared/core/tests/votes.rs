@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Detection, read};
-use understudy_core::time::{Millis, after};
-use understudy_core::votes::{History, Observer, Probe, Seen, Vote, Votes, vote};
+use understudy_core::time::{Millis, after, elapsed};
+use understudy_core::votes::{DISAGREE, History, Observer, Probe, Seen, Vote, Votes, vote};
 
 const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
@@ -123,13 +123,33 @@ fn probes() -> impl Strategy<Value = Vec<Probe>> {
     proptest::collection::vec(one, 0..30)
 }
 
+/// A prober whose host was once ten minutes ahead must not say `up` for ten minutes, nor one that was behind `down`.
+#[test]
+fn probes_of_two_clocks_that_disagree_prove_nothing() {
+    let minutes = |n: u64| n * 60_000;
+    let late = DISAGREE.0;
+    assert_eq!(history([up(late), down(0)]).probes, [up(late)], "as late as a delivery may be");
+    let probes = history([up(minutes(10)), down(1)]).probes;
+    assert!(matches!(probes.as_slice(), [Probe { seen: Seen::Unknown { .. }, .. }]), "{probes:?}");
+    let now = minutes(2);
+    assert!(matches!(judged([up(minutes(10)), down(1)], now), Vote::Unknown { .. }));
+    assert!(
+        matches!(judged([up(minutes(10)), down(1), down(now)], now), Vote::Failing { .. }),
+        "it goes on from here"
+    );
+    assert!(matches!(judged([up(now + late + 1)], now), Vote::Unknown { .. }), "nobody corrected it yet");
+    assert!(matches!(judged([up(now + late)], now), Vote::Up { .. }));
+}
+
 proptest! {
     #[test]
     fn late_and_repeated_probes_change_nothing(probes in probes(), pick in any::<prop::sample::Index>()) {
         let before = history(probes.clone());
         if !probes.is_empty() {
             let again = pick.get(&probes).clone();
-            prop_assert_eq!(before.with(again), before.clone());
+            let (first, last) = (probes.iter().map(|p| p.at).min(), probes.iter().map(|p| p.at).max());
+            let differ = first.zip(last).is_some_and(|(first, last)| elapsed(first, last) > DISAGREE);
+            prop_assert!(differ || before.with(again) == before);
         }
         let ordered = before.probes.windows(2).all(|pair| matches!(pair, [a, b] if a.at < b.at));
         prop_assert!(ordered);

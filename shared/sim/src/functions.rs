@@ -258,6 +258,7 @@ async fn primary_guard(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invo
     let witness = witness(world, from);
     let guard = guard::Guard {
         plan: &world.plan,
+        plan_digest: &world.digest,
         standby: &table(world, from, Place::Standby),
         witness: witness.as_ref(),
         clock: &world.clock(from),

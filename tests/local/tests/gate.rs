@@ -1,7 +1,12 @@
 //! The dead-man in a real PostgreSQL, put there by the very script that users run: what it stops, and when.
 //!
 //! Needs PostgreSQL's programs: `UNDERSTUDY_PG_BIN` names their folder.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
 
 mod support;
 
@@ -12,7 +17,7 @@ use std::time::Duration;
 use support::{Room, room};
 use tokio_postgres::{Client, Error, NoTls};
 use understudy_core::ddl::{self, JOB_RUNS, LOCK, UNLOCK};
-use understudy_core::plan::{Plan, read};
+use understudy_core::plan::{OnLeaseLoss, Plan, read};
 use understudy_local::config::Place;
 use understudy_local::postgres::{Application, PRODUCT, Server, Stop};
 
@@ -169,7 +174,9 @@ async fn what_was_prepared_in_time_is_committed_late_and_such_a_server_is_not_ar
     let is_armed = async || {
         let operator = server.superuser("rag").await.unwrap();
         operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-        statements::heartbeat(&operator, store).await.unwrap().gate_armed
+        let written = statements::heartbeat(&operator, store).await.unwrap();
+        assert_eq!(written.gate_armed, written.unarmed.is_empty(), "{:?}", written.unarmed);
+        written.gate_armed
     };
     assert!(is_armed().await);
     drop(client);
@@ -197,6 +204,246 @@ async fn a_lease_ends_by_the_clock_for_every_isolation_level() {
         assert_eq!(code(&committed.unwrap_err()), FENCED, "{isolation}");
         lease(&server, "'infinity'").await;
     }
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// A fence changes the lease in the middle of a transaction. Whatever its isolation level, it writes no more, and what
+/// it wrote before is not committed; and a renewal in its middle stops it not.
+#[tokio::test]
+async fn a_lease_that_changes_is_seen_in_every_isolation_level() {
+    let Some((room, server)) = armed("a lease that changes").await else { return };
+    let client = application(&room).await;
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        let begin = format!("begin isolation level {isolation}; select count(*) from public.documents");
+        lease(&server, "clock_timestamp() + interval '1 hour'").await;
+        client.batch_execute(&begin).await.unwrap();
+        lease(&server, "clock_timestamp()").await;
+        assert_eq!(
+            code(&client.batch_execute(INSERT).await.unwrap_err()),
+            FENCED,
+            "a statement, {isolation}"
+        );
+        client.batch_execute("rollback").await.unwrap();
+
+        lease(&server, "clock_timestamp() + interval '1 hour'").await;
+        client.batch_execute(&format!("{begin}; {}", unique("late"))).await.unwrap();
+        lease(&server, "clock_timestamp()").await;
+        assert_eq!(code(&client.batch_execute("commit").await.unwrap_err()), FENCED, "a commit, {isolation}");
+
+        lease(&server, "clock_timestamp() + interval '300 milliseconds'").await;
+        client.batch_execute(&begin).await.unwrap();
+        lease(&server, "clock_timestamp() + interval '1 hour'").await;
+        client.batch_execute("select pg_sleep(0.5)").await.unwrap();
+        client.batch_execute(&format!("{}; commit", unique(isolation))).await.unwrap();
+    }
+    let rows = client.query("select tx from public.documents order by id", &[]).await.unwrap();
+    let rows: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(rows, ["read committed", "repeatable read", "serializable"]);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+fn unique(tx: &str) -> String {
+    format!("insert into public.documents (tx, body) values ('{tx}', 'b')")
+}
+
+/// Migrations and frameworks do all of these in one transaction.
+#[tokio::test]
+async fn what_applications_do_in_one_transaction_works_behind_the_gates() {
+    let Some((room, server)) = armed("migrations").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    for together in [
+        "truncate public.documents",
+        "alter table public.documents add column more integer; alter table public.documents drop column more",
+        "create index on public.documents (body)",
+        "savepoint s; delete from public.documents; rollback to s; truncate public.documents",
+        "set constraints all immediate; set constraints all deferred",
+        "drop table if exists public.scratch; create table public.scratch as select * from public.documents",
+    ] {
+        let transaction = format!("begin; {INSERT}; {together}; {}; commit", unique("second"));
+        owner.batch_execute(&transaction).await.unwrap_or_else(|error| panic!("{together}: {error:?}"));
+        owner.batch_execute("truncate public.documents").await.unwrap();
+    }
+    let writer = application(&room).await;
+    let procedure = "create procedure public.twice() language plpgsql as \
+        $$ begin insert into public.documents (tx) values ('p'); commit; insert into public.documents (tx) values ('q'); \
+        commit; end $$";
+    owner.batch_execute(procedure).await.unwrap();
+    writer.batch_execute("call public.twice()").await.unwrap();
+    let left = writer.query_one("select count(*) from public.documents", &[]).await.unwrap();
+    assert_eq!(left.get::<_, i64>(0), 2);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// Whatever a transaction did first, its commit is looked at.
+#[tokio::test]
+async fn no_way_to_write_in_time_commits_late() {
+    let Some((room, server)) = armed("ways to commit late").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let functions = "create function public.early_plpgsql() returns void language plpgsql as \
+        $$ begin set constraints all immediate; end $$; \
+        create function public.early_sql() returns void language sql as $$ set constraints all immediate $$;";
+    owner.batch_execute(functions).await.unwrap();
+    for written in [
+        format!("{INSERT}; set constraints all immediate"),
+        format!("set constraints all immediate; {INSERT}"),
+        format!(
+            "{INSERT}; set constraints all immediate; {}; set constraints all immediate",
+            unique("again")
+        ),
+        format!("{INSERT}; select public.early_plpgsql()"),
+        format!("{INSERT}; select public.early_sql()"),
+        format!("{INSERT}; do $$ begin perform public.early_plpgsql(); end $$"),
+        format!("savepoint s; {INSERT}; rollback to s; {INSERT}"),
+        format!("{INSERT}; savepoint s; {}; rollback to s", unique("again")),
+        format!("savepoint s; {INSERT}; release s"),
+        "truncate public.documents".to_owned(),
+        "copy public.documents (tx) from program 'echo a'".to_owned(),
+        "with gone as (delete from public.documents returning 1) select count(*) from gone".to_owned(),
+    ] {
+        // Nobody but a superuser runs programs; what the gates see of it is the same.
+        let writer = if written.contains("program") {
+            server.superuser("rag").await.unwrap()
+        } else {
+            server.administrator("rag").await.unwrap()
+        };
+        lease(&server, "clock_timestamp() + interval '1 hour'").await;
+        writer
+            .batch_execute(&format!("begin; {written}"))
+            .await
+            .unwrap_or_else(|e| panic!("{written}: {e:?}"));
+        lease(&server, "clock_timestamp()").await;
+        let committed = writer.batch_execute("commit").await;
+        assert_eq!(code(&committed.expect_err(&written)), FENCED, "{written}");
+    }
+    drop(room);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+#[tokio::test]
+async fn partitions_and_children_are_guarded_and_a_new_one_is_missed() {
+    let Some((_room, server)) = armed("partitions").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let tables = "create table public.parted (id bigint, at date) partition by range (at); \
+        create table public.parted_2026 partition of public.parted for values from ('2026-01-01') to ('2027-01-01'); \
+        create table public.child () inherits (public.documents);";
+    owner.batch_execute(tables).await.unwrap();
+    let mut plan = plan();
+    let store = plan.stores.first_mut().unwrap();
+    store.tables.push("public.parted".to_owned());
+    let store = store.clone();
+    owner.batch_execute(&ddl::script(&plan, &store)).await.unwrap();
+    lease(&server, "clock_timestamp()").await;
+    for statement in [
+        "truncate public.parted_2026",
+        "insert into public.parted_2026 values (1, '2026-05-05')",
+        "insert into public.parted values (1, '2026-05-05')",
+        "insert into public.child (tx) values ('c')",
+    ] {
+        assert_eq!(code(&owner.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
+    }
+    lease(&server, "clock_timestamp() + interval '1 hour'").await;
+    let operator = server.superuser("rag").await.unwrap();
+    operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let look = async || statements::heartbeat(&operator, &store).await.unwrap();
+    assert_eq!(look().await.unarmed, Vec::<String>::new());
+    let next = "create table public.parted_2027 partition of public.parted for values from ('2027-01-01') to ('2028-01-01')";
+    owner.batch_execute(next).await.unwrap();
+    let written = look().await;
+    assert_eq!(written.unarmed, ["`parted_2027` has no gate"]);
+    assert!(!written.gate_armed);
+    owner.batch_execute("select understudy.put_gate('public.parted')").await.unwrap();
+    assert!(look().await.gate_armed);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// Where a gate is missing, whoever else can write is named: however the right was granted.
+#[tokio::test]
+async fn writers_are_found_however_their_right_was_granted() {
+    let Some((_room, server)) = armed("other writers").await else { return };
+    let superuser = server.superuser("rag").await.unwrap();
+    let roles = "alter table public.documents disable trigger understudy_gate; \
+        create role reads login; grant select on public.documents to reads; \
+        create role whole login; grant insert on public.documents to whole; \
+        create role one_column login; grant update (body) on public.documents to one_column; \
+        create role writers nologin; grant delete on public.documents to writers; \
+        create role inherits login in role writers; \
+        create role becomes login noinherit in role writers; \
+        create role sleeps nologin in role writers; \
+        create role everything login in role pg_write_all_data;";
+    superuser.batch_execute(roles).await.unwrap();
+    superuser.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let plan = plan();
+    let written = statements::heartbeat(&superuser, plan.stores.first().unwrap()).await.unwrap();
+    // `administrator` owns the tables.
+    let found = ["administrator", "becomes", "everything", "inherits", "one_column", "whole"];
+    assert_eq!(written.ungated_writers, found);
+    assert!(written.unarmed.iter().any(|why| why == "`documents` has no gate"), "{:?}", written.unarmed);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// A time-out on a role reaches new sessions only, and a session may set its own.
+#[tokio::test]
+async fn sessions_that_outlast_the_margin_are_seen() {
+    let Some((room, server)) = armed("sessions without time-outs").await else { return };
+    let mut plan = plan();
+    plan.lease.on_loss = OnLeaseLoss::Fence;
+    let pooled = application(&room).await;
+    let owner = server.administrator("rag").await.unwrap();
+    let store = plan.stores.first().unwrap();
+    owner.batch_execute(&ddl::script(&plan, store)).await.unwrap();
+    let operator = server.superuser("rag").await.unwrap();
+    operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let sessions = async || statements::heartbeat(&operator, store).await.unwrap().sessions.unwrap();
+    let seen = sessions().await;
+    assert_eq!((seen.open, seen.unbounded, seen.unbounded_wrote_at), (1, 1, None), "before it writes");
+    pooled.batch_execute(&unique("pooled")).await.unwrap();
+    let first = sessions().await.unbounded_wrote_at.expect("it wrote without a time-out");
+    drop(pooled);
+    let fresh = application(&room).await;
+    fresh.batch_execute(&unique("fresh")).await.unwrap();
+    assert_eq!(sessions().await.unbounded_wrote_at, Some(first), "a new session has them");
+    fresh.batch_execute(&format!("set statement_timeout = '1 h'; {}", unique("own"))).await.unwrap();
+    assert!(sessions().await.unbounded_wrote_at > Some(first), "one with a time-out of its own");
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// A renewal that comes late does not shorten what a newer one gave, and an order to fence is nobody's renewal.
+#[tokio::test]
+async fn a_late_renewal_changes_nothing() {
+    let Some((room, server)) = armed("a late renewal").await else { return };
+    let mut operator = log_in(&room, PRODUCT).await.unwrap();
+    let (plan, now) = (plan(), jiff::Timestamp::now());
+    let store = plan.stores.first().unwrap();
+    let before = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
+    let inside = async |operator: &Client| {
+        let lease = statements::heartbeat(operator, store).await.unwrap().lease.unwrap();
+        (lease.epoch, lease.ends.map(|ends| ends.as_second() - now.as_second()))
+    };
+    statements::set_lease(&mut operator, 1, "here", Some(before(0)), Some(180_000)).await.unwrap();
+    for (since, valid) in [(60, Some(180_000)), (60, Some(600_000)), (60, None)] {
+        statements::set_lease(&mut operator, 1, "here", Some(before(since)), valid).await.unwrap();
+        assert_eq!(inside(&operator).await, (1, Some(180)), "{since} {valid:?}");
+    }
+    statements::fence(&mut operator, store, 2, "there").await.unwrap();
+    let late = statements::set_lease(&mut operator, 1, "here", Some(before(-60)), Some(180_000)).await;
+    assert!(late.is_err(), "of an epoch that is over");
+    assert!(inside(&operator).await.1.unwrap() <= 1);
+    let refused = log_in(&room, APPLICATION.role).await.err().unwrap();
+    assert_eq!(code(&refused), "28000", "a late renewal lets nobody in");
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// What the replica holds of the gate after its promotion, and a server after a crash.
+#[tokio::test]
+async fn the_end_of_the_lease_survives_a_crash() {
+    let Some((room, server)) = armed("a crash").await else { return };
+    lease(&server, "clock_timestamp()").await;
+    server.stop(Stop::Immediate).await.unwrap();
+    server.start().await.unwrap();
+    let client = application(&room).await;
+    assert_eq!(code(&client.batch_execute(INSERT).await.unwrap_err()), FENCED);
+    lease(&server, "'infinity'").await;
+    client.batch_execute(INSERT).await.unwrap();
     server.stop(Stop::Immediate).await.unwrap();
 }
 

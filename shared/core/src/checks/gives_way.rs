@@ -2,10 +2,11 @@
 
 use super::takes_over::{current_watermark, each_store};
 use super::{Finding, Grade, finding, pass};
-use crate::lease::{Standing, standing};
+use crate::lease::{Sighting, Standing, last_renewals, standing};
 use crate::observed::Observed;
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
+use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
 use crate::words::{count, instant, span};
 
@@ -120,28 +121,68 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             "arm the dead-man: `lease.on_loss: fence` with an `arming` block",
         )];
     }
-    let newest =
-        s.keepers.iter().filter_map(|view| view.sighting.value()).max_by_key(|seen| seen.first_seen_at);
-    vec![match newest {
-        Some(seen) if seen.lease.armed => {
-            pass(id, &plan.name, format!("the dead-man was armed with the last renewal{}", sessions_end(s)))
-        }
-        Some(_) => finding(
+    let seen: Vec<Sighting> = s.keepers.iter().filter_map(|view| view.sighting.value().cloned()).collect();
+    if seen.is_empty() {
+        let fix = "start the guard in the primary";
+        return vec![finding(id, &plan.name, Grade::Unknown, "no renewal was ever seen", fix)];
+    }
+    let last = last_renewals(&seen, &plan.lease, &s.plan_digest);
+    vec![match (last.unarmed, outlasts(s)) {
+        (Some(why), _) => finding(
             id,
             &plan.name,
             Grade::Block,
-            "the last renewal came without a proof that the dead-man is armed",
-            "install the statement gate on every table of the plan, `understudy plan sql`, and let the server take no \
-             prepared transactions: `max_prepared_transactions = 0`",
+            [why].into_iter().chain(unarmed(s)).collect::<Vec<_>>().join("; "),
+            "deploy the same plan in both Regions, and run the script of `understudy plan sql` again: it puts the gate on \
+             every table of the plan and on what was added to it since. The server must take no prepared transactions: \
+             `max_prepared_transactions = 0`",
         ),
-        None => finding(
+        (None, Some(longer)) => finding(
             id,
             &plan.name,
-            Grade::Unknown,
-            "no renewal was ever seen",
-            "start the guard in the primary",
+            Grade::Warn,
+            format!("the dead-man is armed{}; {longer}", sessions_end(s)),
+            "let the pool open its sessions anew, and take longer time-outs out of the application: what such a session \
+             has passed through the gate may be committed later than the margin allows for",
         ),
+        (None, None) => {
+            pass(id, &plan.name, format!("the dead-man was armed with the last renewal{}", sessions_end(s)))
+        }
     }]
+}
+
+/// What the databases themselves gave as reasons.
+fn unarmed(s: &Situation) -> Vec<String> {
+    let told = |seen: &StoreSituation| {
+        let why = seen.watermark.value().map(|written| written.unarmed.join(", "));
+        why.filter(|why| !why.is_empty()).map(|why| format!("`{}`: {why}", seen.store))
+    };
+    s.stores.iter().filter_map(told).collect()
+}
+
+/// What a session did longer ago than this says nothing of those that are open.
+const LATELY: Millis = Millis::from_secs(3600);
+
+/// Sessions of writers that the commit margin does not bind.
+fn outlasts(s: &Situation) -> Option<String> {
+    s.stores.iter().find_map(|seen| {
+        let sessions = seen.watermark.value()?.sessions.as_ref()?;
+        let open = (sessions.unbounded > 0).then(|| {
+            format!(
+                "{} of its writers are older than their time-outs",
+                count_of(sessions.unbounded, "session")
+            )
+        });
+        let wrote = sessions
+            .unbounded_wrote_at
+            .filter(|at| elapsed(*at, seen.watermark.value().map_or(*at, |written| written.before)) <= LATELY)
+            .map(|at| format!("a session with longer time-outs of its own wrote at {}", instant(at)));
+        open.or(wrote).map(|why| format!("`{}`: {why}", seen.store))
+    })
+}
+
+fn count_of(number: u64, of: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), of)
 }
 
 /// What becomes of idle sessions past the lease, as far as the heartbeats told: a note, no condition.

@@ -235,31 +235,59 @@ pub(super) fn application_login(plan: &Plan, s: &Situation) -> Vec<Finding> {
     each_store(plan, s, ask, id)
 }
 
-/// A replica of anything else, or one that stands alone, lacks what was written since the move.
-pub(super) fn primary_follows(plan: &Plan, s: &Situation) -> Vec<Finding> {
+/// A replica of anything else, or one that stands alone, lacks what the side that gives way wrote: an instance that was
+/// renamed keeps its replicas, and one that was restored under the old name has none.
+pub(super) fn follows_the_other(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-14";
+    let other = s.to.other();
     let ask = |store: &Store, seen: &StoreSituation| {
-        let (here, source) = (&store.primary.id, &store.standby.id);
+        let (here, source) = (&store.instance(s.to).id, &store.instance(other).id);
         let fix = format!("build `{here}` anew as a replica of `{source}`, and wait until it has caught up");
-        match &seen.instance {
-            Observed::Unknown { reason } => finding(id, &store.name, Grade::Unknown, reason, fix),
-            Observed::Known { value, .. } => match value.source.as_deref().map(last_of_arn) {
-                Some(followed) if followed == source => {
-                    pass(id, &store.name, format!("`{here}` follows `{source}`"))
-                }
-                Some(other) => {
-                    finding(id, &store.name, Grade::Block, format!("`{here}` follows `{other}`"), fix)
-                }
-                None => finding(id, &store.name, Grade::Block, format!("`{here}` follows nobody"), fix),
-            },
+        let block = |evidence: String| finding(id, &store.name, Grade::Block, evidence, fix.clone());
+        let instance = match &seen.instance {
+            Observed::Unknown { reason } => return finding(id, &store.name, Grade::Unknown, reason, fix),
+            Observed::Known { value, .. } => value,
+        };
+        match instance.source.as_deref() {
+            None => return block(format!("`{here}` follows nobody")),
+            Some(followed) if !names(followed, source, &plan.regions.of(other).0) => {
+                return block(format!(
+                    "`{here}` follows `{followed}`, and `{source}` in the {} is what it is to stand in for",
+                    other.name()
+                ));
+            }
+            Some(_) => {}
         }
+        let (told, own) = (
+            seen.watermark.value().and_then(|written| written.lineage.as_ref()),
+            seen.replica.value().and_then(|replica| replica.lineage.as_ref()),
+        );
+        let Some((told, own)) = told.zip(own) else {
+            return pass(id, &store.name, format!("`{here}` follows `{source}`"));
+        };
+        if told.system != own.system {
+            let (theirs, ours) = (&told.system, &own.system);
+            return block(format!("`{here}` is a copy of the cluster {ours}, and `{source}` is {theirs}"));
+        }
+        // A replica that streams nothing just now may say an older one; a newer one is a history of its own.
+        if own.timeline > told.timeline {
+            return block(format!(
+                "`{here}` is on timeline {}, and `{source}` wrote on timeline {}: their histories have parted",
+                own.timeline, told.timeline
+            ));
+        }
+        pass(id, &store.name, format!("`{here}` follows `{source}`, cluster {}", told.system))
     };
     each_store(plan, s, ask, id)
 }
 
-/// The service names a source in another Region by its ARN.
-fn last_of_arn(source: &str) -> &str {
-    source.rsplit(':').next().unwrap_or(source)
+/// Whether the service's word for a source means this instance: its name, or from another Region its ARN.
+fn names(followed: &str, instance: &str, region: &str) -> bool {
+    match followed.split(':').collect::<Vec<_>>().as_slice() {
+        [name] => *name == instance,
+        ["arn", _, "rds", at, _, "db", name] => *name == instance && *at == region,
+        _ => false,
+    }
 }
 
 pub(super) fn standby_answers(plan: &Plan, s: &Situation) -> Vec<Finding> {

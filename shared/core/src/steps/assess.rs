@@ -6,7 +6,7 @@
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::call::{self, Call};
 use crate::checks::{self, Finding, Occasion, Verdict};
-use crate::decide::may_promote_alone;
+use crate::decide::will_promote_alone;
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::keepers::{self, Keeper};
@@ -83,7 +83,8 @@ where
 {
     match call::read(event)? {
         Call::Tick => {
-            watch(verifier.plan, verifier.cells, verifier.clock, &verifier.ports).await.map(Answered::Watched)
+            let Verifier { plan, plan_digest, cells, clock, ports } = verifier;
+            watch(plan, plan_digest, *cells, *clock, ports).await.map(Answered::Watched)
         }
         Call::Task(task) if matches!(task.step, Step::Assess | Step::LookAgain) => {
             let ctx = Context {
@@ -124,7 +125,8 @@ where
     let giving = async {
         if before.kind.is_planned() { write_as_clients_do(ctx, ports.http).await } else { Vec::new() }
     };
-    let (situation, gives_way) = join(gather(ctx.plan, ctx.cells, ctx.clock, ports, to), giving).await;
+    let (situation, gives_way) =
+        join(gather(ctx.plan, ctx.plan_digest, ctx.cells, ctx.clock, ports, to), giving).await;
     let situation = Situation { gives_way, ..situation };
     let findings = checks::assess(ctx.plan, occasion, &situation);
     let verdict = checks::verdict(&findings);
@@ -148,7 +150,7 @@ where
     if verdict == Verdict::Refused || run.epoch.is_none() {
         return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
     }
-    if may_promote_alone(ctx.plan, ctx.clock.now())
+    if will_promote_alone(ctx.plan, ctx.clock.now())
         || (step == Step::LookAgain && still_holds(&before, epoch, loss, &overrides))
     {
         return Ok(Reply::new(Outcome::Ready, ready(&overrides)));
@@ -251,6 +253,7 @@ fn next_epoch(situation: &Situation) -> Option<u64> {
 /// Watches readiness: the same questions on a schedule, without an outage.
 pub async fn watch<C, K, S, D, H, X>(
     plan: &Plan,
+    plan_digest: &str,
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
@@ -263,7 +266,7 @@ where
     H: Http,
     X: Secrets,
 {
-    let situation = gather(plan, cells, clock, ports, Side::Standby).await;
+    let situation = gather(plan, plan_digest, cells, clock, ports, Side::Standby).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
     let verdict = checks::verdict(&findings);
     let readiness = Arc::new(Readiness { at: situation.at, verdict, findings });
@@ -274,6 +277,7 @@ where
 /// All that is known now of the side that is to serve, asked at the same time.
 pub async fn gather<C, K, S, D, H, X>(
     plan: &Plan,
+    plan_digest: &str,
     cells: &C,
     clock: &K,
     ports: &Ports<'_, C, S, D, H, X>,
@@ -305,6 +309,7 @@ where
     Situation {
         at,
         to,
+        plan_digest: plan_digest.to_owned(),
         votes,
         keepers,
         hold: observed(hold, "state table", at),

@@ -11,7 +11,7 @@ use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::{Entry, Stored};
 use crate::keepers::{Keeper, peek};
-use crate::lease::{self, Claim, Lease, Sighting, close, lapses_at};
+use crate::lease::{self, Claim, Lease, Sighting, close, last_renewals, made_ahead};
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Both, Cells, Clock, GivesWay, Sql};
 use crate::run::{Closed, Kind, Position, Receipt, Run};
@@ -54,21 +54,24 @@ pub async fn close_lease<C: Cells, K: Clock>(
     {
         return Err(fenced.clone());
     }
-    let seen: Vec<&KeeperClosed> = answers.iter().filter_map(|close| close.as_ref().ok()).collect();
+    let seen: Vec<Sighting> = answers.into_iter().filter_map(Result::ok).collect();
     if seen.len() < keepers.len() {
         // One throttled call must not cost the receipt: the workflow asks again before a keeper is left open.
         if seen.is_empty() || looks <= CLOSE_LOOKS {
             return Err(Fault::transient("not every keeper of the lease could be closed"));
         }
     }
+    let (at, plan) = (ctx.clock.now(), &ctx.plan.lease);
+    let last = last_renewals(&seen, plan, ctx.plan_digest);
+    let ahead = seen.iter().find_map(|keeper| made_ahead(keeper, at, plan));
+    let unarmed = last.unarmed.or(ahead);
     let closed = Closed {
-        at: ctx.clock.now(),
+        at,
         all: seen.len() == keepers.len(),
-        last_renewal_seen_at: seen.iter().map(|keeper| keeper.last_renewal_seen_at).max(),
-        armed: seen
-            .iter()
-            .max_by_key(|keeper| keeper.last_renewal_seen_at)
-            .is_some_and(|keeper| keeper.armed),
+        last_renewal_seen_at: last.seen_at,
+        armed: unarmed.is_none(),
+        unarmed,
+        lapses_at: last.lapses_at,
     };
     Run::change(ctx.cells, ctx.execution, |run| {
         run.closed.get_or_insert_with(|| closed.clone());
@@ -85,51 +88,53 @@ fn closed_text(closed: &Closed) -> String {
     }
 }
 
-struct KeeperClosed {
-    last_renewal_seen_at: Timestamp,
-    armed: bool,
-}
-
 /// Closes one keeper and says when its last renewal was first seen here.
 async fn close_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keeper: &Keeper<'_, C>,
     claim: Claim<'_>,
-) -> Result<KeeperClosed, Fault> {
+) -> Result<Sighting, Fault> {
     let sighting = load::<Sighting>(ctx.cells, &keys::sighting(keeper.name)).await?;
     let closed = update::<Lease, _>(keeper.cells, &keys::lease(), |lease| close(lease, claim))
         .await?
         .ok_or_else(|| Fault::bug("a keeper held nothing after it was closed"))?;
     let now = ctx.clock.now();
     // A renewal that was never sighted happened before the close, so before now: later is safer.
-    let last_renewal_seen_at = match sighting {
+    let first_seen_at = match sighting {
         Some(seen) if seen.lease.epoch < claim.epoch && seen.lease.counter == closed.counter => {
             seen.first_seen_at
         }
         _ => now,
     };
-    Ok(KeeperClosed { last_renewal_seen_at, armed: closed.armed })
+    Ok(Sighting { lease: Lease::clone(&closed), first_seen_at })
 }
 
 /// `Fence`: a lost primary is waited out, a living side gives way.
 pub async fn fence<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    entered: Option<Timestamp>,
     guard: &impl GivesWay,
     sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     match run.kind {
-        Kind::Failover => wait_out(ctx, &run).await,
+        Kind::Failover => wait_out(ctx, entered, &run).await,
         Kind::Switchover | Kind::Drill => handover::fence(ctx, guard).await,
         Kind::Failback => handover::fence(ctx, &OurWriters { ctx, sql: sql.standby }).await,
     }
 }
 
 /// The receipt that the lost primary cannot write, or how long until there is one, or why never.
-async fn wait_out<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run) -> Result<Reply, Fault> {
+async fn wait_out<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    entered: Option<Timestamp>,
+    run: &Run,
+) -> Result<Reply, Fault> {
     let epoch = run.claimed_epoch()?;
     let closed = run.closed.as_ref().ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
+    // A host whose clock runs ahead must not end a lease early: the workflow's clock has to agree.
     let now = ctx.clock.now();
+    let now = entered.map_or(now, |entered| now.min(entered));
     match expired(ctx, closed, epoch, now) {
         Expiry::Lapsed(receipt) => {
             receive(ctx, &receipt).await?;
@@ -201,13 +206,15 @@ fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Time
             "a keeper could not be closed: the old primary may still renew there".to_owned(),
         );
     }
-    if !closed.armed {
-        return Expiry::Never("the last renewal came without a proof that the dead-man is armed".to_owned());
+    if let Some(why) = &closed.unarmed {
+        return Expiry::Never(why.clone());
     }
-    let Some(last_renewal_seen_at) = closed.last_renewal_seen_at else {
-        return Expiry::Never("no renewal was ever seen".to_owned());
+    // A keeper that was closed by an older version of this code has noted no end: it is no proof.
+    let (true, Some(last_renewal_seen_at), Some(lapsed_at)) =
+        (closed.armed, closed.last_renewal_seen_at, closed.lapses_at)
+    else {
+        return Expiry::Never("no renewal that proves an armed dead-man is on record".to_owned());
     };
-    let lapsed_at = lapses_at(last_renewal_seen_at, &ctx.plan.lease);
     if now > lapsed_at {
         Expiry::Lapsed(Receipt::Expired { epoch, last_renewal_seen_at, lapsed_at })
     } else {

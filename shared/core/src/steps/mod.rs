@@ -269,6 +269,9 @@ pub struct Task {
     /// The named end, for `Report` only.
     #[serde(default)]
     pub end: Option<crate::run::End>,
+    /// When the workflow entered the state, by its own clock, for a step that asks two.
+    #[serde(default)]
+    pub entered: Option<jiff::Timestamp>,
 }
 
 /// What a task answers.

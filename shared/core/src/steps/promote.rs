@@ -1,16 +1,19 @@
 //! Promote the stores, lift the fence on them, and believe only a write that was read back.
 
 use super::{Context, Outcome, Reply, Step};
+use crate::decide::may_promote_alone;
 use crate::fault::Fault;
 use crate::journal::Entry;
 use crate::lease::Lease;
 use crate::plan::{Plan, Store};
 use crate::ports::{Both, Cells, Clock, Databases, InstanceStatus, Secrets, Sql};
-use crate::run::Run;
+use crate::run::{Kind, Run};
 use crate::sql::{Answer, FailureClass, Statement};
 use crate::state::{keys, load, raised};
 use crate::switch::Side;
 use crate::time::{Millis, elapsed};
+use crate::words::instant;
+use jiff::Timestamp;
 
 /// Looks of one waiting step are this share of a tick apart.
 const LOOKS_PER_TICK: u64 = 12;
@@ -27,7 +30,7 @@ pub async fn promote<C: Cells, K: Clock>(
     let to = run.kind.to();
     // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
     let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
-    if let Some(why) = stopped(ctx).await? {
+    if let Some(why) = stopped(ctx, &run, now).await? {
         if !run.promotion_asked {
             return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
         }
@@ -51,8 +54,13 @@ pub async fn promote<C: Cells, K: Clock>(
     ctx.outcome(Step::Promote, Outcome::Done, "promotion was asked for").await
 }
 
-/// Read immediately before the one-way step: a hold, or an abort of this very execution.
-async fn stopped<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<String>, Fault> {
+/// Read immediately before the one-way step: a hold, an abort of this very execution, and who holds the door by now. The
+/// session may have opened since the standby was assessed (L8).
+async fn stopped<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    run: &Run,
+    now: Timestamp,
+) -> Result<Option<String>, Fault> {
     if let Some(flag) = raised(ctx.cells, &keys::hold()).await? {
         return Ok(Some(match flag.category {
             None => flag.told(),
@@ -60,7 +68,17 @@ async fn stopped<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<S
         }));
     }
     let abort = raised(ctx.cells, &keys::abort(ctx.execution)).await?;
-    Ok(abort.map(|flag| format!("aborted by `{}`: {}", flag.by, flag.why)))
+    if let Some(flag) = abort {
+        return Ok(Some(format!("aborted by `{}`: {}", flag.by, flag.why)));
+    }
+    let unasked = run.approvals_asked == 0 && !may_promote_alone(ctx.plan, now);
+    Ok(unasked.then(|| {
+        let road = match run.kind {
+            Kind::Failover => "`understudy failover` asks for another attempt, and that one asks people",
+            _ => "ask for it once more, and people will be asked",
+        };
+        format!("the plan asks people at {}, and when this began it did not: {road}", instant(now))
+    }))
 }
 
 /// RDS takes no token, so the epoch is checked immediately before the call.

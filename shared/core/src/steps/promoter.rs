@@ -1,6 +1,6 @@
 //! The steps that `store-promoter` owns, by name.
 
-use super::{Context, Reply, Step, fence, not_mine, promote};
+use super::{Context, Reply, Step, Task, fence, not_mine, promote};
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::keepers;
@@ -44,12 +44,12 @@ pub async fn answer<C: Cells, K: Clock, S: Sql, D: Databases, X: Secrets, G: Giv
         execution: &task.execution,
         writer: "store-promoter",
     };
-    run(&ctx, task.step, &function.ports).await
+    run(&ctx, &task, &function.ports).await
 }
 
 pub async fn run<C, K, S, D, X, G>(
     ctx: &Context<'_, C, K>,
-    step: Step,
+    task: &Task,
     ports: &Ports<'_, C, S, D, X, G>,
 ) -> Result<Reply, Fault>
 where
@@ -60,10 +60,10 @@ where
     X: Secrets,
     G: GivesWay,
 {
-    match step {
+    match task.step {
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql).await,
-        Step::Fence => fence::fence(ctx, ports.guard, &ports.sql).await,
+        Step::Fence => fence::fence(ctx, task.entered, ports.guard, &ports.sql).await,
         Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::Capture => fence::capture(ctx, &ports.sql).await,
         Step::Promote => promote::promote(ctx, &ports.databases).await,

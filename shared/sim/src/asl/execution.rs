@@ -44,6 +44,8 @@ pub enum Next {
 pub struct Execution {
     pub name: String,
     started_at: Timestamp,
+    /// When the present state was entered; its retries do not enter it again.
+    entered_at: Option<Timestamp>,
     state: String,
     data: Value,
     /// The token that the present state waits for.
@@ -60,6 +62,7 @@ impl Execution {
         Self {
             name: name.to_owned(),
             started_at: now,
+            entered_at: None,
             state: machine.start_at.clone(),
             data: json!({}),
             token: None,
@@ -102,9 +105,10 @@ impl Execution {
             return self.dies("the history is full");
         }
         self.history += 2;
+        let entered_at = *self.entered_at.get_or_insert(now);
         match machine.states.get(&self.state) {
             None => self.dies("there is no such state"),
-            Some(State::Task(task)) => self.task(task),
+            Some(State::Task(task)) => self.task(task, entered_at),
             Some(State::Choice(choice)) => self.choice(choice),
             Some(State::Wait(wait)) => self.wait(wait),
             Some(State::Succeed(_)) => Next::Ended { status: Status::Succeeded, state: self.state.clone() },
@@ -119,11 +123,12 @@ impl Execution {
 
     fn goes_to(&mut self, next: &str, wait: Millis) -> Next {
         next.clone_into(&mut self.state);
+        self.entered_at = None;
         self.retries.clear();
         Next::Resume(wait)
     }
 
-    fn task(&mut self, task: &Task) -> Next {
+    fn task(&mut self, task: &Task, entered_at: Timestamp) -> Next {
         self.history += 3;
         let Ok(owner) = task.owner() else { return self.dies("its resource is not modelled") };
         let timeout = self.timeout(task);
@@ -137,7 +142,7 @@ impl Execution {
             // It may be sent from the moment at which the function is handed it.
             self.token = Some(self.next_token());
         }
-        Next::Invoke { owner, input: self.input(task), timeout }
+        Next::Invoke { owner, input: self.input(task, entered_at), timeout }
     }
 
     /// What became of the invocation that this turn asked for. A task that waits for its token goes on waiting when
@@ -205,9 +210,10 @@ impl Execution {
         seconds.map(Millis::from_secs)
     }
 
-    fn input(&self, task: &Task) -> Value {
+    fn input(&self, task: &Task, entered_at: Timestamp) -> Value {
         let one = |(name, value): (&String, &Value)| match (name.strip_suffix(".$"), value.as_str()) {
             (Some(name), Some("$$.Task.Token")) => (name.to_owned(), Value::String(self.next_token())),
+            (Some(name), Some("$$.State.EnteredTime")) => (name.to_owned(), json!(entered_at)),
             (Some(name), _) => (name.to_owned(), Value::String(self.name.clone())),
             (None, _) => (name.clone(), value.clone()),
         };

@@ -257,7 +257,7 @@ impl Task {
         }
         for (name, value) in self.input()? {
             match (name.strip_suffix(".$"), value.as_str()) {
-                (Some(_), Some("$$.Execution.Name")) | (None, Some(_)) => {}
+                (Some(_), Some("$$.Execution.Name" | "$$.State.EnteredTime")) | (None, Some(_)) => {}
                 (Some(_), Some("$$.Task.Token")) if self.waits() => {}
                 _ => return Err(format!("parameter `{name}`: {value} is not modelled")),
             }

@@ -9,6 +9,8 @@ const ENTRY_BYTES: u64 = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseRow {
     pub(super) epoch: u64,
+    /// From when its end was counted; `None`: from no heartbeat.
+    pub(super) since: Option<Moment>,
     /// `None`: it has no end.
     pub(super) valid_until: Option<Moment>,
     /// The writer roles may not log in.

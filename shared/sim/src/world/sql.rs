@@ -6,9 +6,10 @@ use super::stores::{Instant, Refused, Store, side_of};
 use super::{Effect, Place, World, timestamp};
 use crate::queue::Moment;
 use crate::trace::What;
+use jiff::Timestamp;
 use understudy_core::fault::Fault;
 use understudy_core::ports::{Databases, InstanceStatus, Sql};
-use understudy_core::sql::{Answer, FailureClass, FenceLook, Lsn, Statement, Written};
+use understudy_core::sql::{Answer, FailureClass, FenceLook, LeaseInside, Lsn, Statement, Written};
 
 /// `sql-agent` of one Region, as a function in `from` calls it.
 pub struct SqlAgent<'a> {
@@ -47,10 +48,10 @@ impl World {
         let answer = match statement {
             Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
             Statement::SetLease { epoch, since, valid_ms, .. } => {
-                let valid = since
-                    .zip(*valid_ms)
-                    .map(|(since, valid)| since.as_millisecond() + i64::try_from(valid).unwrap_or(0));
-                set_lease(store, place, (now, clock), *epoch, valid)
+                let since = since.map(Timestamp::as_millisecond);
+                let valid =
+                    since.zip(*valid_ms).map(|(since, valid)| since + i64::try_from(valid).unwrap_or(0));
+                set_lease(store, place, (now, clock), *epoch, (since, valid))
             }
             Statement::Fence { epoch, .. } => fence(store, place, (now, clock), *epoch),
             Statement::ReplicaStatus { .. } => Answer::Replica(store.replica(place, clock)),
@@ -79,25 +80,40 @@ fn beat(store: &mut Store, place: Place, instant: Instant) -> Written {
     let position = Lsn(store.commit(place, instant, Wrote::Heartbeat));
     let rows = store.rows(place);
     let clock = timestamp(instant.1);
-    let ungated_writers = Vec::new();
+    let lease = store.lease(place);
+    let mut unarmed = Vec::new();
+    if store.ungated {
+        unarmed.push("`documents` has no gate".to_owned());
+    }
+    if lease.is_none_or(|row| row.valid_until.is_none()) {
+        unarmed.push("the lease has no end".to_owned());
+    }
     Written {
         before: clock,
         committed_at: clock,
         position,
         rows,
-        gate_armed: !store.ungated,
-        ungated_writers,
+        gate_armed: unarmed.is_empty(),
+        unarmed,
+        lease: lease.map(|row| LeaseInside {
+            epoch: row.epoch,
+            since: row.since.map(timestamp),
+            ends: row.valid_until.map(timestamp),
+        }),
+        sessions: None,
+        lineage: Some(store.lineage(place)),
+        ungated_writers: Vec::new(),
         job_runs: None,
     }
 }
 
 /// Transactions of this world are over at once, so that no session of a writer is ever seen.
 fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answer {
-    let row = LeaseRow { epoch, valid_until: Some(instant.1), locked: true };
+    let row = LeaseRow { epoch, since: Some(instant.1), valid_until: Some(instant.1), locked: true };
     if let Some(refused) = set_row(store, place, instant, row) {
         return refused;
     }
-    Answer::Fence(FenceLook { sessions: 0, prepared: 0, written: beat(store, place, instant) })
+    Answer::Fence(FenceLook { sessions: 0, prepared: 0, others: 0, written: beat(store, place, instant) })
 }
 
 fn set_lease(
@@ -105,9 +121,15 @@ fn set_lease(
     place: Place,
     instant: Instant,
     epoch: u64,
-    valid_until: Option<Moment>,
+    (since, valid_until): (Option<Moment>, Option<Moment>),
 ) -> Answer {
-    let row = LeaseRow { epoch, valid_until, locked: false };
+    // As the database orders them: a renewal that comes late, behind a newer one of its epoch, changes nothing.
+    let since = since.unwrap_or(instant.1);
+    let there = store.lease(place).filter(|row| row.epoch == epoch).and_then(|row| row.since);
+    if there.is_some_and(|there| there > since) {
+        return Answer::LeaseSet;
+    }
+    let row = LeaseRow { epoch, since: Some(since), valid_until, locked: false };
     set_row(store, place, instant, row).unwrap_or(Answer::LeaseSet)
 }
 

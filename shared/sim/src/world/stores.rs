@@ -7,14 +7,14 @@
 //! No SQL. What PostgreSQL and RDS really do is held against the real ones by the local cloud, not here.
 
 use super::log::{LeaseRow, Log, Wrote, position};
-use super::{Inner, Place, World, timestamp};
+use super::{Inner, Place, World, span, timestamp};
 use crate::queue::Moment;
 use crate::seed::Chance;
 use crate::trace::What;
 use std::collections::BTreeMap;
-use understudy_core::plan;
+use understudy_core::plan::{self, OnLeaseLoss};
 use understudy_core::ports::InstanceStatus;
-use understudy_core::sql::{Answer, FailureClass, Lsn, Replica};
+use understudy_core::sql::{Answer, FailureClass, Lineage, Lsn, Replica};
 use understudy_core::switch::Side;
 
 /// Rows that each table held before the story begins.
@@ -85,17 +85,20 @@ pub(super) struct Store {
     restarts: Moment,
     /// The primary's Region sits in the standby's seat, and the other way round.
     swapped: bool,
+    /// The timeline of the primary's seat; a promoted replica writes on the next one.
+    timeline: u32,
 }
 
 impl Store {
-    pub(super) fn new(store: &plan::Store, chance: &mut Chance) -> Self {
+    /// As the story begins: what arms it was done before, and one tick of the guard lies behind.
+    pub(super) fn new(store: &plan::Store, lease: &plan::Lease, now: Moment, chance: &mut Chance) -> Self {
         let mut below = |bound: u64| i64::try_from(chance.below(bound)).unwrap_or(0);
         Self {
             name: store.name.clone(),
             instance: store.standby.id.clone(),
             source: store.primary.id.clone(),
             tables: store.tables.clone(),
-            primary: Log::default(),
+            primary: armed(lease, now),
             own: None,
             received: 0,
             replayed: 0,
@@ -111,6 +114,7 @@ impl Store {
             attached: true,
             restarts: 0,
             swapped: false,
+            timeline: 1,
         }
     }
 
@@ -135,6 +139,7 @@ impl Store {
         self.primary = own;
         std::mem::swap(&mut self.instance, &mut self.source);
         self.swapped = !self.swapped;
+        self.timeline += 1;
         (self.promotion, self.attached) = (None, true);
         (self.paused, self.stalled, self.hangs) = (false, false, false);
     }
@@ -180,6 +185,11 @@ impl Store {
 
     pub(super) fn takes_promotion(&self, now: Moment) -> bool {
         self.promotion.is_none() && self.attached && now >= self.busy.1
+    }
+
+    pub(super) fn lineage(&self, at: Place) -> Lineage {
+        let parted = self.seat(at) == Place::Standby && !self.in_recovery();
+        Lineage { system: self.name.clone(), timeline: self.timeline + u32::from(parted) }
     }
 
     fn in_recovery(&self) -> bool {
@@ -343,6 +353,7 @@ impl Store {
                 replay_paused: false,
                 rows,
                 now,
+                lineage: Some(self.lineage(at)),
             };
         }
         let visible = self.visible(at);
@@ -357,8 +368,19 @@ impl Store {
             replay_paused: self.paused,
             rows: self.rows(at),
             now,
+            lineage: Some(self.lineage(at)),
         }
     }
+}
+
+fn armed(lease: &plan::Lease, now: Moment) -> Log {
+    let mut log = Log::default();
+    if lease.on_loss == OnLeaseLoss::Fence {
+        let row =
+            LeaseRow { epoch: 1, since: Some(now), valid_until: Some(now + span(lease.ttl)), locked: false };
+        log.commit(now, now, Wrote::Lease(row));
+    }
+    log
 }
 
 pub(super) fn side_of(at: Place) -> Side {

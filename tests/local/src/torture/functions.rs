@@ -187,6 +187,7 @@ async fn report_writer(region: &Region, event: &Value) -> Result<Value, Fault> {
 async fn primary_guard(region: &Region, event: &Value) -> Result<Value, Fault> {
     let guard = guard::Guard {
         plan: &region.plan,
+        plan_digest: &region.digest,
         standby: &region.table(Place::Primary, Place::Standby),
         witness: Some(&region.table(Place::Primary, Place::Witness)),
         clock: &Wall,

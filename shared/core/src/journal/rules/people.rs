@@ -6,7 +6,7 @@ use crate::checks::Verdict;
 use crate::journal::{Entry, Record};
 use crate::plan::Mode;
 use crate::steps::Step;
-use crate::time::{Millis, after};
+use crate::time::{Millis, after, before};
 use std::collections::BTreeSet;
 
 /// An answer is put on record by the function that took it, within its life.
@@ -24,7 +24,11 @@ pub(super) fn asked(chain: &Chain<'_>) -> Vec<Breach> {
     // By the session at which the standby was looked at last: it may close while people think.
     let looked =
         chain.before(going_on).filter(|record| matches!(record.entry, Entry::Assessed { .. })).last();
-    let needed = chain.plan.zip(looked).is_some_and(|(plan, look)| plan.mode_at(look.at) == Mode::Approval);
+    let asks = |at| chain.plan.is_some_and(|plan| plan.mode_at(at) == Mode::Approval);
+    // And by the one at the door, unless it opened in the very moment in which that was crossed.
+    let door = chain.intends(Step::Promote).map(|record| record.at);
+    let crossed = door.is_some_and(|at| asks(at) && asks(before(at, ON_RECORD_WITHIN)));
+    let needed = crossed || looked.is_some_and(|look| asks(look.at));
     // Which of them was shown when people answered is not known here: a no to one is a no to all.
     let no = open.iter().any(|(_, question)| refused(chain, going_on, question));
     let yes = open.iter().find(|(_, question)| !no && agreed(chain, going_on, question));
