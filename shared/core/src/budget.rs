@@ -122,24 +122,32 @@ fn counts(plan: &Plan, report: &Report) -> bool {
     ours && alike && matches!(report.end, End::Recovered | End::Rehearsed)
 }
 
-/// From the last good probe to the accepted signal. At least: the first bad probe begins the window, and the lease
-/// was renewed a tick before it. At most: one probe earlier, and one tick until somebody looks.
+/// A schedule fires anywhere within its tick, so that two looks of one function are up to this many ticks apart.
+const APART: u64 = 2;
+
+/// From the last good probe to the accepted signal. At least: the first bad probe begins the window, and the last
+/// renewal was made `APART` ticks before it. At most, of the votes: the first bad probe comes `APART` ticks late, the one
+/// that completes the window a tick behind it, and whoever decides looks `APART` ticks later. Of the lease: a renewal in
+/// the last moment is seen `APART` ticks later, and so is its end.
 fn detect(plan: &Plan) -> Phase {
     let (tick, detection, ttl) = (plan.tick, &plan.detection, plan.lease.ttl);
-    let least = detection.window.max(ttl.saturating_sub(tick));
-    let most = tick
-        .saturating_add(detection.probe_timeout)
-        .saturating_add(detection.window.max(ttl))
-        .saturating_add(tick);
+    let apart = tick.times(APART);
+    let least = detection.window.max(ttl.saturating_sub(apart));
+    let votes =
+        apart.saturating_add(detection.probe_timeout).saturating_add(detection.window).saturating_add(tick);
+    let lease = apart.saturating_add(ttl);
+    let most = votes.max(lease).saturating_add(apart);
     Phase {
         name: "detect",
         takes: Range::new(least, most),
         source: Source::Plan,
         because: format!(
-            "votes bad for {} and the lease of {} stale; at most a tick of {} and a probe of {} before, a tick after",
+            "votes bad for {} and the lease of {} stale; a schedule fires anywhere within its tick of {}, so that each of \
+             two looks in a row may come {} late, and a probe takes up to {}",
             span(detection.window),
             span(ttl),
             span(tick),
+            span(apart),
             span(detection.probe_timeout)
         ),
         fields: fields(&["detection.window", "lease.ttl", "tick", "detection.probe_timeout"]),
@@ -263,7 +271,7 @@ fn loss(plan: &Plan) -> (Option<Range>, String) {
                 span(ends),
                 span(typical)
             );
-            (Some(Range::new(ends.saturating_sub(plan.tick), most)), because)
+            (Some(Range::new(ends.saturating_sub(plan.tick.times(APART)), most)), because)
         }
         OnLeaseLoss::Stay => (
             None,

@@ -224,7 +224,7 @@ fn the_example_in_fast_motion() {
     assert_eq!(plan.tick, Millis::from_secs(3));
     assert_eq!(plan.detection.window, Millis::from_secs(6));
     assert_eq!(plan.detection.probe_timeout, Millis(1000));
-    assert_eq!(plan.lease.ttl, Millis::from_secs(9));
+    assert_eq!(plan.lease.ttl, Millis::from_secs(12));
     assert_eq!(plan.lease.commit_margin, Millis(2000));
     assert_eq!(plan.lease.drift, Millis(50));
     assert_eq!(plan.policy.approval_timeout, Millis::from_secs(15));
@@ -347,11 +347,12 @@ fn detection(tick: Millis) -> impl Strategy<Value = Detection> {
         move |(window, quorum, age, part, cooldown, mut controls)| {
             controls.sort();
             controls.dedup();
+            let probe = Millis(((tick.0 as f64 * part) as u64).clamp(1, tick.0 - 1));
             Detection {
                 window: above(tick.times(2), window),
                 quorum,
-                vote_max_age: above(tick, age),
-                probe_timeout: Millis(((tick.0 as f64 * part) as u64).clamp(1, tick.0 - 1)),
+                vote_max_age: above(tick.times(2).saturating_add(probe), age),
+                probe_timeout: probe,
                 cooldown,
                 controls,
             }
@@ -375,7 +376,7 @@ fn arming() -> impl Strategy<Value = Arming> {
 fn lease(tick: Millis) -> impl Strategy<Value = Lease> {
     (span(900_000), 0.0..1.0, long(), any::<bool>(), arming(), any::<bool>()).prop_map(
         move |(ttl, part, drift, fence, arming, armed)| {
-            let ttl = above(tick.times(2), ttl);
+            let ttl = above(tick.times(4), ttl);
             Lease {
                 ttl,
                 commit_margin: Millis(((ttl.0 as f64 * part) as u64).clamp(1, ttl.0 - 1)),

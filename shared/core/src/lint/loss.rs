@@ -99,7 +99,7 @@ pub(super) fn shown(look: &Look<'_>) -> Vec<Finding> {
             );
             let help = "a shorter tick and lease narrow the bound; what was really lost is counted afterwards, and may be far less";
             let sum = format!(
-                "{} + {} + {} - a tick of {} = {}",
+                "{} + {} + {} - 2 x a tick of {} = {}",
                 lease.ttl,
                 lease.commit_margin,
                 lease.drift,

@@ -50,9 +50,9 @@ codes! {
     // Values beside each other.
     REGIONS_DIFFER = "PL-40", "primary, standby and witness are not three different Regions";
     WINDOW_TICKS = "PL-41", "the detection window holds fewer than two ticks";
-    VOTE_AGE = "PL-42", "a vote would be too old before the next tick renews it";
+    VOTE_AGE = "PL-42", "a vote may be too old before the next look renews it";
     PROBE_TIMEOUT = "PL-43", "a probe may outlast the tick";
-    LEASE_TTL = "PL-44", "the lease ends before a second renewal can fail";
+    LEASE_TTL = "PL-44", "the lease is shorter than four ticks";
     COMMIT_MARGIN = "PL-45", "the commit margin is not shorter than the lease";
     LAG_ORDER = "PL-46", "lag thresholds are not typical <= warn <= block";
     QUORUM_VOTES = "PL-47", "the quorum asks for more votes than there are voters";

@@ -245,7 +245,7 @@ impl Page {
         self.span("objectives.rpo", rpo, "1h");
         self.line(&format!("\ntick: {TICK}s"));
         self.detection(given)?;
-        self.line("\nlease: {ttl: 180s, commit_margin: 10s, drift: 1s, on_loss: stay}");
+        self.line("\nlease: {ttl: 240s, commit_margin: 10s, drift: 1s, on_loss: stay}");
         self.line("\npolicy:");
         let automatic = given.truth(AUTOMATIC, "whether it starts by itself")?;
         let mode = automatic.map(|found| Found {

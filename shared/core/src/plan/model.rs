@@ -56,7 +56,7 @@ record! {
         /// When the primary counts as down.
         detection: Detection = need(rec(), DETECTION);
         /// The writer's right to write.
-        lease: Lease = need(rec(), "{ttl: 180s, commit_margin: 10s, drift: 1s, on_loss: stay}");
+        lease: Lease = need(rec(), "{ttl: 240s, commit_margin: 10s, drift: 1s, on_loss: stay}");
         /// What may happen without a person.
         policy: Policy = need(rec(), "{failover: approval, approval_timeout: 5m}");
         /// What holds data and is promoted.
@@ -186,7 +186,7 @@ record! {
     /// The writer's right to write: how long it lasts, and what happens when it ends.
     Lease, "the fields of the lease" {
         /// A renewal is good for this long.
-        ttl: Millis = need(DURATION, "180s");
+        ttl: Millis = need(DURATION, "240s");
         /// Longest that a statement or an idle transaction of a writer may live past the lease.
         commit_margin: Millis = need(DURATION, "10s");
         /// Bound on the drift of two clocks over one lease.

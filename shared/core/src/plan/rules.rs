@@ -25,6 +25,7 @@ pub(super) fn check(reader: &mut Reader) {
     }
     regions(seen, &mut drafts);
     quorum(seen, &mut drafts);
+    vote_age(seen, &mut drafts);
     fence(seen, &mut drafts);
     arming(seen, &mut drafts);
     each(seen, "stores", |store| store_roles(seen, store, &mut drafts));
@@ -64,12 +65,11 @@ struct Relation {
 const RELATIONS: &[Relation] = &[
     Relation { code: codes::WINDOW_TICKS, left: "detection.window", must: Must::AtLeast, times: 2,
         right: "tick", why: "one bad look must never decide" },
-    Relation { code: codes::VOTE_AGE, left: "detection.vote_max_age", must: Must::Above, times: 1,
-        right: "tick", why: "a vote is renewed once a tick, and must live until then" },
     Relation { code: codes::PROBE_TIMEOUT, left: "detection.probe_timeout", must: Must::Below, times: 1,
         right: "tick", why: "a probe must end before the next one starts" },
-    Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::Above, times: 2,
-        right: "tick", why: "the guard renews once a tick, and one failed renewal must not cost the lease" },
+    Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::AtLeast, times: 4,
+        right: "tick", why: "a schedule fires anywhere within its tick, so that two renewals may lie two ticks apart, and three \
+            where one is lost; the fourth is for what a renewal itself takes" },
     Relation { code: codes::COMMIT_MARGIN, left: "lease.commit_margin", must: Must::Below, times: 1,
         right: "lease.ttl", why: "the margin is the end of a writer's time, not all of it" },
     Relation { code: codes::LAG_ORDER, left: "stores[].lag.typical", must: Must::AtMost, times: 1,
@@ -226,6 +226,26 @@ fn quorum(seen: &Seen, drafts: &mut Vec<Draft>) {
         let help = "write `2` at most, or add `witness: us-east-2` under `regions`: \
                     the voters are the standby, Route 53 and the witness";
         drafts.push(draft(codes::QUORUM_VOTES, path, at, message, help.to_owned()));
+    }
+}
+
+/// A schedule fires anywhere within its tick: the next look may be two ticks away, and takes as long as a probe may.
+fn vote_age(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let path = "detection.vote_max_age";
+    let (Some(((age, written), at)), Some(((tick, _), beside)), Some(((probe, _), _))) =
+        (duration(seen, path), duration(seen, "tick"), duration(seen, "detection.probe_timeout"))
+    else {
+        return;
+    };
+    let least = tick.times(2).saturating_add(probe);
+    // A probe that outlasts the tick is a mistake of its own.
+    if age < least && probe < tick {
+        let message = format!("`{path}` is `{written}`, and the next vote may come after `{least}`");
+        let help = format!(
+            "write `{least}` or more: 2 x `tick`, for a schedule fires anywhere within its tick, and one \
+             `detection.probe_timeout`"
+        );
+        drafts.push(draft(codes::VOTE_AGE, path, at, message, help).beside(beside, "`tick`".to_owned()));
     }
 }
 

@@ -21,7 +21,8 @@ impl Plan {
     /// | field | becomes |
     /// |---|---|
     /// | `tick` | divided, rounded down, at least 1 s: the factor itself is lowered where it would ask for less |
-    /// | `detection.window`, `vote_max_age`, `cooldown` | divided, rounded up |
+    /// | `detection.window`, `cooldown` | divided, rounded up |
+    /// | `detection.vote_max_age` | divided, rounded up, at least two ticks and a probe |
     /// | `detection.probe_timeout` | divided, at least 1 s for its two asks, always below the tick |
     /// | `lease.ttl`, `drift` | divided, rounded up |
     /// | `lease.commit_margin` | divided, at least 2 s unless the plan says less, always below the scaled `ttl` |
@@ -92,10 +93,12 @@ impl Scale {
     }
 
     fn detection(self, detection: &Detection, tick: Millis) -> Detection {
+        let probe_timeout = self.probe(detection.probe_timeout).min(tick.saturating_sub(Millis(1)));
+        let least = tick.times(2).saturating_add(probe_timeout);
         Detection {
             window: self.up(detection.window),
-            vote_max_age: self.up(detection.vote_max_age),
-            probe_timeout: self.probe(detection.probe_timeout).min(tick.saturating_sub(Millis(1))),
+            vote_max_age: self.up(detection.vote_max_age).max(least),
+            probe_timeout,
             cooldown: self.up(detection.cooldown),
             ..detection.clone()
         }
