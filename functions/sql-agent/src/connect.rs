@@ -2,9 +2,12 @@
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -66,11 +69,17 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// `tls` is `verify-full` or `off`, as the template's parameter says.
+    /// `tls` is `verify-full` or `off`, as the template's parameter says; the roots lie beside the binary.
     pub fn new(resolver: Resolver, tls: &str) -> Result<Self, Fault> {
+        let folder = std::env::var("LAMBDA_TASK_ROOT").map_or_else(|_| PathBuf::from("."), PathBuf::from);
+        Self::with_roots(resolver, tls, &folder.join("rds-ca.pem"))
+    }
+
+    /// As [`Connector::new`], with the roots of another file.
+    pub fn with_roots(resolver: Resolver, tls: &str, roots: &Path) -> Result<Self, Fault> {
         let tls = match tls {
             "off" => None,
-            "verify-full" => Some(MakeRustlsConnect::new(verified()?)),
+            "verify-full" => Some(MakeRustlsConnect::new(verified(roots)?)),
             other => {
                 return Err(Fault::invalid(format!(
                     "DATABASE_TLS: `{other}` is neither verify-full nor off"
@@ -82,24 +91,47 @@ impl Connector {
 
     pub async fn connect(&self, target: &Target<'_>, login: &Login<'_>) -> Result<Client, Refusal> {
         let resolve = tokio::time::timeout(CONNECT, self.resolver.resolve(target.host)).await;
-        let address = match resolve {
-            Ok(Ok(addresses)) => {
-                addresses.into_iter().next().ok_or_else(|| unreachable(target, "no address"))?
-            }
+        let mut addresses = match resolve {
+            Ok(Ok(addresses)) => addresses,
             Ok(Err(why)) => return Err(unreachable(target, &why)),
             Err(_) => return Err(unreachable(target, "its name did not resolve in time")),
         };
+        // Of a dual-stack instance both are tried, and the family first that every subnet has.
+        addresses.sort_by_key(IpAddr::is_ipv6);
+        let mut first = None;
+        for address in addresses {
+            match self.connect_to(address, target, login).await {
+                Ok(client) => return Ok(client),
+                Err(error) if is_not_reached(&error) => {
+                    first.get_or_insert(error);
+                }
+                // Somebody answered: what that one says is the answer, and the next address is the same instance.
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(first.map_or_else(|| unreachable(target, "no address"), Refusal::from))
+    }
+
+    async fn connect_to(
+        &self,
+        address: IpAddr,
+        target: &Target<'_>,
+        login: &Login<'_>,
+    ) -> Result<Client, tokio_postgres::Error> {
         let mut config = Config::new();
         config
             .host(target.host)
             .hostaddr(address)
             .port(target.port)
+            // A server that will not speak TLS gets neither token nor password.
+            .ssl_mode(if self.tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .dbname(target.database)
             .user(login.user)
             .password(login.password)
             .application_name("understudy")
             .connect_timeout(CONNECT)
-            .options(format!("-c statement_timeout={STATEMENT_MS}"));
+            // A heartbeat that is not on the disk attests nothing, and a fence that is not on it stops nobody.
+            .options(format!("-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on"));
         if let Some(tls) = &self.tls {
             let (client, connection) = config.connect(tls.clone()).await?;
             tokio::spawn(connection);
@@ -112,22 +144,40 @@ impl Connector {
     }
 }
 
+/// No packet came back from there: another address of the same name may do.
+fn is_not_reached(error: &tokio_postgres::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let kind = io.map(std::io::Error::kind);
+    matches!(
+        kind,
+        Some(
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::TimedOut
+        )
+    )
+}
+
 fn unreachable(target: &Target<'_>, why: &str) -> Refusal {
     Refusal { class: FailureClass::Unreachable, detail: format!("{}:{}: {why}", target.host, target.port) }
 }
 
 /// The roots of RDS, put beside the binary when the package was made.
-fn verified() -> Result<rustls::ClientConfig, Fault> {
-    let folder = std::env::var("LAMBDA_TASK_ROOT").map_or_else(|_| PathBuf::from("."), PathBuf::from);
-    let path = folder.join("rds-ca.pem");
+fn verified(path: &Path) -> Result<rustls::ClientConfig, Fault> {
     let wrong = |why: String| {
         Fault::invalid(format!("{}: {why}; `make package RDS_CA=…` puts it there", path.display()))
     };
     let mut roots = rustls::RootCertStore::empty();
-    let pem = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&pem)) {
+        let broken =
+            |error: &dyn std::fmt::Display| wrong(format!("certificate {number} is broken: {error}"));
+        let certificate = certificate.map_err(|error| broken(&error))?;
+        roots.add(certificate).map_err(|error| broken(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("it holds no certificate".to_owned()));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)

@@ -5,10 +5,16 @@ use aws_config::SdkConfig;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::operation::describe_db_instances::DescribeDBInstancesError;
 use aws_sdk_rds::types::DbInstance;
+use std::time::Duration;
 use understudy_core::fault::Fault;
 use understudy_core::live::Instance;
 use understudy_core::plan::Region;
 use understudy_core::ports::{Databases, InstanceStatus};
+
+/// A Regional event makes the service slow, and an answer that comes late is worth more than none: what cannot be
+/// described is not promoted. One attempt, since whoever asks has a retry of its own; a promotion is never repeated by an
+/// SDK (decision 0008).
+const PATIENCE: Duration = Duration::from_secs(9);
 
 #[derive(Clone, Debug)]
 pub struct Rds {
@@ -17,7 +23,7 @@ pub struct Rds {
 
 impl Rds {
     pub async fn new(region: &Region) -> Self {
-        Self::from_config(&crate::scaffold::sdk_config(region).await)
+        Self::from_config(&crate::scaffold::patient_sdk_config(region, PATIENCE).await)
     }
 
     pub fn from_config(config: &SdkConfig) -> Self {
@@ -34,6 +40,10 @@ impl Rds {
             backup_retention_days: found.backup_retention_period,
             iam_authentication: found.iam_database_authentication_enabled,
             engine_version: found.engine_version,
+            endpoint: found.endpoint.and_then(|endpoint| {
+                let port = u16::try_from(endpoint.port?).ok()?;
+                Some((endpoint.address?, port))
+            }),
         }))
     }
 
@@ -70,8 +80,10 @@ impl Databases for Rds {
         }))
     }
 
-    async fn promote(&self, instance: &str) -> Result<(), Fault> {
+    async fn promote(&self, instance: &str, backup_retention_days: Option<i32>) -> Result<(), Fault> {
         let call = self.client.promote_read_replica().db_instance_identifier(instance);
+        // Left out, the service may fall back to a day.
+        let call = call.set_backup_retention_period(backup_retention_days.filter(|days| *days > 0));
         match call.send().await {
             Ok(_) => Ok(()),
             // Busy, or already under way: the caller looks again.

@@ -124,8 +124,19 @@ fn over(q: &Question<'_>, votes: &[(Observer, Vote)]) -> Option<String> {
 /// The votes say down: the lease decides whether the primary is dead or only unreachable.
 fn confirmed(q: &Question<'_>, onset: Onset, votes: &[(Observer, Vote)]) -> Decision {
     match q.lease {
+        // The lease outlives the window: a renewal from before the outage says nothing of now. One that was made then is
+        // seen within two ticks, for schedules fire anywhere within theirs.
+        Standing::Renewed { seen_at, .. } if *seen_at <= after(onset.first_bad, q.plan.tick.times(2)) => {
+            watch(format!(
+                "the primary cannot be reached ({}); its last renewal was seen at {}, and whether it lives is known once \
+                 its lease of {} has run out",
+                describe(votes),
+                instant(*seen_at),
+                span(q.plan.lease.ttl)
+            ))
+        }
         // A renewing writer is alive: moving away from it is a switchover, by a person (L8, L11).
-        Standing::Renewed { keeper } => Decision::Page {
+        Standing::Renewed { keeper, .. } => Decision::Page {
             reason: format!(
                 "the primary cannot be reached ({}), but keeper `{keeper}` still gets its renewals: it is alive \
                  and writing. This is a partition or a grey failure; no failover is started. If it should move, \
@@ -208,7 +219,7 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
 fn standby_serves(q: &Question<'_>) -> Result<(), String> {
     match q.lease {
         Standing::Moved { .. } => Ok(()),
-        Standing::Renewed { keeper } => {
+        Standing::Renewed { keeper, .. } => {
             Err(format!("the primary serves already: keeper `{keeper}` gets its renewals"))
         }
         Standing::Stale { since } => Err(format!(
@@ -234,7 +245,7 @@ fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
     match q.lease {
         Standing::Stale { .. } => {}
         Standing::Moved { epoch } => return Err(format!("the standby serves already, since epoch {epoch}")),
-        Standing::Renewed { keeper } => {
+        Standing::Renewed { keeper, .. } => {
             return Err(format!(
                 "keeper `{keeper}` still gets renewals: the primary is alive and writing. Start a switchover"
             ));

@@ -238,8 +238,8 @@ pub struct KeeperView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "lease", rename_all = "snake_case")]
 pub enum Standing {
-    /// Some keeper saw a renewal within its time to live: the primary writes.
-    Renewed { keeper: String },
+    /// Some keeper saw a renewal within its time to live: the primary writes, or did at `seen_at`, the newest of them.
+    Renewed { keeper: String, seen_at: Timestamp },
     /// No keeper saw one for longer than the time to live.
     Stale { since: Timestamp },
     /// The standby already holds the newest epoch.
@@ -255,8 +255,9 @@ pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: T
     if let Some(newest) = newest.filter(|lease| lease.holder == *standby) {
         return Standing::Moved { epoch: newest.epoch };
     }
-    if let Some((view, _)) = known().find(|(_, s)| elapsed(s.first_seen_at, now) <= s.lease.ttl(plan)) {
-        return Standing::Renewed { keeper: view.keeper.clone() };
+    let fresh = known().filter(|(_, seen)| elapsed(seen.first_seen_at, now) <= seen.lease.ttl(plan));
+    if let Some((view, seen)) = fresh.max_by_key(|(_, seen)| seen.first_seen_at) {
+        return Standing::Renewed { keeper: view.keeper.clone(), seen_at: seen.first_seen_at };
     }
     if let Some((keeper, reason)) = views.iter().find_map(|view| match &view.sighting {
         Observed::Unknown { reason } => Some((&view.keeper, reason)),

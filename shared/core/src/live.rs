@@ -104,6 +104,8 @@ pub struct Instance {
     pub replication: Option<String>,
     /// `16.11`, `15.7-rds.20240509`, …
     pub engine_version: Option<String>,
+    /// Its own name and port; its certificate, and a login by token, are good for no other.
+    pub endpoint: Option<(String, u16)>,
 }
 
 /// That a secret is there; never what it holds.
@@ -182,6 +184,11 @@ pub const QUESTIONS: &[Question] = &[
         id: "LV-16",
         question: "does the engine's release take inserts after every promotion?",
         ask: stores::release,
+    },
+    Question {
+        id: "LV-17",
+        question: "does the plan name each instance by its own endpoint?",
+        ask: stores::endpoints,
     },
     Question { id: "LV-21", question: "does the standby hold the application's login?", ask: stores::secret },
     Question { id: "LV-31", question: "are the stacks' functions there?", ask: deployed },

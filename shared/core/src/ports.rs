@@ -175,8 +175,9 @@ impl<'a, T> Both<'a, T> {
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Databases {
     async fn describe(&self, instance: &str) -> Result<Option<InstanceStatus>, Fault>;
-    /// Asks for promotion. Accepted is not done: only [`Databases::describe`] and a read-back tell.
-    async fn promote(&self, instance: &str) -> Result<(), Fault>;
+    /// Asks for promotion, with the retention of backups that the instance has. Accepted is not done: only
+    /// [`Databases::describe`] and a read-back tell.
+    async fn promote(&self, instance: &str, backup_retention_days: Option<i32>) -> Result<(), Fault>;
 }
 
 /// Starts executions of the workflow.

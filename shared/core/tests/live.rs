@@ -65,7 +65,11 @@ fn route() -> LiveRoute {
 }
 
 fn instance(source: Option<&str>) -> Instance {
+    let plan = plan();
+    let store = plan.stores.first().expect("a store");
+    let own = if source.is_some() { &store.standby } else { &store.primary };
     Instance {
+        endpoint: Some((own.host.clone(), own.port)),
         status: "available".to_owned(),
         source: source.map(str::to_owned),
         backup_retention_days: Some(7),
@@ -293,6 +297,22 @@ fn the_databases_are_a_pair() {
         assert_eq!(told(|seen| side(seen).backup_retention_days = None), one("LV-14", Grade::Unknown));
         assert_eq!(told(|seen| side(seen).iam_authentication = Some(false)), one("LV-15", Grade::Block));
         assert_eq!(told(|seen| side(seen).iam_authentication = None), one("LV-15", Grade::Unknown));
+    }
+}
+
+/// An alias resolves as well, and then its certificate does not fit.
+#[test]
+fn instances_are_named_by_their_own_endpoints() {
+    for side in [replica, primary] {
+        let is = |endpoint: Option<(&'static str, u16)>| {
+            told(move |seen| {
+                side(seen).endpoint = endpoint.map(|(host, port)| (host.to_owned(), port));
+            })
+        };
+        assert_eq!(is(Some(("db.example.com", 5432))), one("LV-17", Grade::Block));
+        assert_eq!(is(None), one("LV-17", Grade::Unknown));
+        let elsewhere = |seen: &mut Deployment| side(seen).endpoint.as_mut().expect("an endpoint").1 = 6432;
+        assert_eq!(told(elsewhere), one("LV-17", Grade::Block));
     }
 }
 

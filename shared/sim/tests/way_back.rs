@@ -20,7 +20,7 @@ use understudy_core::time::Millis;
 use understudy_sim::asl::Machine;
 use understudy_sim::functions::{Function, Invoked};
 use understudy_sim::simulation::Simulation;
-use understudy_sim::trace::What;
+use understudy_sim::trace::{Event, What};
 use understudy_sim::world::{Break, Place};
 
 /// Runs until the newest execution has ended, and reads its report.
@@ -118,10 +118,12 @@ fn a_standby_whose_way_back_is_stopped_writes_again() {
     simulation.break_now(Break::Rebuild);
     simulation.run_for(minutes(3));
     asks_to_go_back(&mut simulation);
-    let fenced = |s: &Simulation<'_>| {
-        s.world.trace().iter().any(|e| matches!(&e.what, What::Entered { state, .. } if state == "Fence"))
+    let fences = |s: &Simulation<'_>| {
+        let fence = |e: &&Event| matches!(&e.what, What::Entered { state, .. } if state == "Fence");
+        s.world.trace().iter().filter(fence).count()
     };
-    while !fenced(&simulation) {
+    let of_the_way_out = fences(&simulation);
+    while fences(&simulation) == of_the_way_out {
         simulation.run_for(Millis(200));
     }
     hold(&simulation, true);

@@ -227,7 +227,9 @@ pub(crate) fn name_hosts(cloud: &mut Cloud, plan: &Plan) {
         for database in &mut cloud.databases {
             if database.place == Place::Primary {
                 database.id.clone_from(&store.primary.id);
+                database.host = Some(store.primary.host.clone());
             } else {
+                database.host = Some(store.standby.host.clone());
                 database.id.clone_from(&store.standby.id);
                 database.source = Some(store.primary.id.clone());
             }

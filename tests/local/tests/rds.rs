@@ -129,10 +129,13 @@ async fn what_is_not_there_and_what_is_no_replica_is_refused_as_aws_does() {
 #[tokio::test]
 async fn a_database_name_goes_before_a_link_address() {
     let mut room = room();
-    room.cloud.databases[0].host = Some("financial-rag.primary.rag.example.com".into());
+    room.cloud.databases[0].host = Some("financial-rag.cexample7k2p.us-east-1.rds.amazonaws.com".into());
     serve(&room.cloud).await;
     let primary = describe(&rds(&room.cloud, Standby, "us-east-1"), "financial-rag").await;
-    assert_eq!(primary.endpoint().unwrap().address(), Some("financial-rag.primary.rag.example.com"));
+    assert_eq!(
+        primary.endpoint().unwrap().address(),
+        Some("financial-rag.cexample7k2p.us-east-1.rds.amazonaws.com")
+    );
 }
 
 /// The two servers, streaming over the link; stopped at the end, also of a failed test.

@@ -39,7 +39,9 @@ pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
 
 fn describe_lease(lease: &Standing) -> String {
     match lease {
-        Standing::Renewed { keeper } => format!("renewed at `{keeper}`"),
+        Standing::Renewed { keeper, seen_at } => {
+            format!("renewed at `{keeper}`, seen {}", instant(*seen_at))
+        }
         Standing::Stale { since } => format!("stale, last renewal seen {}", instant(*since)),
         Standing::Moved { epoch } => format!("moved, epoch {epoch}"),
         Standing::Unknown { reason } => format!("unknown ({reason})"),

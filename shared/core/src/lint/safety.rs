@@ -1,7 +1,7 @@
 //! Safety: what the machine cannot know, and what people must be able to do.
 
 use super::{Finding, Level, Look, finding};
-use crate::plan::{Category, Mode, OnLeaseLoss, RecoveredBy};
+use crate::plan::{Category, Mode, OnLeaseLoss, RecoveredBy, StoreKind};
 use crate::time::Millis;
 use crate::words::list;
 
@@ -141,4 +141,29 @@ pub(super) fn automatic(look: &Look<'_>) -> Vec<Finding> {
         .to_owned();
     let help = "arm the dead-man (`on_loss: fence`), or write `failover: approval` so that people expect the question";
     vec![finding(Level::Warning, message, help).at(["lease.on_loss", "policy.failover"])]
+}
+
+/// What RDS's certificates are made out to.
+const RDS_NAMES: [&str; 2] = [".rds.amazonaws.com", ".rds.amazonaws.com.cn"];
+
+/// An alias of one's own for an instance resolves, and then fails: its certificate is made out to the endpoint, and so is
+/// every token that logs in.
+pub(super) fn endpoints(look: &Look<'_>) -> Vec<Finding> {
+    let stores = look.plan.stores.iter().enumerate();
+    let managed = stores.filter(|(_, store)| store.kind == StoreKind::RdsPostgres);
+    let hosts = managed.flat_map(|(index, store)| {
+        [("primary", &store.primary), ("standby", &store.standby)]
+            .map(|(side, instance)| (format!("stores[{index}].{side}.host"), &instance.host))
+    });
+    let aliases = hosts.filter(|(_, host)| !RDS_NAMES.iter().any(|name| host.ends_with(name)));
+    aliases
+        .map(|(at, host)| {
+            let message = format!(
+                "`{host}` is no endpoint of RDS: its certificate does not fit it, and no login by token works"
+            );
+            let help =
+                "write the instance's endpoint, as the console and `aws rds describe-db-instances` show it";
+            finding(Level::Warning, message, help).at([at])
+        })
+        .collect()
 }

@@ -159,6 +159,26 @@ pub(super) fn release(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<F
     })
 }
 
+/// By another name the certificate does not fit, and no token logs in.
+pub(super) fn endpoints(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    each(id, plan, seen, |row, store, live| {
+        let sides = both(store, live)?;
+        let named = [&store.primary, &store.standby];
+        let told = sides.iter().zip(named).find_map(|((id, one), named)| match &one.endpoint {
+            None => Some(row.unknown(
+                format!("the service does not say where `{id}` answers"),
+                "wait until it is available",
+            )),
+            Some((host, port)) if *host != named.host || *port != named.port => Some(row.block(
+                format!("`{id}` answers at {host}:{port}, and the plan says {}:{}", named.host, named.port),
+                "write the instance's own endpoint: its certificate and logins by token are good for no other name",
+            )),
+            Some(_) => None,
+        });
+        Some(told.unwrap_or_else(|| row.pass("the plan names both by their own endpoints")))
+    })
+}
+
 /// Major and minor of `16.11` or `15.7-rds.20240509`.
 fn release_of(version: &str) -> Option<(u32, u32)> {
     let (major, rest) = version.split_once('.')?;

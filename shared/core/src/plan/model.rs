@@ -105,12 +105,12 @@ record! {
 // What to write where a whole section is missing: each reads as it stands, a test says so.
 const DETECTION: &str = "{window: 120s, quorum: 2, vote_max_age: 150s, probe_timeout: 10s, cooldown: 30m, \
                          controls: [\"https://checkip.amazonaws.com/\"]}";
-const INSTANCE: &str = "{id: my-app, host: db.example.com, port: 5432}";
+const INSTANCE: &str = "{id: my-app, host: my-app.cexample7k2p.us-east-1.rds.amazonaws.com, port: 5432}";
 const APPLICATION: &str = "{role: my_app, secret: my-app/application}";
 const LAG: &str = "{typical: 10s, warn: 5m, block: 10m}";
 const STORES: &str = "[{name: main, kind: rds-postgres, required: true, database: app, \
-    primary: {id: my-app, host: db.primary.example.com, port: 5432}, \
-    standby: {id: my-app-replica, host: db.standby.example.com, port: 5432}, \
+    primary: {id: my-app, host: my-app.cexample7k2p.us-east-1.rds.amazonaws.com, port: 5432}, \
+    standby: {id: my-app-replica, host: my-app-replica.cexample7k2p.us-west-2.rds.amazonaws.com, port: 5432}, \
     operator_role: understudy, writer_roles: [my_app], application: {role: my_app, secret: my-app/application}, \
     tables: [public.documents], lag: {typical: 10s, warn: 5m, block: 10m}, min_consistency: 0.99, promote_timeout: 15m}]";
 const ROUTES: &str = "[{name: api, record: app.example.com, zone_id: Z0123456789EXAMPLE, ttl: 60s, \
@@ -118,8 +118,8 @@ const ROUTES: &str = "[{name: api, record: app.example.com, zone_id: Z0123456789
     verdict_record: verdict.example.com, health_path: /health, transaction_path: /transactions, \
     hold: 60s, confirm_timeout: 10m}]";
 const HOOKS: &str = "[{name: raise, at: recycle, http: \"https://standby.example.com/raise\", timeout: 10s}]";
-const TWIN_STORES: &str = "[{name: main, primary: {id: my-app-drill, host: db.primary.drill.example.com, port: 5432}, \
-    standby: {id: my-app-drill-replica, host: db.standby.drill.example.com, port: 5432}, secret: my-app-drill/application}]";
+const TWIN_STORES: &str = "[{name: main, primary: {id: my-app-drill, host: my-app-drill.cexample7k2p.us-east-1.rds.amazonaws.com, port: 5432}, \
+    standby: {id: my-app-drill-replica, host: my-app-drill-replica.cexample7k2p.us-west-2.rds.amazonaws.com, port: 5432}, secret: my-app-drill/application}]";
 const TWIN_ROUTES: &str = "[{name: api, record: app.drill.example.com, zone_id: Z0123456789EXAMPLE, \
     primary: \"https://primary.drill.example.com\", standby: \"https://standby.drill.example.com\", \
     verdict_record: verdict.drill.example.com}]";

@@ -136,7 +136,7 @@ async fn promote_one<C: Cells, K: Clock>(
     Run::ask_promotion(ctx.cells, ctx.execution).await?;
     ctx.intent(Step::Promote, &what).await?;
     if instance.source.is_some() {
-        databases.promote(id).await?;
+        databases.promote(id, instance.backup_retention_days).await?;
     }
     Ok(None)
 }

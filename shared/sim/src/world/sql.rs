@@ -164,7 +164,7 @@ impl Databases for Rds<'_> {
         self.world.reply(passed, status).await
     }
 
-    async fn promote(&self, instance: &str) -> Result<(), Fault> {
+    async fn promote(&self, instance: &str, _: Option<i32>) -> Result<(), Fault> {
         let passed = self.world.pass(Place::Standby, self.at).await?;
         if let Passed::Late(at) = passed {
             self.world.happens_late(at, Effect::Promote { instance: instance.to_owned() });

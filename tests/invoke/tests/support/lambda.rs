@@ -88,8 +88,14 @@ fn plan(port: u16) -> io::Result<String> {
         ("https://primary.rag.example.com", format!("http://{FAR}:{port}")),
         ("https://standby.rag.example.com", format!("http://{NEAR}:{port}")),
         ("https://checkip.amazonaws.com", format!("http://{NEAR}:{port}")),
-        ("financial-rag.primary.rag.example.com, port: 5432", format!("{FAR}, port: {port}")),
-        ("financial-rag.standby.rag.example.com, port: 5432", format!("{NEAR}, port: {port}")),
+        (
+            "financial-rag.cexample7k2p.us-east-1.rds.amazonaws.com, port: 5432",
+            format!("{FAR}, port: {port}"),
+        ),
+        (
+            "financial-rag-replica.cexample7k2p.us-west-2.rds.amazonaws.com, port: 5432",
+            format!("{NEAR}, port: {port}"),
+        ),
         ("probe_timeout: 10s", "probe_timeout: 1s".to_owned()),
     ] {
         if !text.contains(from) {

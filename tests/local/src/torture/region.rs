@@ -249,7 +249,7 @@ impl Databases for Managed<'_> {
         }))
     }
 
-    async fn promote(&self, instance: &str) -> Result<(), Fault> {
+    async fn promote(&self, instance: &str, _: Option<i32>) -> Result<(), Fault> {
         self.0.pass(Place::Standby, Place::Standby).await?;
         let form = format!("Action=PromoteReadReplica&DBInstanceIdentifier={instance}");
         let region = &self.0.plan.regions.standby.0;
