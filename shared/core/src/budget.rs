@@ -135,8 +135,8 @@ fn detect(plan: &Plan) -> Phase {
     let least = detection.window.max(ttl.saturating_sub(apart));
     let votes =
         apart.saturating_add(detection.probe_timeout).saturating_add(detection.window).saturating_add(tick);
-    let lease = apart.saturating_add(ttl);
-    let most = votes.max(lease).saturating_add(apart);
+    let stale = apart.saturating_add(ttl);
+    let most = votes.max(stale).saturating_add(apart);
     Phase {
         name: "detect",
         takes: Range::new(least, most),

@@ -18,6 +18,9 @@ pub fn parameters(plan: &Plan, role: Role) -> BTreeMap<&'static str, String> {
     if role == Role::Standby {
         all.extend(standby(plan));
     }
+    if let Some(store) = plan.stores.first().filter(|_| role != Role::Witness) {
+        all.insert("OperatorRole", store.operator_role.clone());
+    }
     all
 }
 
@@ -43,6 +46,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
         all.insert("ApplicationSecret", store.application.secret.clone());
         all.insert("PrimaryDatabase", store.primary.id.clone());
         all.insert("StandbyDatabase", store.standby.id.clone());
+        all.insert("PrimaryRegion", plan.regions.primary.0.clone());
     }
     if let Some(route) = plan.routes.first() {
         let scheme = match route.scheme() {
