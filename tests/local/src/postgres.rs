@@ -85,6 +85,7 @@ pub struct Server {
     address: SocketAddr,
     bin: PathBuf,
     account: Option<Account>,
+    preloaded: Option<PathBuf>,
 }
 
 impl Server {
@@ -99,7 +100,13 @@ impl Server {
             address: SocketAddr::from((cloud.own(place), cloud.db_port)),
             bin: cloud.pg_bin.clone(),
             account: Account::choose(cloud.pg_user.as_deref())?,
+            preloaded: None,
         })
+    }
+
+    /// The same server, started with that library before the C library.
+    pub fn preloading(self, library: PathBuf) -> Self {
+        Self { preloaded: Some(library), ..self }
     }
 
     pub const fn place(&self) -> Place {
@@ -355,6 +362,9 @@ impl Server {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
+        if let Some(library) = &self.preloaded {
+            command.env("LD_PRELOAD", library);
+        }
         if let Some(account) = self.account {
             command.uid(account.uid).gid(account.gid);
         }

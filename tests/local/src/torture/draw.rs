@@ -95,17 +95,58 @@ pub enum Open {
     Snapshot,
     /// It is prepared, outlives its session, and is committed by another one.
     Prepared,
+    /// It wrote, had its constraints checked early, as frameworks do, and commits late.
+    Early,
+    /// What it wrote first was rolled back to a savepoint; it wrote again, and commits late.
+    Savepoint,
+    /// It writes to a table that inherits from the plan's, by that one's own name.
+    Child,
+    /// A role that the plan does not list, with a right to columns.
+    Unlisted,
 }
 
 impl Open {
-    pub const ALL: [Self; 7] =
-        [Self::Late, Self::Idle, Self::Unbounded, Self::Long, Self::Bulk, Self::Snapshot, Self::Prepared];
+    pub const ALL: [Self; 11] = [
+        Self::Late,
+        Self::Idle,
+        Self::Unbounded,
+        Self::Long,
+        Self::Bulk,
+        Self::Snapshot,
+        Self::Prepared,
+        Self::Early,
+        Self::Savepoint,
+        Self::Child,
+        Self::Unlisted,
+    ];
+}
+
+/// The isolation level of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Level {
+    const ALL: [Self; 3] = [Self::ReadCommitted, Self::RepeatableRead, Self::Serializable];
+
+    /// As a transaction of it begins.
+    pub fn begin(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "begin",
+            Self::RepeatableRead => "begin isolation level repeatable read",
+            Self::Serializable => "begin isolation level serializable",
+        }
+    }
 }
 
 /// One transaction that is open while the primary fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
     pub how: Open,
+    pub level: Level,
     /// From the harm on, in milliseconds; most begin before it.
     pub at: i64,
     pub lasts: Duration,
@@ -119,6 +160,8 @@ pub struct Round {
     pub fencing: Fencing,
     /// The primary's server takes prepared transactions.
     pub prepares: bool,
+    /// The primary's disk keeps every flush of the log waiting: from when, as the harm counts, and for how long.
+    pub stall: Option<(i64, Duration)>,
     pub writers: Vec<Writer>,
     pub opened: Vec<Opened>,
     pub cuts: Vec<Cut>,
@@ -145,7 +188,8 @@ impl Round {
         let fewest = usize::from(harm == Harm::Cuts);
         let cuts = (0..rng.usize(fewest..=3)).map(|_| cut(&mut rng)).collect();
         let back_after = (rng.u8(..3) == 0).then(|| millis(&mut rng, 1_500, 14_000));
-        Self { seed, harm, fencing, prepares, writers, opened, cuts, back_after }
+        let stall = (rng.u8(..6) == 0).then(|| (rng.i64(-1_000..9_000), millis(&mut rng, 300, 8_000)));
+        Self { seed, harm, fencing, prepares, stall, writers, opened, cuts, back_after }
     }
 }
 
@@ -160,7 +204,8 @@ fn writer(rng: &mut Rng) -> Writer {
 
 fn opened(rng: &mut Rng, prepares: bool) -> Opened {
     let how = rng.choice(Open::ALL).filter(|how| prepares || *how != Open::Prepared).unwrap_or(Open::Late);
-    Opened { how, at: rng.i64(-2_500..6_000), lasts: millis(rng, 300, 12_000) }
+    let level = rng.choice(Level::ALL).unwrap_or(Level::ReadCommitted);
+    Opened { how, level, at: rng.i64(-2_500..6_000), lasts: millis(rng, 300, 12_000) }
 }
 
 fn cut(rng: &mut Rng) -> Cut {

@@ -82,6 +82,9 @@ pub struct Judgement {
     pub ends: Vec<End>,
     /// Why the last one ended so, where that is no recovery.
     pub cause: Option<String>,
+    /// Commits of the old primary that a client heard of behind the receipt: what a hanging disk does to a commit that
+    /// passed its gate in time. The receipt says so; nothing here can prevent it.
+    pub heard_late: usize,
     /// How the old primary was fenced, where it was.
     pub fence: Option<&'static str>,
 }
@@ -109,6 +112,8 @@ pub fn judge(plan: &Plan, evidence: &Evidence) -> Judgement {
     });
     if let Some(Receipt::Expired { lapsed_at, .. }) = receipt {
         judged.lines.push(stopped(evidence, *lapsed_at));
+        let late = evidence.told.iter().filter(|told| told.by == Place::Primary && told.done_at > *lapsed_at);
+        judged.heard_late = late.count();
     }
     if evidence.promoted {
         one_writer(evidence, receipt, &mut judged);

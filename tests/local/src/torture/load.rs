@@ -4,7 +4,8 @@
 //! acknowledged, whatever became of it.
 
 use super::draw::{Open, Opened, Writer};
-use super::region::log_in;
+use super::pair::{CHILD, UNLISTED};
+use super::region::{log_in, log_in_as};
 use crate::config::{Cloud, Place};
 use jiff::Timestamp;
 use std::cell::RefCell;
@@ -123,9 +124,12 @@ impl Talker {
         }
     }
 
-    async fn open(&self, Opened { how, lasts, .. }: Opened) -> Result<(), Error> {
-        let client = self.session().await?;
-        let tx = self.name.as_str();
+    async fn open(&self, Opened { how, level, lasts, .. }: Opened) -> Result<(), Error> {
+        let client = match how {
+            Open::Unlisted => log_in_as(&self.plan, self.at, UNLISTED).await?,
+            _ => self.session().await?,
+        };
+        let (tx, begin) = (self.name.as_str(), level.begin());
         match how {
             Open::Long => {
                 client.batch_execute("set statement_timeout = 0").await?;
@@ -138,7 +142,8 @@ impl Talker {
                     .await?;
             }
             Open::Bulk => {
-                client.batch_execute("set statement_timeout = 0; begin").await?;
+                client.batch_execute("set statement_timeout = 0").await?;
+                client.batch_execute(begin).await?;
                 client.execute(INSERT, &[&tx, &""]).await?;
                 let many =
                     "insert into public.documents (tx) select $1 || '/' || n from generate_series(1, $2) n";
@@ -147,19 +152,43 @@ impl Talker {
                 client.batch_execute("commit").await?;
             }
             Open::Snapshot => {
-                client.batch_execute("begin isolation level repeatable read; select 1").await?;
+                client.batch_execute(begin).await?;
+                client.query("select count(*) from public.documents where tx = $1", &[&tx]).await?;
                 read_for(&client, lasts).await?;
                 client.execute(INSERT, &[&tx, &""]).await?;
                 client.batch_execute("commit").await?;
             }
-            Open::Late | Open::Idle | Open::Unbounded => {
+            Open::Early => {
+                client.batch_execute(begin).await?;
+                client.execute(INSERT, &[&tx, &""]).await?;
+                client.batch_execute("set constraints all immediate").await?;
+                read_for(&client, lasts).await?;
+                client.batch_execute("commit").await?;
+            }
+            Open::Savepoint => {
+                client.batch_execute(&format!("{begin}; savepoint first")).await?;
+                client.execute(INSERT, &[&format!("{tx}-undone"), &""]).await?;
+                client.batch_execute("rollback to first").await?;
+                client.execute(INSERT, &[&tx, &""]).await?;
+                read_for(&client, lasts).await?;
+                client.batch_execute("commit").await?;
+            }
+            Open::Child => {
+                client.batch_execute(begin).await?;
+                client
+                    .execute(&format!("insert into {CHILD} (tx, body) values ($1, $2)"), &[&tx, &""])
+                    .await?;
+                read_for(&client, lasts).await?;
+                client.batch_execute("commit").await?;
+            }
+            Open::Late | Open::Idle | Open::Unbounded | Open::Unlisted => {
                 if how == Open::Unbounded {
                     let lifted = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
                     client.batch_execute(lifted).await?;
                 }
-                client.batch_execute("begin").await?;
+                client.batch_execute(begin).await?;
                 client.execute(INSERT, &[&tx, &""]).await?;
-                if how == Open::Late {
+                if matches!(how, Open::Late | Open::Unlisted) {
                     read_for(&client, lasts).await?;
                 } else {
                     tokio::time::sleep(lasts).await;
@@ -167,7 +196,7 @@ impl Talker {
                 client.batch_execute("commit").await?;
             }
             Open::Prepared => {
-                client.batch_execute("begin").await?;
+                client.batch_execute(begin).await?;
                 client.execute(INSERT, &[&tx, &""]).await?;
                 client.batch_execute(&format!("prepare transaction '{tx}'")).await?;
                 drop(client);

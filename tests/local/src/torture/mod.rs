@@ -295,7 +295,7 @@ impl Setup {
         let path = options.root.join("infra/workflows/failover.asl.json");
         let text = fs::read_to_string(&path).map_err(|source| TortureError::File { path, source })?;
         let machine = Rc::new(Machine::read(&text)?);
-        Ok(Lane { cloud, links, pair, plan, machine })
+        Ok(Lane { cloud, links, pair: Rc::new(pair), plan, machine })
     }
 
     async fn play(&self, lane: &Lane, round: Round) -> Result<Played, TortureError> {

@@ -7,7 +7,7 @@ use super::TortureError;
 use crate::config::{Cloud, Place};
 use crate::postgres::{SUPERUSER, Server, Stop};
 use crate::python::run;
-use crate::up;
+use crate::up::{self, APPLICATION_PASSWORD};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,6 +26,39 @@ const PREPARED: u32 = 20;
 const FORMER: &str = "insert into public.documents (tx) select 'former-' || n from generate_series(1, $1) n";
 const FORMER_ROWS: i32 = 20_000;
 
+/// A table that inherits from the plan's; it is gated as one that came later is.
+pub const CHILD: &str = "public.documents_child";
+/// A role that the plan does not name among its writers.
+pub const UNLISTED: &str = "etl";
+
+fn others() -> String {
+    format!(
+        "create table {CHILD} () inherits (public.documents); \
+         alter table {CHILD} owner to administrator; \
+         grant insert on {CHILD} to public; \
+         create role {UNLISTED} login password '{APPLICATION_PASSWORD}'; \
+         grant insert (tx, body) on public.documents to {UNLISTED}; \
+         grant usage on sequence public.documents_id_seq to {UNLISTED}; \
+         set session authorization administrator; \
+         select understudy.put_gate('public.documents');"
+    )
+}
+
+/// A library that keeps a server's flushes waiting while the file is there.
+const STALL: &str = include_str!("stall.c");
+const STALL_FILE: &str = "stall";
+
+/// Compiled here: whoever can build this has the linker's own compiler.
+async fn stall_library(cloud: &Cloud) -> Result<PathBuf, TortureError> {
+    let (source, library) = (cloud.state_dir.join("stall.c"), cloud.state_dir.join("stall.so"));
+    let failed = |source| TortureError::File { path: library.clone(), source };
+    fs::create_dir_all(&cloud.state_dir).map_err(failed)?;
+    fs::write(&source, STALL).map_err(failed)?;
+    run(Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl"))
+        .await?;
+    Ok(library)
+}
+
 /// What one server holds: each transaction of the application, and when it was committed.
 pub type Rows = BTreeMap<String, Timestamp>;
 
@@ -40,8 +73,9 @@ pub struct Pair {
 impl Pair {
     /// Makes the pair of this cloud, armed by the script of `understudy plan sql`, and leaves it stopped.
     pub async fn make(cloud: &Cloud, plan: &Plan) -> Result<Self, TortureError> {
+        let library = stall_library(cloud).await?;
         let pair = Self {
-            primary: Server::at(cloud, Place::Primary)?,
+            primary: Server::at(cloud, Place::Primary)?.preloading(library),
             standby: Server::at(cloud, Place::Standby)?,
             data: cloud.state_dir.join("pg"),
             made: cloud.state_dir.join("made"),
@@ -50,6 +84,7 @@ impl Pair {
         up::start_databases(cloud, plan).await?;
         let session = pair.primary.superuser(&pair.database).await?;
         session.execute(FORMER, &[&FORMER_ROWS]).await?;
+        session.batch_execute(&others()).await?;
         drop(session);
         // The standby first: the primary then has nobody to wait for.
         pair.standby.stop(Stop::Fast).await?;
@@ -57,6 +92,16 @@ impl Pair {
         fs::rename(&pair.data, &pair.made)
             .map_err(|source| TortureError::File { path: pair.made.clone(), source })?;
         Ok(pair)
+    }
+
+    /// Keeps the primary's disk from flushing anything, for that long.
+    pub async fn stall(&self, lasts: Duration) -> Result<(), TortureError> {
+        let path = self.data.join(Place::Primary.name()).join(STALL_FILE);
+        fs::write(&path, "").map_err(|source| TortureError::File { path: path.clone(), source })?;
+        tokio::time::sleep(lasts).await;
+        // Gone with its folder where the round is over.
+        let _ = fs::remove_file(&path);
+        Ok(())
     }
 
     /// A fresh pair, streaming.

@@ -166,10 +166,21 @@ fn read<T: DeserializeOwned>(cells: &RefCell<BTreeMap<Key, Cell>>, key: &Key) ->
 
 /// A session of the application.
 pub async fn log_in(plan: &Plan, at: std::net::SocketAddr) -> Result<Client, tokio_postgres::Error> {
+    let role = plan.stores.first().map(|store| store.application.role.as_str());
+    log_in_as(plan, at, role.unwrap_or_default()).await
+}
+
+/// A session of `role`, which has the application's password.
+pub async fn log_in_as(
+    plan: &Plan,
+    at: std::net::SocketAddr,
+    role: &str,
+) -> Result<Client, tokio_postgres::Error> {
     let mut config = Config::new();
     config.hostaddr(at.ip()).port(at.port()).password(APPLICATION_PASSWORD).connect_timeout(CALL_MAX);
+    config.user(role);
     if let Some(store) = plan.stores.first() {
-        config.user(&store.application.role).dbname(&store.database);
+        config.dbname(&store.database);
     }
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);

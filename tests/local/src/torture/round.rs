@@ -41,7 +41,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(90);
 pub struct Lane {
     pub cloud: Cloud,
     pub links: Links,
-    pub pair: Pair,
+    pub pair: Rc<Pair>,
     pub plan: Plan,
     pub machine: Rc<Machine>,
 }
@@ -77,6 +77,15 @@ pub async fn play(lane: &Lane, round: &Round) -> Result<(Plan, Evidence), Tortur
             wires.cut(cut);
             tokio::time::sleep(cut.lasts).await;
             wires.mend(cut);
+        });
+    }
+    if let Some((at, lasts)) = round.stall {
+        let pair = Rc::clone(&lane.pair);
+        besides.spawn_local(async move {
+            tokio::time::sleep_until(shifted(harm_at, at)).await;
+            if let Err(error) = pair.stall(lasts).await {
+                tracing::warn!(%error, "the disk was not kept waiting");
+            }
         });
     }
     tokio::time::sleep_until(harm_at).await;

@@ -1,6 +1,6 @@
 //! All rounds in one table: what was broken, how it ended, how it was fenced, and the worst figures.
 
-use super::draw::{Fencing, Harm, Open};
+use super::draw::{Fencing, Harm, Level, Open};
 use super::judge::Judgement;
 use super::{Ended, Played};
 use crate::compare::seconds;
@@ -14,6 +14,10 @@ pub struct Table {
     rows: BTreeMap<Harm, Row>,
     fencing: BTreeMap<Fencing, u64>,
     opened: BTreeMap<Open, u64>,
+    levels: BTreeMap<Level, u64>,
+    stalls: u64,
+    /// Acknowledged by the old primary behind its receipt, in rounds whose disk hung, and in all others.
+    heard_late: (usize, usize),
     prepares: u64,
     back: u64,
     acknowledged: usize,
@@ -58,7 +62,11 @@ impl Table {
         self.back += u64::from(round.back_after.is_some());
         for opened in &round.opened {
             *self.opened.entry(opened.how).or_default() += 1;
+            *self.levels.entry(opened.level).or_default() += 1;
         }
+        self.stalls += u64::from(round.stall.is_some());
+        let late = if round.stall.is_some() { &mut self.heard_late.0 } else { &mut self.heard_late.1 };
+        *late += judged.heard_late;
         self.rows.entry(round.harm).or_default().add(judged);
     }
 
@@ -75,13 +83,21 @@ impl Table {
         }
         let opened =
             counted(self.opened.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
+        let levels =
+            counted(self.levels.iter().map(|(level, count)| (format!("{level:?}").to_lowercase(), *count)));
         let fencing =
             counted(self.fencing.iter().map(|(how, count)| (format!("{how:?}").to_lowercase(), *count)));
         let _ = writeln!(
             text,
             "\n  {} writes acknowledged; fencing: {fencing}; {} rounds whose server takes prepared transactions; \
-             {} in which the old primary came back; transactions left open: {opened}",
+             {} in which the old primary came back; transactions left open: {opened}; isolation: {levels}",
             self.acknowledged, self.prepares, self.back
+        );
+        let _ = writeln!(
+            text,
+            "  {} rounds whose disk hung; told to clients behind an *expired* receipt, though committed before it: {} \
+             there, {} elsewhere",
+            self.stalls, self.heard_late.0, self.heard_late.1
         );
         if !self.unplayed.is_empty() {
             let _ = writeln!(text, "  NOT PLAYED: {}", numbers(&self.unplayed));
