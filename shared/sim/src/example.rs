@@ -14,6 +14,15 @@ pub fn automatic() -> Result<Plan, Problems> {
     plan().map(in_no_hands)
 }
 
+/// As [`automatic`], where people hold the door while the market is open: from a few minutes after the dawn of the stories
+/// on.
+pub fn opens_soon() -> Result<Plan, Problems> {
+    let text = EXAMPLE.replace("open: \"09:30\"", "open: \"06:14\"");
+    let mut plan = in_no_hands(read("financial-rag.yaml", &text)?);
+    plan.policy.in_session = Some(Mode::Approval);
+    Ok(plan)
+}
+
 /// Its rehearsal environment's plan, as [`automatic`].
 pub fn rehearsal() -> Result<Option<Plan>, Problems> {
     Ok(plan()?.rehearsal().map(in_no_hands))

@@ -256,9 +256,10 @@ async fn primary_guard(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invo
     let world = world.as_ref();
     let from = Place::Primary;
     let witness = witness(world, from);
+    let deployed = world.guards_plan();
     let guard = guard::Guard {
-        plan: &world.plan,
-        plan_digest: &world.digest,
+        plan: &deployed.plan,
+        plan_digest: &deployed.digest,
         standby: &table(world, from, Place::Standby),
         witness: witness.as_ref(),
         clock: &world.clock(from),

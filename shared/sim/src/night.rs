@@ -21,6 +21,8 @@ pub enum Variant {
     Asks,
     /// The same, and two of them must say yes.
     AsksTwo,
+    /// Armed, and people are asked while the market is open, which it is soon after dawn.
+    Sessions,
     /// As the plan ships: nothing fences by itself, and people are asked for both.
     Stays,
     /// Two Regions only.
@@ -30,7 +32,7 @@ pub enum Variant {
 }
 
 /// The plans of all variants, read once.
-pub struct Plans([Deployed; 6]);
+pub struct Plans([Deployed; 7]);
 
 impl Plans {
     pub fn read() -> Result<Self, Problems> {
@@ -44,15 +46,17 @@ impl Plans {
         let mut alone = armed.clone();
         alone.regions.witness = None;
         let rehearsal = example::rehearsal()?.unwrap_or_else(|| armed.clone());
-        Ok(Self([armed, asks, two, stays, alone, rehearsal].map(Deployed::from)))
+        let sessions = example::opens_soon()?;
+        Ok(Self([armed, asks, two, sessions, stays, alone, rehearsal].map(Deployed::from)))
     }
 
     pub fn of(&self, variant: Variant) -> Deployed {
-        let Self([automatic, asks, two, stays, alone, rehearsal]) = self;
+        let Self([automatic, asks, two, sessions, stays, alone, rehearsal]) = self;
         match variant {
             Variant::Automatic => automatic,
             Variant::Asks => asks,
             Variant::AsksTwo => two,
+            Variant::Sessions => sessions,
             Variant::Stays => stays,
             Variant::NoWitness => alone,
             Variant::Rehearsal => rehearsal,
@@ -90,6 +94,7 @@ pub struct Night {
     pub people: People,
     pub twice_permille: u64,
     pub lost_permille: u64,
+    pub ticks_anywhere: bool,
     /// How a promotion goes on: unnoticed, modifying, rebooting; milliseconds.
     pub course: (i64, i64, i64),
     pub breaks: Vec<(When, Break)>,
@@ -148,7 +153,8 @@ impl Night {
     pub fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed ^ 0x0006_E167);
         let variant = match chance.below(100) {
-            0..60 => Variant::Automatic,
+            0..55 => Variant::Automatic,
+            55..60 => Variant::Sessions,
             60..72 => Variant::Asks,
             72..76 => Variant::AsksTwo,
             76..88 => Variant::Stays,
@@ -170,6 +176,7 @@ impl Night {
             people: people(&mut chance, variant),
             twice_permille: pick(&mut chance, &[0, 50, 300]),
             lost_permille: pick(&mut chance, &[0, 0, 20, 80]),
+            ticks_anywhere: false,
             course: course(&mut chance),
             breaks: Vec::new(),
             deeds: Vec::new(),
@@ -184,6 +191,9 @@ impl Night {
         night.fails_while_people_think(&mut Chance::new(seed ^ 0x7A1_C017));
         night.others_rush(&mut Chance::new(seed ^ 0x0002_0054));
         night.replica_restarts(&mut Chance::new(seed ^ 0x0E57_A275));
+        night.two_versions(&mut Chance::new(seed ^ 0x0002_BE25));
+        night.outside_of_our_assumptions(&mut Chance::new(seed ^ 0x0075_1DE0));
+        night.ticks_anywhere = Chance::new(seed ^ 0x71C5).happens(700);
         night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
     }
@@ -206,6 +216,40 @@ impl Night {
         }
         let lasts = seconds(30 + chance.below(500));
         self.deeds.push((seconds(60 + chance.below(300)), Deed::Overrides("PF-08:api", lasts)));
+    }
+
+    /// The primary's stack has another plan, or gets it, or gets ours back: a deploy or a roll-back, of which the outage may
+    /// be in the middle.
+    fn two_versions(&mut self, chance: &mut Chance) {
+        if !chance.happens(80) {
+            return;
+        }
+        let ttl = pick(chance, &[60, 125, 240, 300, 480, 900]);
+        let early = if chance.happens(700) { 0 } else { 40 + chance.below(200) };
+        self.breaks.push((When::At(seconds(early)), Break::GuardOf(ttl)));
+        if chance.happens(800) {
+            self.breaks.push((When::At(seconds(early + 30 + chance.below(300))), Break::GuardOurs));
+        }
+    }
+
+    /// Hosts whose clocks are simply wrong, a primary that was restored under its replica's feet, a disk that hangs.
+    fn outside_of_our_assumptions(&mut self, chance: &mut Chance) {
+        if chance.happens(40) {
+            let wrong = pick(chance, &[20, 100, 300]);
+            self.breaks.push((When::At(Millis::ZERO), Break::ClocksWrong(wrong)));
+        }
+        if chance.happens(20) {
+            // Before a move, or after it was assessed. Whoever restores it behind the fence makes a second writer by hand.
+            let when = if chance.happens(700) {
+                When::At(seconds(20 + chance.below(40)))
+            } else {
+                When::In("Freeze", Millis::ZERO)
+            };
+            self.breaks.push((when, Break::Restored));
+        }
+        if chance.happens(40) {
+            self.breaks.push((When::At(seconds(50 + chance.below(300))), Break::DiskHangs));
+        }
     }
 
     /// While the question of a planned move is open, or soon after, the service dies of itself: the outage may begin
@@ -323,6 +367,7 @@ impl Night {
         simulation.people = self.people;
         simulation.twice_permille = self.twice_permille;
         simulation.lost_permille = self.lost_permille;
+        simulation.ticks_anywhere = self.ticks_anywhere;
         if let Some(only) = &self.only {
             simulation.world.only(only.clone());
         }

@@ -41,7 +41,7 @@ pub(crate) enum Recurring {
     LocalWrite,
     OutsideWrite,
     LongTransaction,
-    LongCommit,
+    LongCommit(&'static str),
 }
 
 #[derive(Debug)]
@@ -127,6 +127,8 @@ pub struct Simulation<'m> {
     pub twice_permille: u64,
     /// And is lost in this many.
     pub lost_permille: u64,
+    /// A schedule fires anywhere within its tick, as EventBridge Scheduler's do, and not always at the same moment of it.
+    pub ticks_anywhere: bool,
     pub people: People,
     /// Clients write this often.
     write_every: i64,
@@ -156,6 +158,7 @@ impl<'m> Simulation<'m> {
             at_states: Vec::new(),
             twice_permille: 0,
             lost_permille: 0,
+            ticks_anywhere: false,
             people: People::default(),
             write_every: 1_000,
             seen: 0,
@@ -373,17 +376,26 @@ impl<'m> Simulation<'m> {
             }
             Recurring::LongTransaction => {
                 if self.world.long_transaction_begins() {
-                    self.recur_in(span(self.world.plan.lease.commit_margin), Recurring::LongCommit);
+                    let (takes, client) = self.world.long_transaction_takes();
+                    self.recur_in(takes, Recurring::LongCommit(client));
                 }
                 let last = self.world.lapses_in().map_or(i64::MAX, |left| (left - 1).max(1));
                 self.recur_in((7 * self.write_every).min(last), Recurring::LongTransaction);
             }
-            Recurring::LongCommit => self.world.long_transaction_commits(),
+            Recurring::LongCommit(client) => self.world.long_transaction_commits(client),
         }
     }
 
     fn tick(&mut self, function: Function) {
-        self.recur_in(span(self.world.plan.tick), Recurring::Tick(function));
+        let tick = span(self.world.plan.tick);
+        let wait = if self.ticks_anywhere {
+            // Within the next tick, wherever this one was in its own.
+            let now = self.world.moment();
+            tick - now.rem_euclid(tick) + i64::try_from(self.chance.below(tick.unsigned_abs())).unwrap_or(0)
+        } else {
+            tick
+        };
+        self.recur_in(wait, Recurring::Tick(function));
         if !self.world.invokes(function.place()) {
             return;
         }

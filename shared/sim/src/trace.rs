@@ -15,6 +15,9 @@ pub struct Event {
     pub what: What,
 }
 
+/// The client whose commit a hanging disk acknowledges: no receipt speaks for it, and each says so.
+pub const STALLED: &str = "behind a hanging disk";
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// Something broke or healed.

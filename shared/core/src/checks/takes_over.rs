@@ -282,7 +282,7 @@ pub(super) fn follows_the_other(plan: &Plan, s: &Situation) -> Vec<Finding> {
 }
 
 /// Whether the service's word for a source means this instance: its name, or from another Region its ARN.
-fn names(followed: &str, instance: &str, region: &str) -> bool {
+pub fn names(followed: &str, instance: &str, region: &str) -> bool {
     match followed.split(':').collect::<Vec<_>>().as_slice() {
         [name] => *name == instance,
         ["arn", _, "rds", at, _, "db", name] => *name == instance && *at == region,

@@ -1,6 +1,7 @@
 //! Promote the stores, lift the fence on them, and believe only a write that was read back.
 
 use super::{Context, Outcome, Reply, Step};
+use crate::checks;
 use crate::decide::may_promote_alone;
 use crate::fault::Fault;
 use crate::journal::Entry;
@@ -42,13 +43,15 @@ pub async fn promote<C: Cells, K: Clock>(
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
-        if let Some(not_yet) = promote_one(ctx, &run, store, databases.at(to)).await? {
-            if elapsed(since, now) > store.promote_timeout {
-                // Behind the door there is no way back: a person takes over.
-                let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
-                return ctx.outcome(Step::Promote, end, not_yet).await;
+        // Behind the door there is no way back: a person takes over.
+        let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
+        match promote_one(ctx, &run, store, databases.at(to)).await? {
+            Asked::For => {}
+            Asked::Never(why) => return ctx.outcome(Step::Promote, end, why).await,
+            Asked::NotYet(why) if elapsed(since, now) > store.promote_timeout => {
+                return ctx.outcome(Step::Promote, end, why).await;
             }
-            return Ok(Reply::again(pause(ctx), not_yet));
+            Asked::NotYet(why) => return Ok(Reply::again(pause(ctx), why)),
         }
     }
     ctx.outcome(Step::Promote, Outcome::Done, "promotion was asked for").await
@@ -107,14 +110,21 @@ async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<
     Ok(false)
 }
 
-/// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5). `Some` says why
-/// it cannot be asked for yet.
+/// Whether the promotion of one store was asked for, or why not.
+enum Asked {
+    For,
+    NotYet(String),
+    Never(String),
+}
+
+/// Observes first: a promotion that an earlier delivery asked for is not asked for again (L5), and what follows another
+/// than it did when it was assessed is not asked for at all.
 async fn promote_one<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
     store: &Store,
     databases: &impl Databases,
-) -> Result<Option<String>, Fault> {
+) -> Result<Asked, Fault> {
     let to = run.kind.to();
     let id = &store.instance(to).id;
     let Some(instance) = databases.describe(id).await? else {
@@ -122,14 +132,20 @@ async fn promote_one<C: Cells, K: Clock>(
         return Err(Fault::invalid(format!("stores.{name}.{side}.id: no instance `{id}` in the {side}")));
     };
     let what = match &instance.source {
-        None if run.promotion_asked => return Ok(None),
+        None if run.promotion_asked => return Ok(Asked::For),
         // Somebody promoted it by hand: what follows is behind the door all the same.
         None => format!("take `{id}` as it is: it stands alone"),
+        Some(source) if !is_of_the_other(ctx.plan, store, to, source) => {
+            return Ok(Asked::Never(format!(
+                "`{id}` follows `{source}`, and `{}` is what it is to stand in for",
+                store.instance(to.other()).id
+            )));
+        }
         Some(_) if instance.status == "available" => format!("promote `{id}`"),
         // Whatever it is busy with, it takes no promotion until that is over; and if it is a promotion that an earlier
         // delivery asked for, it stands alone by then.
         Some(source) => {
-            return Ok(Some(format!("`{id}` is `{}`, and a replica of `{source}`", instance.status)));
+            return Ok(Asked::NotYet(format!("`{id}` is `{}`, and a replica of `{source}`", instance.status)));
         }
     };
     // Before the intent, so that no record intends what the way back has overtaken.
@@ -138,7 +154,12 @@ async fn promote_one<C: Cells, K: Clock>(
     if instance.source.is_some() {
         databases.promote(id, instance.backup_retention_days).await?;
     }
-    Ok(None)
+    Ok(Asked::For)
+}
+
+/// Whether the service's word for a source means the instance of the side that gives way.
+fn is_of_the_other(plan: &Plan, store: &Store, to: Side, source: &str) -> bool {
+    checks::names(source, &store.instance(to.other()).id, &plan.regions.of(to.other()).0)
 }
 
 /// `AwaitPromotion`: until every required store stands alone and takes writes by its own word.

@@ -1,7 +1,8 @@
 //! L7: no figure without evidence, none that flatters.
 
 use super::Violation;
-use crate::trace::{Event, What};
+use crate::trace::{Event, STALLED, What};
+use crate::world::Break;
 use jiff::Timestamp;
 use understudy_core::journal::Entry;
 use understudy_core::report::{Figure, Met, Report};
@@ -63,7 +64,10 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
-    if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace, to)) {
+    // A database that hangs behind a health path that answers is an outage that no prober sees: it is measured from when
+    // they do. ARCHITECTURE owes it.
+    let unseen = trace.iter().any(|event| matches!(event.what, What::Broke(Break::DiskHangs)));
+    if let (Some(most), Some(outage), false) = (report.rto.at_most.ms, outage(trace, to), unseen) {
         // What failed before somebody asked for a planned move is no part of it.
         let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
         let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
@@ -140,7 +144,8 @@ fn last_lost_write(trace: &[Event], to: Side) -> Option<Timestamp> {
     trace
         .iter()
         .filter(|event| {
-            matches!(&event.what, What::Acknowledged { side, position, .. } if *side != to && *position > kept)
+            matches!(&event.what, What::Acknowledged { side, position, client } if *side != to && *position > kept
+                && *client != STALLED)
         })
         .map(|event| event.at)
         .next_back()

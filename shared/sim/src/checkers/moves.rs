@@ -10,7 +10,7 @@ use understudy_core::journal::Entry;
 use understudy_core::plan::{Mode, OnLeaseLoss, Plan};
 use understudy_core::report::Report;
 use understudy_core::run::{End, Kind};
-use understudy_core::time::elapsed;
+use understudy_core::time::{Millis, after, elapsed};
 
 const LAW: &str = "L5 not never";
 
@@ -18,7 +18,7 @@ const LAW: &str = "L5 not never";
 pub fn moves(trace: &[Event], reports: &[Report], plan: &Plan, calm: bool) -> Vec<Violation> {
     let by_itself = plan.lease.on_loss == OnLeaseLoss::Fence && plan.regions.witness.is_some();
     let Some(lost) =
-        lost_alone(trace).filter(|lost| calm && by_itself && plan.mode_at(lost.at) == Mode::Automatic)
+        lost_alone(trace).filter(|lost| calm && by_itself && nobody_is_asked(plan, lost.at))
     else {
         return Vec::new();
     };
@@ -85,3 +85,12 @@ fn lost_alone(trace: &[Event]) -> Option<Lost> {
     }
     lost
 }
+
+/// Whether the plan asks nobody, from the loss until the door is crossed at the latest.
+fn nobody_is_asked(plan: &Plan, lost: Timestamp) -> bool {
+    let mut minutes = (0..=LONGEST_WAY).map(|minute| after(lost, Millis::from_secs(60 * minute)));
+    minutes.all(|at| plan.mode_at(at) == Mode::Automatic)
+}
+
+/// In minutes.
+const LONGEST_WAY: u64 = 20;

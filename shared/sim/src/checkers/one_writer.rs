@@ -2,7 +2,7 @@
 //! other one took one. Where a named person took that risk, it is taken.
 
 use super::Violation;
-use crate::trace::{Event, What};
+use crate::trace::{Event, STALLED, What};
 use understudy_core::journal::Entry;
 use understudy_core::run::Receipt;
 use understudy_core::steps::Step;
@@ -63,6 +63,8 @@ impl Watch {
                 self.taker_writes = true;
                 None
             }
+            // A commit that passed its gate in time and hangs on its way to the disk: no receipt speaks for it.
+            What::Acknowledged { client, .. } if *client == STALLED => None,
             What::Acknowledged { client, position, .. } if !self.risk_taken => {
                 let since = if self.taker_writes {
                     "after the new one had written"

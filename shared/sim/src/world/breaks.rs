@@ -1,8 +1,10 @@
 //! Everything that an operator would call broken: Regions, links, functions, applications, replicas.
 
-use super::{Inner, Place, World};
+use super::{Deployed, Inner, Place, World};
 use crate::trace::What;
 use stores::Store;
+use understudy_core::plan::Plan;
+use understudy_core::time::Millis;
 
 use super::stores;
 
@@ -45,6 +47,16 @@ pub enum Break {
     /// The replica's server restarts by itself, promoted or not: for a while it takes no connection, and the service calls
     /// it available.
     Restarts,
+    /// The primary's stack is deployed, or rolled back, with a lease of so many seconds: another plan than the standby's.
+    GuardOf(u64),
+    /// The primary's stack has the standby's plan again.
+    GuardOurs,
+    /// So many of a thousand hosts of functions have a clock that is wrong by seconds or minutes, either way.
+    ClocksWrong(u64),
+    /// The primary is restored from a backup under its old name. The replica goes on following the renamed one.
+    Restored,
+    /// The primary's disk hangs: no commit is acknowledged until it does not, however long that takes.
+    DiskHangs,
     /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
     GateDropped,
     /// The evidence bucket is away.
@@ -82,6 +94,11 @@ impl Break {
             Self::Resized => "replica resized",
             Self::Restarts => "replica restarts",
             Self::GateDropped => "gate dropped",
+            Self::GuardOf(_) => "guard of another plan",
+            Self::GuardOurs => "guard of our plan",
+            Self::ClocksWrong(_) => "clocks wrong",
+            Self::Restored => "primary restored",
+            Self::DiskHangs => "disk hangs",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
             Self::Heal => "heals",
@@ -92,11 +109,25 @@ impl Break {
 
 impl World {
     pub fn apply(&self, broken: Break) {
+        match broken {
+            Break::GuardOf(seconds) => self.deploy_guard(Some(Millis::from_secs(seconds))),
+            Break::GuardOurs | Break::Heal => self.deploy_guard(None),
+            _ => {}
+        }
         let mut inner = self.inner();
         inner.catch_up();
         inner.note(What::Broke(broken));
         inner.cover(broken.name());
         inner.apply(broken);
+    }
+
+    fn deploy_guard(&self, ttl: Option<Millis>) {
+        let guard = ttl.map(|ttl| {
+            let mut plan = Plan::clone(&self.plan);
+            plan.lease.ttl = ttl;
+            Deployed::from(plan)
+        });
+        self.inner().guard = guard;
     }
 
     /// Whether anything runs in `place` at all.
@@ -149,6 +180,13 @@ impl Inner {
                 self.stores.iter_mut().for_each(|store| store.restart(now));
             }
             Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
+            Break::GuardOf(_) | Break::GuardOurs => {}
+            Break::ClocksWrong(permille) => self.clocks.wrong = permille,
+            Break::Restored => {
+                let instant = (self.now, self.clock(Place::Primary));
+                self.stores.iter_mut().for_each(|store| store.restore(instant));
+            }
+            Break::DiskHangs => self.disk_hangs = true,
             Break::BucketAway => self.bucket_away = true,
             Break::RogueSwitch => {
                 let now = self.now;
@@ -169,6 +207,8 @@ impl Inner {
         self.application_down.clear();
         self.flapping = false;
         self.bucket_away = false;
+        self.disk_hangs = false;
+        self.clocks.wrong = 0;
         for store in &mut self.stores {
             store.resume_replay();
             store.stall(false);

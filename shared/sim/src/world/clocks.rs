@@ -1,5 +1,5 @@
 //! Clocks: each Region's wanders around true time, each host's is off its Region's, none further than the plan's
-//! drift allows for two of them over one lease.
+//! drift allows for two of them over one lease. Beyond that a host may be simply wrong, which no plan allows for.
 
 use super::{Inner, Place, Settings, World, span, timestamp};
 use crate::queue::Moment;
@@ -14,7 +14,13 @@ pub(super) struct Clocks {
     wander: [(i64, i64, i64); 4],
     /// How far a host of a function may be off.
     host: i64,
+    /// So many of a thousand hosts are wrong, by no bound of the plan's.
+    pub(super) wrong: u64,
 }
+
+/// A wrong clock is off by this at least, and by `MOST_WRONG` at most.
+const LEAST_WRONG: u64 = 5_000;
+const MOST_WRONG: u64 = 400_000;
 
 impl Clocks {
     pub(super) fn new(plan: &Plan, settings: Settings, chance: &mut Chance) -> Self {
@@ -29,6 +35,7 @@ impl Clocks {
             primary_ahead: span(settings.primary_ahead),
             wander: [one(drift / 4), one(drift / 8), one(drift / 8), one(0)],
             host: drift / 8,
+            wrong: 0,
         }
     }
 
@@ -59,6 +66,11 @@ impl Inner {
 
     /// How far the next host is off its Region's clock.
     fn host(&mut self) -> i64 {
+        if self.clocks.wrong > 0 && self.chance.happens(self.clocks.wrong) {
+            let off = LEAST_WRONG + self.chance.below(MOST_WRONG - LEAST_WRONG);
+            let off = i64::try_from(off).unwrap_or(0);
+            return if self.chance.happens(500) { off } else { -off };
+        }
         let most = self.clocks.host;
         if most == 0 {
             return 0;

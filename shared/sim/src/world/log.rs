@@ -50,6 +50,18 @@ impl Log {
         Self { base: length, base_rows: other.rows(length), entries: Vec::new(), leases: Vec::new() }
     }
 
+    /// As much of it as a backup of a while ago holds.
+    pub(super) fn restored(&self, length: usize) -> Log {
+        let kept = length.saturating_sub(self.base).min(self.entries.len());
+        let leases = self.leases.iter().filter(|(at, _)| *at <= self.base + kept).copied().collect();
+        Self {
+            base: self.base,
+            base_rows: self.base_rows,
+            entries: self.entries.iter().take(kept).copied().collect(),
+            leases,
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.base + self.entries.len()
     }

@@ -138,6 +138,10 @@ struct Inner {
     application_down: Places,
     flapping: bool,
     bucket_away: bool,
+    /// The primary's disk acknowledges nothing.
+    disk_hangs: bool,
+    /// What the primary's stack was deployed with, where that is not the standby's plan.
+    guard: Option<Deployed>,
     tables: Tables,
     stores: Vec<Store>,
     objects: BTreeMap<String, Vec<u8>>,
@@ -191,6 +195,8 @@ impl World {
             application_down: Places::default(),
             flapping: false,
             bucket_away: false,
+            disk_hangs: false,
+            guard: None,
             tables: Tables::default(),
             stores,
             objects: BTreeMap::new(),
@@ -221,6 +227,12 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         timestamp(self.moment())
+    }
+
+    /// What the primary's stack is deployed with.
+    pub(crate) fn guards_plan(&self) -> Deployed {
+        let ours = || Deployed { plan: Rc::clone(&self.plan), digest: Rc::clone(&self.digest) };
+        self.inner.borrow().guard.clone().unwrap_or_else(ours)
     }
 
     pub(crate) fn moment(&self) -> Moment {

@@ -38,12 +38,16 @@ impl World {
     pub(super) fn answer(&self, place: Place, statement: &Statement) -> Result<Answer, Fault> {
         let mut inner = self.inner();
         inner.catch_up();
-        let (now, clock) = (inner.now, inner.clock(place));
+        let (now, clock, hangs) = (inner.now, inner.clock(place), inner.disk_hangs);
         let Some(store) = inner.stores.iter_mut().find(|store| store.name == statement.store()) else {
             return Err(Fault::invalid(format!("store `{}`: not in the plan", statement.store())));
         };
         if !store.answers(place, now) {
             return Ok(Refused::unreachable().answer());
+        }
+        let commits = !matches!(statement, Statement::ReplicaStatus { .. } | Statement::ApplicationRead { .. });
+        if hangs && place == Place::Primary && commits {
+            return Ok(Refused::by_server(FailureClass::Timeout, "it did not end in time").answer());
         }
         let answer = match statement {
             Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),

@@ -10,7 +10,7 @@ use super::log::{LeaseRow, Log, Wrote, position};
 use super::{Inner, Place, World, span, timestamp};
 use crate::queue::Moment;
 use crate::seed::Chance;
-use crate::trace::What;
+use crate::trace::{STALLED, What};
 use std::collections::BTreeMap;
 use understudy_core::plan::{self, OnLeaseLoss};
 use understudy_core::ports::InstanceStatus;
@@ -21,6 +21,8 @@ use understudy_core::switch::Side;
 const ROWS: u64 = 1_000_000;
 /// A backup of the replica takes this long, and so does a resize.
 const BUSY: i64 = 240_000;
+/// A restored primary lacks so many entries of the log that its replica has.
+const RESTORED_SHORT: usize = 40;
 /// A server that restarts takes no connection for this long.
 const RESTART: i64 = 20_000;
 
@@ -87,6 +89,8 @@ pub(super) struct Store {
     swapped: bool,
     /// The timeline of the primary's seat; a promoted replica writes on the next one.
     timeline: u32,
+    /// The primary is another one than the replica follows: restored from a backup, under the same name.
+    restored: bool,
 }
 
 impl Store {
@@ -115,6 +119,7 @@ impl Store {
             restarts: 0,
             swapped: false,
             timeline: 1,
+            restored: false,
         }
     }
 
@@ -140,6 +145,7 @@ impl Store {
         std::mem::swap(&mut self.instance, &mut self.source);
         self.swapped = !self.swapped;
         self.timeline += 1;
+        self.restored = false;
         (self.promotion, self.attached) = (None, true);
         (self.paused, self.stalled, self.hangs) = (false, false, false);
     }
@@ -187,6 +193,22 @@ impl Store {
         self.promotion.is_none() && self.attached && now >= self.busy.1
     }
 
+    /// Some rows short of what the replica has. The lease came back with it, and a restore takes longer than that lasts:
+    /// nobody writes before the guard's next tick, unless nothing ever ends it.
+    pub(super) fn restore(&mut self, (now, clock): Instant) {
+        if !self.in_recovery() || self.restored {
+            return;
+        }
+        self.primary = self.primary.restored(self.received.saturating_sub(RESTORED_SHORT));
+        self.restored = true;
+        if let Some(row) = self.primary.lease(self.primary.len())
+            && row.valid_until.is_some()
+        {
+            self.primary.commit(now, clock, Wrote::Lease(LeaseRow { valid_until: Some(clock), ..row }));
+        }
+    }
+
+    /// A restored cluster keeps its identity, as its snapshot does: by that alone nobody could tell.
     pub(super) fn lineage(&self, at: Place) -> Lineage {
         let parted = self.seat(at) == Place::Standby && !self.in_recovery();
         Lineage { system: self.name.clone(), timeline: self.timeline + u32::from(parted) }
@@ -206,7 +228,7 @@ impl Store {
     pub(super) fn catch_up(&mut self, now: Moment, open: impl Fn(Place, Place) -> bool) -> Option<What> {
         if self.in_recovery() {
             let (receives, sends) = self.stream();
-            if !self.stalled && open(receives, sends) {
+            if !self.stalled && !self.restored && open(receives, sends) {
                 self.received = self.primary.length_at(self.received, now - self.stream_delay);
             }
             self.replay();
@@ -268,7 +290,9 @@ impl Store {
         InstanceStatus {
             id: self.instance.clone(),
             status: self.status(then).to_owned(),
-            source: (self.attached || !alone).then(|| self.source.clone()),
+            source: (self.attached || !alone).then(|| {
+                if self.restored { format!("{}-before", self.source) } else { self.source.clone() }
+            }),
             backup_retention_days: Some(7),
         }
     }
@@ -391,6 +415,9 @@ impl Inner {
     /// One row in every store, as the application in `at` writes it; acknowledged only if all took it.
     pub(super) fn write_as_application(&mut self, at: Place, client: &'static str) -> Result<(), Refused> {
         self.catch_up();
+        if at == Place::Primary && self.disk_hangs {
+            return Err(Refused::unreachable());
+        }
         let (now, clock) = (self.now, self.clock(at));
         let mut position = 0;
         for store in &mut self.stores {
@@ -428,9 +455,22 @@ impl World {
             && inner.stores.iter().all(|store| store.gate(Place::Primary, clock).is_ok())
     }
 
+    /// How long its commit is on its way to the disk once it passed the gate: within the plan's margin, half of the time
+    /// all of it; beyond any bound where the disk hangs, and then it is told as `STALLED`.
+    pub fn long_transaction_takes(&self) -> (i64, &'static str) {
+        let mut inner = self.inner();
+        let margin = self.plan.lease.commit_margin.0;
+        let (span, client) = match (inner.disk_hangs, inner.chance.below(2)) {
+            (true, _) => (margin + inner.chance.below(60_000), STALLED),
+            (false, 0) => (margin, "long"),
+            (false, _) => (inner.chance.below(margin.max(1)), "long"),
+        };
+        (i64::try_from(span).unwrap_or(0), client)
+    }
+
     /// And commits: the gate is not asked again, which is what the plan's margin is for. A fence by order has ended
     /// the session.
-    pub fn long_transaction_commits(&self) {
+    pub fn long_transaction_commits(&self, client: &'static str) {
         let mut inner = self.inner();
         let ended = |store: &Store| store.lease(Place::Primary).is_some_and(|row| row.locked);
         if !inner.open(Place::Primary, Place::Primary) || inner.stores.iter().any(ended) {
@@ -440,6 +480,6 @@ impl World {
         let stores = inner.stores.iter_mut();
         let position = stores.map(|store| store.commit(Place::Primary, instant, Wrote::Row)).last();
         let position = position.unwrap_or(0);
-        inner.note(What::Acknowledged { side: Side::Primary, client: "long", position });
+        inner.note(What::Acknowledged { side: Side::Primary, client, position });
     }
 }
