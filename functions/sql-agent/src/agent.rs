@@ -7,6 +7,7 @@ use aws_credential_types::Credentials;
 use serde_json::Value;
 use std::time::Duration;
 use understudy_core::call;
+use understudy_core::ddl::commit_bound;
 use understudy_core::fault::Fault;
 use understudy_core::plan::{Plan, Store};
 use understudy_core::ports::Role;
@@ -47,7 +48,7 @@ impl Agent {
         match statement {
             Statement::Heartbeat { .. } => {
                 let client = self.operator(store).await?;
-                statements::heartbeat(&client, store).await.map(Answer::Heartbeat)
+                statements::heartbeat(&client, store, commit_bound(&self.plan)).await.map(Answer::Heartbeat)
             }
             Statement::SetLease { epoch, holder, since, valid_ms, .. } => {
                 let mut client = self.operator(store).await?;
@@ -57,7 +58,8 @@ impl Agent {
             }
             Statement::Fence { epoch, holder, .. } => {
                 let mut client = self.operator(store).await?;
-                statements::fence(&mut client, store, *epoch, holder).await.map(Answer::Fence)
+                let bound = commit_bound(&self.plan);
+                statements::fence(&mut client, store, bound, (*epoch, holder)).await.map(Answer::Fence)
             }
             Statement::ReplicaStatus { .. } => {
                 let client = self.operator(store).await?;

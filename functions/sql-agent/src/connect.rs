@@ -18,6 +18,10 @@ use understudy_core::sql::FailureClass;
 const CONNECT: Duration = Duration::from_secs(2);
 /// The server ends a statement before this function gives up on it.
 const STATEMENT_MS: u32 = 4000;
+/// And a transaction in which nothing is asked.
+const IDLE_MS: u32 = 2000;
+/// What was sent and not acknowledged for so long was sent to nobody.
+const GONE: Duration = Duration::from_secs(5);
 /// The SQLSTATE that the statement gate raises.
 pub const FENCED: &str = "US001";
 
@@ -130,8 +134,13 @@ impl Connector {
             .password(login.password)
             .application_name("understudy")
             .connect_timeout(CONNECT)
+            .tcp_user_timeout(GONE)
             // A heartbeat that is not on the disk attests nothing, and a fence that is not on it stops nobody.
-            .options(format!("-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on"));
+            // A function that is frozen in the middle of a transaction must not keep the lease's row from the next one.
+            .options(format!(
+                "-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on \
+                 -c idle_in_transaction_session_timeout={IDLE_MS}"
+            ));
         if let Some(tls) = &self.tls {
             let (client, connection) = config.connect(tls.clone()).await?;
             tokio::spawn(connection);

@@ -16,7 +16,8 @@ use understudy_core::sql::{
 use understudy_core::time::{Millis, after};
 
 /// Commits a heartbeat, then reads what has been written up to it.
-pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusal> {
+/// `bound`: the longest time-outs that the plan's margin allows a writer; `None` where the plan arms nothing.
+pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
     let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
     let lease = lease_inside(client).await.ok();
     client
@@ -28,24 +29,69 @@ pub async fn heartbeat(client: &Client, store: &Store) -> Result<Written, Refusa
         .await?;
     let row = client.query_one("select clock_timestamp(), pg_current_wal_lsn()::text", &[]).await?;
     let position: String = row.try_get(1)?;
-    let ungated = told(ungated(client, store).await);
-    let ungated_writers = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await? };
-    let unarmed: Vec<String> = ungated.into_iter().chain(told(ways_round(client, store).await)).collect();
+    let looked = match tokio::time::timeout(LOOKED_WITHIN, look(client, store, bound)).await {
+        Ok(looked) => looked,
+        Err(_) => Looked::not(&format!("not answered within {} s", LOOKED_WITHIN.as_secs())),
+    };
     let written = Written {
         before,
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
         rows: BTreeMap::new(),
-        gate_armed: unarmed.is_empty() && lease.is_some(),
-        unarmed,
+        gate_armed: looked.unarmed.is_empty() && lease.is_some(),
+        unarmed: looked.unarmed,
         lease,
-        sessions: writer_sessions(client, store).await.ok(),
-        lineage: lineage(client, false).await.ok(),
-        ungated_writers,
-        job_runs: job_runs(client).await,
+        sessions: looked.sessions,
+        lineage: looked.lineage,
+        ungated_writers: looked.others,
+        job_runs: looked.job_runs,
     };
     // Last: behind a count that was given up the session answers nothing more.
     Ok(Written { rows: count_rows(client, store).await, ..written })
+}
+
+/// All looks of one heartbeat. A large catalog says nothing of whether a server writes, so that looking round in it must
+/// never cost the heartbeat that says so.
+const LOOKED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a heartbeat sees beside its own write. What was not seen is unarmed, and somebody who may write (L4).
+struct Looked {
+    unarmed: Vec<String>,
+    others: Vec<String>,
+    sessions: Option<WriterSessions>,
+    lineage: Option<Lineage>,
+    job_runs: Option<bool>,
+}
+
+impl Looked {
+    fn not(why: &str) -> Self {
+        Self {
+            unarmed: vec![format!("whether its gates stand is not known: {why}")],
+            others: vec![format!("who else may write is not known ({why})")],
+            sessions: None,
+            lineage: None,
+            job_runs: None,
+        }
+    }
+}
+
+async fn look(client: &Client, store: &Store, bound: Option<Millis>) -> Looked {
+    let ungated = told(ungated(client, store).await);
+    let past = told(writes_past(client, store).await);
+    // Gates that stand stop everybody, but who writes past them.
+    let others = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await };
+    let round = told(ways_round(client, store, bound).await);
+    Looked {
+        unarmed: ungated
+            .into_iter()
+            .chain(past.iter().map(|who| format!("{who} writes past the gates")))
+            .chain(round)
+            .collect(),
+        others: others.into_iter().chain(past).collect(),
+        sessions: writer_sessions(client, store).await.ok(),
+        lineage: lineage(client, false).await.ok(),
+        job_runs: job_runs(client).await,
+    }
 }
 
 /// What could not be read keeps the dead-man from counting as armed, and costs no heartbeat (L4).
@@ -113,19 +159,35 @@ async fn job_runs(client: &Client) -> Option<bool> {
 
 /// Who beside the plan's writers can log in and change its tables: by a right of their own or of a role that they may
 /// become, on the whole table or on a column, on the table or on a part of it. Superusers can do anything and are
-/// nobody's writers; a managed database has none of its users'.
-async fn other_writers(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
-    let rows = client
+/// nobody's writers; a managed database has none of its users'. A list that could not be read names somebody unknown.
+async fn other_writers(client: &Client, store: &Store) -> Vec<String> {
+    let read = client
         .query(
-            "select rolname::text from pg_roles as login where rolcanlogin and not rolsuper \
-             and rolname <> all ($1::text[]) and exists ( \
-               select from pg_roles as held, unnest($2::text[]) as wanted, \
-                 lateral understudy.family(to_regclass(wanted)) as member \
-               where not held.rolsuper and pg_has_role(login.oid, held.oid, 'member') \
-                 and (has_table_privilege(held.oid, member, 'insert, update, delete, truncate') \
-                   or has_any_column_privilege(held.oid, member, 'insert, update'))) \
+            "with member as materialized (select distinct family.member from unnest($2::text[]) as wanted, \
+               lateral understudy.family(to_regclass(wanted)) as family(member)), \
+             held as materialized (select oid from pg_roles where not rolsuper and exists (select from member \
+               where has_table_privilege(pg_roles.oid, member, 'insert, update, delete, truncate') \
+                 or has_any_column_privilege(pg_roles.oid, member, 'insert, update'))) \
+             select rolname::text from pg_roles as login where rolcanlogin and not rolsuper \
+               and rolname <> all ($1::text[]) \
+               and exists (select from held where pg_has_role(login.oid, held.oid, 'member')) \
              order by rolname",
             &[&store.writer_roles, &store.tables],
+        )
+        .await;
+    let names = read.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+    names.unwrap_or_else(|error| vec![format!("somebody whose rights could not be read ({error})")])
+}
+
+/// Who writes without firing a gate: a subscription's apply worker.
+async fn writes_past(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
+    let rows = client
+        .query(
+            "select distinct format('the subscription `%s`', subname) \
+               from pg_subscription join pg_subscription_rel on srsubid = pg_subscription.oid \
+               where subenabled and srrelid in (select member from unnest($1::text[]) as wanted, \
+                 lateral understudy.family(to_regclass(wanted)) as member)",
+            &[&store.tables],
         )
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -139,6 +201,11 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     let mut rows = BTreeMap::new();
     let counting = async {
+        // The server gives up as well: a scan that nobody waits for would go on beside the application.
+        let within = format!("set statement_timeout = {}", COUNTED_WITHIN.as_millis());
+        if client.batch_execute(&within).await.is_err() {
+            return;
+        }
         for table in &store.tables {
             let count = client.query_one(&format!("select count(*) from {table}"), &[]).await;
             let count =
@@ -185,7 +252,8 @@ async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal>
 }
 
 /// What gets past gates that stand, in words.
-async fn ways_round(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
+async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Vec<String>, Refusal> {
+    let bound = bound.and_then(|bound| i64::try_from(bound.0).ok());
     let rows = client
         .query(
             &format!(
@@ -199,12 +267,15 @@ async fn ways_round(client: &Client, store: &Store) -> Result<Vec<String>, Refus
                    `max_prepared_transactions` is above 0' \
                    where current_setting('max_prepared_transactions')::integer > 0 \
                  union all \
-                 select distinct format('the subscription `%s` writes to `%s` past its gate', subname, srrelid::regclass) \
-                   from pg_subscription join pg_subscription_rel on srsubid = pg_subscription.oid \
-                   where subenabled and srrelid in (select member from unnest($1::text[]) as wanted, \
-                     lateral understudy.family(to_regclass(wanted)) as member)"
+                 select format('`%s` has not the time-outs of this plan: run the script of `understudy plan sql` again', wanted) \
+                   from unnest($1::text[]) as wanted where $2::bigint is not null and not exists ( \
+                     select from {BOUNDS} where role = wanted and span <= $2 * interval '1 millisecond') \
+                 union all \
+                 select 'the gate is that of another margin: run the script of `understudy plan sql` again' \
+                   where $2::bigint is not null and not exists (select from pg_proc \
+                     where oid = to_regproc('understudy.gate') and strpos(prosrc, $2 || ' ms') > 0)"
             ),
-            &[&store.tables],
+            &[&store.writer_roles, &bound],
         )
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -232,7 +303,7 @@ pub async fn set_lease(
         .execute(
             "update understudy.lease set epoch = $1, holder = $2, valid_until = coalesce($3::timestamptz, 'infinity'), \
              since = coalesce($4::timestamptz, clock_timestamp()) \
-             where epoch < $1 or (epoch = $1 and since <= coalesce($4::timestamptz, clock_timestamp()))",
+             where epoch < $1 or (epoch = $1 and ($4::timestamptz is null or since <= $4))",
             &[&epoch, &holder, &until, &since],
         )
         .await?;
@@ -249,8 +320,8 @@ pub async fn set_lease(
 pub async fn fence(
     client: &mut Client,
     store: &Store,
-    epoch: u64,
-    holder: &str,
+    bound: Option<Millis>,
+    (epoch, holder): (u64, &str),
 ) -> Result<FenceLook, Refusal> {
     let number = i64::try_from(epoch).map_err(|_| failed("the epoch is out of range"))?;
     let transaction = client.transaction().await?;
@@ -284,8 +355,8 @@ pub async fn fence(
     Ok(FenceLook {
         sessions: unsigned(left.try_get(0)?)?,
         prepared: unsigned(left.try_get(1)?)?,
-        others: unsigned(left.try_get(2)?)?,
-        written: heartbeat(client, store).await?,
+        others: Some(unsigned(left.try_get(2)?)?),
+        written: heartbeat(client, store, bound).await?,
     })
 }
 

@@ -6,7 +6,7 @@
 //! admin option on the writer roles, membership in the tables' owner, and membership in `pg_signal_backend`.
 //!
 //! The gate, in short. The end of the lease stands in a sequence, because a sequence's value is current in every
-//! isolation level, where a row is read by the transaction's snapshot. A trigger on each table looks at it before every
+//! isolation level, where a row is read by the transaction's snapshot. A trigger on each table looks at it behind every
 //! writing statement, and queues, once a transaction, one look more at its commit. That look hangs on a table of our
 //! own, so that no table of the application has a deferred trigger: one would refuse `alter table` or `truncate` behind
 //! an insert of the same transaction.
@@ -73,7 +73,7 @@ pub fn script(plan: &Plan, store: &Store) -> String {
 
 /// Half of the commit margin for one statement, half for a pause between two. Nobody's time-outs are touched before
 /// the dead-man is armed: with `stay` no commit of a writer is ever waited for.
-fn commit_bound(plan: &Plan) -> Option<Millis> {
+pub fn commit_bound(plan: &Plan) -> Option<Millis> {
     (plan.lease.on_loss == OnLeaseLoss::Fence).then_some(Millis(plan.lease.commit_margin.0 / 2))
 }
 
@@ -94,8 +94,8 @@ create sequence if not exists understudy.lease_end as bigint minvalue 0 start 92
 create sequence if not exists understudy.unbounded_at as bigint minvalue 0 start 0;
 -- A sequence that was never set answers nothing but its start, and that says nothing of a replica.
 select setval('understudy.unbounded_at', last_value) from understudy.unbounded_at;
-select setval('understudy.lease_end', case when isfinite(valid_until)
-  then greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) else 9223372036854775807 end)
+select setval('understudy.lease_end', case when valid_until = 'infinity' then 9223372036854775807
+  when isfinite(valid_until) then greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) else 0 end)
   from (select valid_until from understudy.lease for update) as lease;
 
 create table if not exists understudy.heartbeat (
@@ -166,48 +166,73 @@ begin
 end
 $look$;
 
--- Before each writing statement. The mark goes with a savepoint that is rolled back, and so does the look that it stands
--- for: the next statement queues another.
+-- Behind each writing statement, before anything else can come behind it. The mark goes with a savepoint that is rolled
+-- back, and so does the look that it stands for: the next statement queues another.
 create or replace function understudy.gate() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
 declare
   ends bigint;
+  calls text;
 begin
   select last_value into strict ends from {LEASE_END};
   if ends <= extract(epoch from clock_timestamp()) * 1000000 then
     perform understudy.refuse_past_lease();
   end if;
-  if coalesce(current_setting('understudy.looks_at_commit', true), '') <> pg_current_xact_id()::text then
+  if split_part(coalesce(current_setting('understudy.looks_at_commit', true), ''), ' ', 1) <> pg_current_xact_id()::text
+  then
     perform understudy.look_at_commit();
-    perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text, true);{unbounded}
+    get diagnostics calls = pg_context;
+    perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text || case when position(chr(10) in calls) > 0
+      then ' within a call' else ' alone' end, true);{unbounded}
   end if;
   return null;
 end
 $gate$;
 
--- At the commit. `set constraints all immediate` brings it forward, and what lingers then would commit unseen: so it
--- queues itself again wherever it was not called by a commit. A commit that it takes for something else is looked at up
--- to sixteen times, and goes on.
+-- At the commit, after all that was deferred before it. It queues itself again
+-- * where it was called early, by `set constraints … immediate`: what lingers then would commit unseen;
+-- * once, where the transaction is more than one statement: what that deferred may take its time behind this look, and no
+--   time-out ends a commit;
+-- * where a quarter of a second went by since it looked last.
+-- What it takes for early and is none ends at the hundredth look.
 create or replace function understudy.commit_gate() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
 declare
   ends bigint;
+  now_us bigint := extract(epoch from clock_timestamp()) * 1000000;
+  statement text := extract(epoch from statement_timestamp())::text;
+  query text := coalesce(current_query(), '');
   calls text;
-  early integer;
+  called text;
+  looked text[];
+  early boolean;
+  single boolean;
+  again boolean;
 begin
   select last_value into strict ends from {LEASE_END};
-  if ends <= extract(epoch from clock_timestamp()) * 1000000 then
+  if ends <= now_us then
     perform understudy.refuse_past_lease();
   end if;
   get diagnostics calls = pg_context;
-  if pg_trigger_depth() > 1 or coalesce(current_query(), '') ilike '%constraints%'
-      or (position(E'\n' in calls) > 0 and split_part(calls, E'\n', 2) not like '% at COMMIT') then
-    early := coalesce(nullif(current_setting('understudy.looked_early', true), ''), '0')::integer;
-    if early < 16 then
-      perform set_config('understudy.looked_early', (early + 1)::text, true);
-      set constraints understudy.{COMMIT_TRIGGER} deferred;
-      perform understudy.look_at_commit();
-    end if;
+  called := split_part(calls, chr(10), 2);
+  early := pg_trigger_depth() > 1 or (called <> '' and called not like '% at COMMIT')
+    or (query ilike '%constraints%' and query ~* '(^|;)[[:space:]]*set[[:space:]]+constraints');
+  single := not early and called = '' and statement_timestamp() = transaction_timestamp()
+    and current_setting('understudy.looks_at_commit', true) like '% alone'
+    and position(';' in rtrim(query, ' ;' || chr(10))) = 0;
+  if single then
+    return null;
+  end if;
+  -- When it looked last, in which command, and how often by then.
+  looked := string_to_array(coalesce(nullif(current_setting('understudy.looked', true), ''), '0,,0'), ',');
+  if looked[2] <> statement then
+    looked := array['0', statement, '0'];
+  end if;
+  again := early or now_us - looked[1]::bigint > 250000;
+  if again and looked[3]::integer < 100 then
+    perform set_config('understudy.looked', now_us || ',' || statement || ',' || looked[3]::integer + 1, true);
+    set constraints understudy.{COMMIT_TRIGGER} deferred;
+    perform understudy.look_at_commit();
   end if;
   return null;
 end
@@ -226,26 +251,29 @@ alter table {ENTRIES} enable always trigger {COMMIT_TRIGGER};
 /// `always`: a session that turns ordinary triggers off does not turn off these. A statement trigger fires for the table
 /// that the statement names alone, so each partition and each child has its own. What is gated already is not touched.
 const PUT_GATE: &str = r"
-create or replace function understudy.family(parent regclass) returns setof regclass
+-- A table with all that a statement on another name may write of it, or that it may write: parents and children.
+create or replace function understudy.family(member regclass) returns setof regclass
 language sql stable set search_path = pg_catalog, pg_temp as $family$
-  with recursive family as (
-    select parent::oid as id union select inhrelid from pg_inherits join family on inhparent = id)
-  select id::regclass from family
+  with recursive above as (
+    select member::oid as id union select inhparent from pg_inherits join above on inhrelid = id),
+  below as (
+    select member::oid as id union select inhrelid from pg_inherits join below on inhparent = id)
+  select id::regclass from (select id from above union select id from below) as family
 $family$;
 
-create or replace function understudy.put_gate(parent regclass) returns void
+create or replace function understudy.put_gate(listed regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $put$
 declare
   member regclass;
 begin
-  for member in select understudy.family(parent) loop
+  for member in select understudy.family(listed) loop
     if exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_commit_gate') then
       execute format('drop trigger understudy_commit_gate on %s', member);
     end if;
     if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
-        and tgfoid = 'understudy.gate'::regproc and tgtype = 62) then
+        and tgfoid = 'understudy.gate'::regproc and tgtype = 60) then
       execute format('drop trigger if exists understudy_gate on %s', member);
-      execute format('create trigger understudy_gate before insert or update or delete or truncate on %s '
+      execute format('create trigger understudy_gate after insert or update or delete or truncate on %s '
         'for each statement execute function understudy.gate()', member);
       execute format('alter table %s enable always trigger understudy_gate', member);
     end if;
@@ -260,8 +288,8 @@ const LEASE: &str = r"
 create or replace function understudy.set_lease_end() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $set$
 begin
-  perform setval('understudy.lease_end', case when isfinite(new.valid_until)
-    then greatest((extract(epoch from new.valid_until) * 1000000)::bigint, 0) else 9223372036854775807 end);
+  perform setval('understudy.lease_end', case when new.valid_until = 'infinity' then 9223372036854775807
+    when isfinite(new.valid_until) then greatest((extract(epoch from new.valid_until) * 1000000)::bigint, 0) else 0 end);
   return null;
 end
 $set$;
@@ -298,7 +326,9 @@ declare
   writer name;
 begin
   for writer in delete from understudy.locked returning role loop
-    execute format('alter role %I login', writer);
+    if exists (select from pg_roles where rolname = writer) then
+      execute format('alter role %I login', writer);
+    end if;
   end loop;
 end
 $unlock$;
@@ -408,9 +438,9 @@ fn grants(store: &Store) -> String {
     sql
 }
 
-/// What passed the look at its commit still has to reach the disk. These end a statement, or a session that pauses in a
-/// transaction, within the margin; nothing ends the flush of the log. A session that is open already keeps what it has,
-/// and one may set its own: both are looked for at each heartbeat.
+/// These end a statement, or a session that pauses in a transaction, so that it reaches its commit soon; they end no
+/// commit, nor the flush of the log, for which the margin is. A session that is open already keeps what it has, and one may
+/// set its own: both are looked for at each heartbeat.
 fn bounds(role: &str, bound: Millis) -> String {
     let bound = bound.0;
     format!(

@@ -78,7 +78,7 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
     match read(event)? {
         Asked::Tick => tick(guard, &keepers).await.map(Answered::Tick),
         Asked::Fence(order) => {
-            let fenced = fence(guard.plan, &keepers, guard.sql, &order).await?;
+            let fenced = fence(guard, &keepers, &order).await?;
             Ok(Answered::Fenced(Fenced { fenced }))
         }
     }
@@ -109,10 +109,9 @@ pub fn read(event: &Value) -> Result<Asked, Fault> {
 
 /// Stops the writers of every store. An order counts only while the newest lease is the one that was closed for
 /// it: a late order of an execution that was rolled back stops nobody (L5).
-async fn fence<C: Cells>(
-    plan: &Plan,
+async fn fence<C: Cells, K: Clock, S: Sql>(
+    guard: &Guard<'_, C, K, S>,
     keepers: &[Keeper<'_, C>],
-    sql: &impl Sql,
     order: &FenceOrder,
 ) -> Result<Vec<FencedStore>, Fault> {
     let key = &keys::lease();
@@ -125,12 +124,13 @@ async fn fence<C: Cells>(
             order.execution, order.epoch, lease.epoch
         )));
     }
-    stop_writers(plan, sql, order.epoch, &lease.holder).await
+    stop_writers(guard.plan, guard.plan_digest, guard.sql, order.epoch, &lease.holder).await
 }
 
 /// Stops the writers of every store of one Region under `epoch` of `holder`, and tells what is left of them.
 pub async fn stop_writers(
     plan: &Plan,
+    plan_digest: &str,
     sql: &impl Sql,
     epoch: u64,
     holder: &Region,
@@ -139,7 +139,10 @@ pub async fn stop_writers(
     for store in &plan.stores {
         let statement = Statement::Fence { store: store.name.clone(), epoch, holder: holder.0.clone() };
         match sql.ask(&statement).await? {
-            Answer::Fence(look) => fenced.push(FencedStore { store: store.name.clone(), look }),
+            Answer::Fence(look) => {
+                let plan_digest = Some(plan_digest.to_owned());
+                fenced.push(FencedStore { store: store.name.clone(), look, plan_digest });
+            }
             Answer::Failed { class, detail } => {
                 return Err(Fault::transient(format!("`{}`: {class:?}: {detail}", store.name)));
             }
@@ -167,6 +170,7 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
     let enforced = enforced(plan, guard.plan_digest, &seen, &heartbeats);
     let armed = plan.lease.on_loss == OnLeaseLoss::Fence
         && enforced.within.is_some()
+        && !heartbeats.is_empty()
         && heartbeats.iter().all(|(_, written)| written.gate_armed);
     let at = heartbeats.iter().map(|(_, written)| written.before).min();
     let renewal = Renewal { armed, at, enforced };
@@ -295,7 +299,9 @@ async fn renew_everywhere<C: Cells>(
         let Renewal { armed, at, enforced } = renewal;
         let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, *armed) {
             Ok(lease) => {
-                Ok(Change::Write(Lease { renewed_at: *at, enforced: Some(enforced.clone()), ..lease }))
+                // Two ticks may overlap: the later of the two stands, for both were made.
+                let renewed_at = lease.renewed_at.max(*at);
+                Ok(Change::Write(Lease { renewed_at, enforced: Some(enforced.clone()), ..lease }))
             }
             Err(Lost { epoch, holder }) => {
                 Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
@@ -324,6 +330,7 @@ async fn set_lease_rows(
         OnLeaseLoss::Fence => Some(plan.lease.ttl.0),
         OnLeaseLoss::Stay => None,
     };
+    let mut failed = None;
     for (store, written) in heartbeats {
         let statement = Statement::SetLease {
             store: store.clone(),
@@ -332,11 +339,17 @@ async fn set_lease_rows(
             since: Some(written.before),
             valid_ms,
         };
-        if let Answer::Failed { class, detail } = sql.ask(&statement).await? {
-            return Err(Fault::transient(format!("lease row of `{store}` ({class:?}): {detail}")));
-        }
+        let asked = sql.ask(&statement).await;
+        // One store whose lease cannot be set must not let those of the others run out.
+        failed = failed.or(match asked {
+            Ok(Answer::Failed { class, detail }) => {
+                Some(Fault::transient(format!("lease row of `{store}` ({class:?}): {detail}")))
+            }
+            Ok(_) => None,
+            Err(fault) => Some(fault),
+        });
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Leaves in the standby what the primary wrote, and counts a gap between two renewals.

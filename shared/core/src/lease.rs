@@ -292,12 +292,16 @@ pub struct LastRenewals {
 /// made so long before the newest that nothing of it holds any more: which of two is the newer only the primary's own
 /// clock says, and that may have been set back.
 pub fn last_renewals(closed: &[Sighting], plan: &LeasePlan, digest: &str) -> LastRenewals {
-    let newest = closed.iter().filter_map(|seen| seen.lease.renewed_at).max();
-    let outlived = |lease: &Lease| match (lease.renewed_at, newest) {
-        (Some(made), Some(newest)) => elapsed(made, newest) > lease.lapse_span(plan),
+    let newest = closed.iter().filter_map(|seen| Some((seen.lease.renewed_at?, seen.first_seen_at))).max();
+    // By both clocks: the primary's may have been set back since.
+    let outlived = |seen: &Sighting| match (seen.lease.renewed_at, newest) {
+        (Some(made), Some((newest, newest_seen_at))) => {
+            let span = seen.lease.lapse_span(plan);
+            elapsed(made, newest) > span && elapsed(seen.first_seen_at, newest_seen_at) > span
+        }
         _ => false,
     };
-    let proves = |seen: &Sighting| if outlived(&seen.lease) { None } else { seen.lease.unarmed(digest) };
+    let proves = |seen: &Sighting| if outlived(seen) { None } else { seen.lease.unarmed(digest) };
     let unarmed = match closed {
         [] => Some("no renewal was ever seen".to_owned()),
         closed => closed.iter().find_map(proves),

@@ -135,6 +135,9 @@ pub struct FenceOrder {
 pub struct FencedStore {
     pub store: String,
     pub look: FenceLook,
+    /// The plan by whose tables and roles was stopped and looked; unknown of an older guard.
+    #[serde(default)]
+    pub plan_digest: Option<String>,
 }
 
 /// The side that gives way in a planned move. On the way out of an outage nobody asks it: nothing waits for the Region

@@ -128,7 +128,8 @@ pub struct Written {
     /// Which cluster this is; unknown to an older agent.
     #[serde(default)]
     pub lineage: Option<Lineage>,
-    /// Roles beside the plan's writers that can log in and write its tables, where no gate would stop them.
+    /// Who beside the plan's writers can write its tables, where no gate would stop them: roles by name, subscriptions,
+    /// and whoever could not be looked for.
     pub ungated_writers: Vec<String>,
     /// The job that ends the writers' sessions past the lease ran of late; unknown to a script older than that job.
     #[serde(default)]
@@ -173,9 +174,9 @@ pub struct FenceLook {
     /// Prepared transactions: they outlive the session that made them.
     pub prepared: u64,
     /// Other sessions that hold a lock for writing on a table of the plan: one that passed the gate may be on its way to
-    /// the disk.
+    /// the disk. `None`: an older agent did not look.
     #[serde(default)]
-    pub others: u64,
+    pub others: Option<u64>,
     /// The last heartbeat, committed after the look.
     pub written: Written,
 }
@@ -189,12 +190,13 @@ impl FenceLook {
         if self.prepared > 0 {
             return Some(format!("{} prepared transactions wait for their commit", self.prepared));
         }
-        if self.others > 0 {
-            return Some(format!("{} other sessions are writing to its tables", self.others));
+        match self.others {
+            Some(0) => {}
+            Some(others) => return Some(format!("{others} other sessions are writing to its tables")),
+            None => return Some("whether other sessions write was not looked at".to_owned()),
         }
         let others = &self.written.ungated_writers;
-        (!others.is_empty())
-            .then(|| format!("{} can log in and write, and no gate stops them", others.join(", ")))
+        (!others.is_empty()).then(|| format!("no gate stops {}", others.join(", ")))
     }
 }
 

@@ -293,7 +293,9 @@ fn an_old_armed_copy_that_is_sighted_last_arms_nothing() {
     assert!(judged(&[newest.clone(), old.clone()]).unarmed.is_some());
     newest.lease.armed = true;
     let unarmed = Sighting { lease: Lease { armed: false, ..old.lease }, ..old };
-    assert_eq!(judged(&[newest.clone(), unarmed.clone()]).unarmed, None, "nothing of it holds any more");
+    assert!(judged(&[newest.clone(), unarmed.clone()]).unarmed.is_some(), "by one clock alone");
+    let long_seen = Sighting { first_seen_at: ago(Millis::from_secs(600)), ..unarmed.clone() };
+    assert_eq!(judged(&[newest.clone(), long_seen]).unarmed, None, "nothing of it holds any more");
     let made = |seconds| Some(ago(Millis::from_secs(seconds)));
     let lately = Sighting { lease: Lease { renewed_at: made(20), ..unarmed.lease }, ..unarmed };
     assert!(judged(&[newest, lately]).unarmed.is_some(), "which is newer only one clock says");

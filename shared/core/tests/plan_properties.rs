@@ -297,7 +297,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn identifier() -> impl Strategy<Value = String> {
-    "[a-z_][a-z0-9_]{0,20}"
+    // None of them is a word that SQL reserves.
+    "[a-z_][a-z0-9_]{0,18}_9"
 }
 
 /// Words, and the texts that YAML would take for something else.
@@ -408,16 +409,15 @@ fn store() -> impl Strategy<Value = Store> {
         0.0..=1.0,
         long(),
     );
-    (name(), any::<bool>(), parts)
+    (name(), parts)
         .prop_map(
             |(
                 name,
-                required,
                 (role, primary, standby, database, secret, table, lag, min_consistency, promote_timeout),
             )| Store {
                 name,
                 kind: StoreKind::RdsPostgres,
-                required,
+                required: true,
                 database,
                 primary,
                 standby,

@@ -227,7 +227,14 @@ impl Night {
         let ttl = pick(chance, &[60, 125, 240, 300, 480, 900]);
         let early = if chance.happens(700) { 0 } else { 40 + chance.below(200) };
         self.breaks.push((When::At(seconds(early)), Break::GuardOf(ttl)));
-        if chance.happens(800) {
+        if chance.happens(250) {
+            // What the old guard gave is all that its databases ever get.
+            let stops = early + 62 + chance.below(30);
+            self.breaks.push((When::At(seconds(stops)), Break::SetsNothing));
+            self.breaks.push((When::At(seconds(stops + 1)), Break::GuardOurs));
+            let lost = if chance.happens(800) { Break::Isolate(Place::Primary) } else { Break::Heal };
+            self.breaks.push((When::At(seconds(stops + 62 + chance.below(60))), lost));
+        } else if chance.happens(800) {
             self.breaks.push((When::At(seconds(early + 30 + chance.below(300))), Break::GuardOurs));
         }
     }

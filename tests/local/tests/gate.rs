@@ -18,6 +18,7 @@ use support::{Room, room};
 use tokio_postgres::{Client, Error, NoTls};
 use understudy_core::ddl::{self, JOB_RUNS, LOCK, UNLOCK};
 use understudy_core::plan::{OnLeaseLoss, Plan, read};
+use understudy_core::time::Millis;
 use understudy_local::config::Place;
 use understudy_local::postgres::{Application, PRODUCT, Server, Stop};
 
@@ -135,12 +136,14 @@ async fn a_lease_that_ran_out_stops_every_writing_statement_and_no_reading_one()
     let client = application(&room).await;
     client.batch_execute(INSERT).await.unwrap();
     lease(&server, "clock_timestamp()").await;
-    for statement in [INSERT, "update public.documents set body = 'c'", "delete from public.documents"] {
+    let another = unique("another");
+    let another = another.as_str();
+    for statement in [another, "update public.documents set body = 'c'", "delete from public.documents"] {
         assert_eq!(code(&client.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
     }
     // Not even the table's owner.
     let owner = server.administrator("rag").await.unwrap();
-    for statement in [INSERT, "truncate public.documents"] {
+    for statement in [another, "truncate public.documents"] {
         assert_eq!(code(&owner.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
     }
     client.batch_execute("select count(*) from public.documents").await.unwrap();
@@ -174,7 +177,7 @@ async fn what_was_prepared_in_time_is_committed_late_and_such_a_server_is_not_ar
     let is_armed = async || {
         let operator = server.superuser("rag").await.unwrap();
         operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-        let written = statements::heartbeat(&operator, store).await.unwrap();
+        let written = statements::heartbeat(&operator, store, None).await.unwrap();
         assert_eq!(written.gate_armed, written.unarmed.is_empty(), "{:?}", written.unarmed);
         written.gate_armed
     };
@@ -297,6 +300,7 @@ async fn no_way_to_write_in_time_commits_late() {
         format!("{INSERT}; savepoint s; {}; rollback to s", unique("again")),
         format!("savepoint s; {INSERT}; release s"),
         "truncate public.documents".to_owned(),
+        format!("{INSERT}{}", "; set constraints all immediate; set constraints all deferred".repeat(40)),
         "copy public.documents (tx) from program 'echo a'".to_owned(),
         "with gone as (delete from public.documents returning 1) select count(*) from gone".to_owned(),
     ] {
@@ -316,6 +320,123 @@ async fn no_way_to_write_in_time_commits_late() {
         assert_eq!(code(&committed.expect_err(&written)), FENCED, "{written}");
     }
     drop(room);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// No time-out ends a commit: what the application deferred takes its time there, and the last look stands behind it.
+#[tokio::test]
+async fn what_is_deferred_to_the_commit_is_looked_at_behind() {
+    let Some((room, server)) = armed("deferred work").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let slow = "create function public.slow() returns trigger language plpgsql as \
+        $$ begin perform pg_sleep(1.5); return null; end $$; \
+        create constraint trigger slow after insert on public.documents deferrable initially deferred \
+        for each row when (new.body = 'slow') execute function public.slow(); \
+        create table public.aside (id int); grant insert on public.aside to rag_app; \
+        create constraint trigger slow after insert on public.aside deferrable initially deferred \
+        for each row execute function public.slow(); \
+        create function public.both() returns void language sql as \
+        $$ insert into public.documents (tx) values ('fn'); insert into public.aside values (1) $$;";
+    owner.batch_execute(slow).await.unwrap();
+    let client = application(&room).await;
+    client.batch_execute("set statement_timeout = '5s'").await.unwrap();
+    let deferred = "insert into public.documents (tx, body) values ('d', 'slow')";
+    for written in [
+        deferred.to_owned(),
+        format!("begin; {deferred}; commit"),
+        format!("begin; {INSERT}; insert into public.aside values (1); commit"),
+        format!("{INSERT}; insert into public.aside values (1)"),
+        "select public.both()".to_owned(),
+        "do $$ begin perform public.both(); end $$".to_owned(),
+    ] {
+        lease(&server, "clock_timestamp() + interval '600 milliseconds'").await;
+        let committed = client.batch_execute(&written).await;
+        assert_eq!(code(&committed.expect_err(&written)), FENCED, "{written}");
+        _ = client.batch_execute("rollback").await;
+        // In time it passes, and is not held up any longer than it takes.
+        lease(&server, "clock_timestamp() + interval '1 hour'").await;
+        client.batch_execute(&written).await.unwrap_or_else(|error| panic!("{written}: {error:?}"));
+        owner.batch_execute("truncate public.documents").await.unwrap();
+    }
+    // As each statement is asked for by a driver, and one by one.
+    for apart in [vec![deferred], vec!["begin", deferred, "commit"]] {
+        lease(&server, "clock_timestamp() + interval '600 milliseconds'").await;
+        let mut last = Ok(0);
+        for statement in &apart {
+            last = client.execute(*statement, &[]).await;
+        }
+        assert_eq!(code(&last.expect_err("it is late")), FENCED, "{apart:?}");
+    }
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// A unique key that is checked at the commit waits for whoever holds it, beyond every time-out.
+#[tokio::test]
+async fn a_commit_that_waits_for_another_session_is_looked_at_behind() {
+    let Some((room, server)) = armed("a commit that waits").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let unique = "alter table public.documents drop constraint documents_tx_key; \
+        alter table public.documents add constraint late_key unique (tx) deferrable initially deferred";
+    owner.batch_execute(unique).await.unwrap();
+    let (holder, client) = (application(&room).await, application(&room).await);
+    lease(&server, "clock_timestamp() + interval '1 second'").await;
+    holder.batch_execute(&format!("begin; {INSERT}")).await.unwrap();
+    let waits = tokio::spawn(async move { client.batch_execute(INSERT).await });
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    holder.batch_execute("rollback").await.unwrap();
+    assert_eq!(code(&waits.await.unwrap().expect_err("it waited past the lease")), FENCED);
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// What a statement on the parent writes of a listed child passes the child's gate by: the parent has one too.
+#[tokio::test]
+async fn a_table_that_inherits_is_guarded_by_its_parents_name_too() {
+    let Some((_room, server)) = armed("a parent").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let parent =
+        "create table public.everything (body text); alter table public.documents inherit public.everything";
+    owner.batch_execute(parent).await.unwrap();
+    lease(&server, "clock_timestamp() + interval '1 hour'").await;
+    owner.batch_execute(INSERT).await.unwrap();
+    let operator = server.superuser("rag").await.unwrap();
+    operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let plan = plan();
+    let look = async || statements::heartbeat(&operator, plan.stores.first().unwrap(), None).await.unwrap();
+    assert_eq!(look().await.unarmed, ["`everything` has no gate"]);
+    owner.batch_execute("select understudy.put_gate('public.documents')").await.unwrap();
+    assert!(look().await.gate_armed);
+    lease(&server, "clock_timestamp()").await;
+    for statement in ["update public.everything set body = 'late'", "delete from public.everything"] {
+        assert_eq!(code(&owner.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
+    }
+    lease(&server, "'-infinity'").await;
+    let late = owner.batch_execute(&unique("late")).await.unwrap_err();
+    assert_eq!(code(&late), FENCED, "an end before all time");
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// The script of a plan that arms nothing, or has another margin, arms none that does.
+#[tokio::test]
+async fn time_outs_of_another_plan_do_not_arm() {
+    let Some((_room, server)) = armed("time-outs").await else { return };
+    let mut plan = plan();
+    plan.lease.on_loss = OnLeaseLoss::Fence;
+    let store = plan.stores.first().unwrap().clone();
+    let owner = server.administrator("rag").await.unwrap();
+    lease(&server, "clock_timestamp() + interval '1 hour'").await;
+    let operator = server.superuser("rag").await.unwrap();
+    operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let unarmed = async |plan: &Plan| {
+        let bound = ddl::commit_bound(plan);
+        statements::heartbeat(&operator, &store, bound).await.unwrap().unarmed.len()
+    };
+    assert_eq!(unarmed(&plan).await, 2, "the role, and the gate");
+    owner.batch_execute(&ddl::script(&plan, &store)).await.unwrap();
+    assert_eq!(unarmed(&plan).await, 0);
+    plan.lease.commit_margin = Millis(6_000);
+    assert_eq!(unarmed(&plan).await, 2, "a shorter margin");
+    owner.batch_execute(&ddl::script(&plan, &store)).await.unwrap();
+    assert_eq!(unarmed(&plan).await, 0);
     server.stop(Stop::Immediate).await.unwrap();
 }
 
@@ -344,7 +465,7 @@ async fn partitions_and_children_are_guarded_and_a_new_one_is_missed() {
     lease(&server, "clock_timestamp() + interval '1 hour'").await;
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-    let look = async || statements::heartbeat(&operator, &store).await.unwrap();
+    let look = async || statements::heartbeat(&operator, &store, None).await.unwrap();
     assert_eq!(look().await.unarmed, Vec::<String>::new());
     let next = "create table public.parted_2027 partition of public.parted for values from ('2027-01-01') to ('2028-01-01')";
     owner.batch_execute(next).await.unwrap();
@@ -373,7 +494,7 @@ async fn writers_are_found_however_their_right_was_granted() {
     superuser.batch_execute(roles).await.unwrap();
     superuser.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     let plan = plan();
-    let written = statements::heartbeat(&superuser, plan.stores.first().unwrap()).await.unwrap();
+    let written = statements::heartbeat(&superuser, plan.stores.first().unwrap(), None).await.unwrap();
     // `administrator` owns the tables.
     let found = ["administrator", "becomes", "everything", "inherits", "one_column", "whole"];
     assert_eq!(written.ungated_writers, found);
@@ -393,7 +514,7 @@ async fn sessions_that_outlast_the_margin_are_seen() {
     owner.batch_execute(&ddl::script(&plan, store)).await.unwrap();
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-    let sessions = async || statements::heartbeat(&operator, store).await.unwrap().sessions.unwrap();
+    let sessions = async || statements::heartbeat(&operator, store, None).await.unwrap().sessions.unwrap();
     let seen = sessions().await;
     assert_eq!((seen.open, seen.unbounded, seen.unbounded_wrote_at), (1, 1, None), "before it writes");
     pooled.batch_execute(&unique("pooled")).await.unwrap();
@@ -416,7 +537,7 @@ async fn a_late_renewal_changes_nothing() {
     let store = plan.stores.first().unwrap();
     let before = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
     let inside = async |operator: &Client| {
-        let lease = statements::heartbeat(operator, store).await.unwrap().lease.unwrap();
+        let lease = statements::heartbeat(operator, store, None).await.unwrap().lease.unwrap();
         (lease.epoch, lease.ends.map(|ends| ends.as_second() - now.as_second()))
     };
     statements::set_lease(&mut operator, 1, "here", Some(before(0)), Some(180_000)).await.unwrap();
@@ -424,7 +545,7 @@ async fn a_late_renewal_changes_nothing() {
         statements::set_lease(&mut operator, 1, "here", Some(before(since)), valid).await.unwrap();
         assert_eq!(inside(&operator).await, (1, Some(180)), "{since} {valid:?}");
     }
-    statements::fence(&mut operator, store, 2, "there").await.unwrap();
+    statements::fence(&mut operator, store, None, (2, "there")).await.unwrap();
     let late = statements::set_lease(&mut operator, 1, "here", Some(before(-60)), Some(180_000)).await;
     assert!(late.is_err(), "of an epoch that is over");
     assert!(inside(&operator).await.1.unwrap() <= 1);

@@ -222,7 +222,7 @@ pub(super) fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
             id,
             &store.name,
             Grade::Block,
-            format!("{} can log in and write too, and no gate stops them", told.ungated_writers.join(", ")),
+            format!("no gate stops {}", told.ungated_writers.join(", ")),
             "name them among `writer_roles`, take their rights, or run `understudy plan sql` for the gate",
         ),
     };

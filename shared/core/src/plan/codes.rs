@@ -78,4 +78,5 @@ codes! {
     ESCALATION_ORDER = "PL-67", "a level of escalation comes before the one above it";
     SHIPPED_EVERY = "PL-68", "a store that is shipped in pieces, and not one other, says how often";
     HOOKS_OUTLAST = "PL-69", "the hooks of one moment may outlast the step that calls them";
+    STORE_OPTIONAL = "PL-70", "a store that would be promoted is optional: nothing arms or fences it";
 }

@@ -29,6 +29,7 @@ pub(super) fn check(reader: &mut Reader) {
     fence(seen, &mut drafts);
     arming(seen, &mut drafts);
     each(seen, "stores", |store| store_roles(seen, store, &mut drafts));
+    each(seen, "stores", |store| optional(seen, store, &mut drafts));
     for stores in ["stores", "rehearsal.stores"] {
         each(seen, stores, |store| store_addresses(seen, store, &mut drafts));
     }
@@ -302,6 +303,18 @@ fn store_roles(seen: &Seen, store: &str, drafts: &mut Vec<Draft>) {
         let same = draft(codes::OPERATOR_WRITER, &operator, at, message, help.to_owned());
         drafts.push(same.beside(beside, "fenced with the writers".to_owned()));
     }
+}
+
+/// What is promoted is armed and fenced, and that is done for required stores alone.
+fn optional(seen: &Seen, store: &str, drafts: &mut Vec<Draft>) {
+    let path = format!("{store}.required");
+    let Some(("false", at)) = seen.text(&path) else { return };
+    let message = format!(
+        "`{path}` is `false`, and the store would be promoted: nothing arms its dead-man, and nothing fences it"
+    );
+    let help =
+        "write `true`, or move it to `declared_stores`, which are neither watched nor promoted".to_owned();
+    drafts.push(draft(codes::STORE_OPTIONAL, &path, at, message, help));
 }
 
 fn store_addresses(seen: &Seen, store: &str, drafts: &mut Vec<Draft>) {

@@ -542,21 +542,37 @@ fn sql_name(text: &str) -> Result<String, Wrong> {
     if is_sql_name(text) {
         return Ok(text.to_owned());
     }
-    let help = "write 1 to 63 lower-case letters, digits or `_`, not beginning with a digit; \
+    let help = "write 1 to 63 lower-case letters, digits or `_`, not beginning with a digit, and no word that SQL reserves; \
                 names that need quotes in SQL are not supported";
     wrong(codes::SQL_NAME, format!("is not a plain PostgreSQL name: {}", quote(text)), help)
 }
 
+/// The words that PostgreSQL takes for something else where a plain name stands, among them what stands for other roles.
+#[rustfmt::skip]
+const RESERVED: [&str; 80] = [
+    "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "both", "case", "cast", "check", "collate",
+    "column", "constraint", "create", "current_catalog", "current_date", "current_role", "current_time",
+    "current_timestamp", "current_user", "default", "deferrable", "desc", "distinct", "do", "else", "end", "except", "false",
+    "fetch", "for", "foreign", "from", "grant", "group", "having", "in", "initially", "intersect", "into", "lateral",
+    "leading", "limit", "localtime", "localtimestamp", "none", "not", "null", "offset", "on", "only", "or", "order",
+    "placing", "primary", "public", "references", "returning", "select", "session_user", "some", "symmetric",
+    "system_user", "table", "then", "to", "trailing", "true", "union", "unique", "user", "using", "variadic", "when",
+    "where", "window", "with",
+];
+
 fn is_sql_name(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     begins
+        && !RESERVED.contains(&text)
         && text.len() <= 63
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn table(text: &str) -> Result<String, Wrong> {
     match text.split_once('.') {
-        Some((schema, table)) if is_sql_name(schema) && is_sql_name(table) => Ok(text.to_owned()),
+        Some((schema, table)) if (schema == "public" || is_sql_name(schema)) && is_sql_name(table) => {
+            Ok(text.to_owned())
+        }
         None if is_sql_name(text) => {
             let help = format!("write the schema too, such as `public.{text}`");
             wrong(codes::SQL_NAME, format!("names no schema: {}", quote(text)), help)

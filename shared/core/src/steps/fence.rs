@@ -134,8 +134,11 @@ async fn wait_out<C: Cells, K: Clock>(
     let closed = run.closed.as_ref().ok_or_else(|| Fault::bug("`Fence` ran before `CloseLease`"))?;
     // A host whose clock runs ahead must not end a lease early: the workflow's clock has to agree.
     let now = ctx.clock.now();
-    let now = entered.map_or(now, |entered| now.min(entered));
-    match expired(ctx, closed, epoch, now) {
+    let expiry = match entered {
+        Some(entered) => expired(ctx, closed, epoch, now.min(entered)),
+        None => Expiry::Never("the workflow does not say what its own clock shows".to_owned()),
+    };
+    match expiry {
         Expiry::Lapsed(receipt) => {
             receive(ctx, &receipt).await?;
             let text = "expired: the lease ran out, and the dead-man was armed with its last renewal";

@@ -62,7 +62,7 @@ impl<C: Cells, K: Clock, S: Sql> GivesWay for OurWriters<'_, C, K, S> {
         let plan = self.ctx.plan;
         // A late order of an execution that was rolled back stops nobody (L5).
         still_ours(self.ctx, order.epoch).await?;
-        stop_writers(plan, self.sql, order.epoch, &plan.regions.primary).await
+        stop_writers(plan, self.ctx.plan_digest, self.sql, order.epoch, &plan.regions.primary).await
     }
 }
 
@@ -70,6 +70,10 @@ impl<C: Cells, K: Clock, S: Sql> GivesWay for OurWriters<'_, C, K, S> {
 fn unquiet<C, K>(ctx: &Context<'_, C, K>, stores: &[FencedStore]) -> Option<String> {
     ctx.plan.stores.iter().find_map(|store| match stores.iter().find(|seen| seen.store == store.name) {
         None => Some(format!("`{}` was not looked at", store.name)),
+        // Another version of the plan may list other tables and other writers.
+        Some(seen) if seen.plan_digest.as_deref() != Some(ctx.plan_digest) => {
+            Some(format!("`{}` was stopped by another version of the plan", store.name))
+        }
         Some(seen) => seen.look.unquiet().map(|why| format!("`{}`: {why}", store.name)),
     })
 }

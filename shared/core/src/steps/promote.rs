@@ -145,7 +145,10 @@ async fn promote_one<C: Cells, K: Clock>(
         // Whatever it is busy with, it takes no promotion until that is over; and if it is a promotion that an earlier
         // delivery asked for, it stands alone by then.
         Some(source) => {
-            return Ok(Asked::NotYet(format!("`{id}` is `{}`, and a replica of `{source}`", instance.status)));
+            return Ok(Asked::NotYet(format!(
+                "`{id}` is `{}`, and a replica of `{source}`",
+                instance.status
+            )));
         }
     };
     // Before the intent, so that no record intends what the way back has overtaken.

@@ -64,9 +64,10 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
-    // A database that hangs behind a health path that answers is an outage that no prober sees: it is measured from when
-    // they do. ARCHITECTURE owes it.
-    let unseen = trace.iter().any(|event| matches!(event.what, What::Broke(Break::DiskHangs)));
+    // A database that takes no write behind a health path that answers is an outage that no prober sees: it is measured
+    // from when they do. ARCHITECTURE owes it.
+    let silent = |event: &Event| matches!(event.what, What::Broke(Break::DiskHangs | Break::SetsNothing));
+    let unseen = trace.iter().any(silent);
     if let (Some(most), Some(outage), false) = (report.rto.at_most.ms, outage(trace, to), unseen) {
         // What failed before somebody asked for a planned move is no part of it.
         let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);

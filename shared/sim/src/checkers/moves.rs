@@ -17,8 +17,7 @@ const LAW: &str = "L5 not never";
 /// `calm`: nothing went wrong with calls, functions or ticks.
 pub fn moves(trace: &[Event], reports: &[Report], plan: &Plan, calm: bool) -> Vec<Violation> {
     let by_itself = plan.lease.on_loss == OnLeaseLoss::Fence && plan.regions.witness.is_some();
-    let Some(lost) =
-        lost_alone(trace).filter(|lost| calm && by_itself && nobody_is_asked(plan, lost.at))
+    let Some(lost) = lost_alone(trace).filter(|lost| calm && by_itself && nobody_is_asked(plan, lost.at))
     else {
         return Vec::new();
     };

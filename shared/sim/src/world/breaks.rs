@@ -51,6 +51,8 @@ pub enum Break {
     GuardOf(u64),
     /// The primary's stack has the standby's plan again.
     GuardOurs,
+    /// The primary's databases take heartbeats and no lease: the one that stands there stays, and runs out.
+    SetsNothing,
     /// So many of a thousand hosts of functions have a clock that is wrong by seconds or minutes, either way.
     ClocksWrong(u64),
     /// The primary is restored from a backup under its old name. The replica goes on following the renamed one.
@@ -96,6 +98,7 @@ impl Break {
             Self::GateDropped => "gate dropped",
             Self::GuardOf(_) => "guard of another plan",
             Self::GuardOurs => "guard of our plan",
+            Self::SetsNothing => "no lease is set",
             Self::ClocksWrong(_) => "clocks wrong",
             Self::Restored => "primary restored",
             Self::DiskHangs => "disk hangs",
@@ -181,6 +184,7 @@ impl Inner {
             }
             Break::GateDropped => self.stores.iter_mut().for_each(Store::drop_gate),
             Break::GuardOf(_) | Break::GuardOurs => {}
+            Break::SetsNothing => self.sets_nothing = true,
             Break::ClocksWrong(permille) => self.clocks.wrong = permille,
             Break::Restored => {
                 let instant = (self.now, self.clock(Place::Primary));
@@ -208,6 +212,7 @@ impl Inner {
         self.flapping = false;
         self.bucket_away = false;
         self.disk_hangs = false;
+        self.sets_nothing = false;
         self.clocks.wrong = 0;
         for store in &mut self.stores {
             store.resume_replay();

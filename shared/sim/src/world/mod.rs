@@ -140,6 +140,8 @@ struct Inner {
     bucket_away: bool,
     /// The primary's disk acknowledges nothing.
     disk_hangs: bool,
+    /// Nor is any lease set in the primary's databases.
+    sets_nothing: bool,
     /// What the primary's stack was deployed with, where that is not the standby's plan.
     guard: Option<Deployed>,
     tables: Tables,
@@ -196,6 +198,7 @@ impl World {
             flapping: false,
             bucket_away: false,
             disk_hangs: false,
+            sets_nothing: false,
             guard: None,
             tables: Tables::default(),
             stores,

@@ -39,18 +39,23 @@ impl World {
         let mut inner = self.inner();
         inner.catch_up();
         let (now, clock, hangs) = (inner.now, inner.clock(place), inner.disk_hangs);
+        let sets = !(inner.sets_nothing && place == Place::Primary);
         let Some(store) = inner.stores.iter_mut().find(|store| store.name == statement.store()) else {
             return Err(Fault::invalid(format!("store `{}`: not in the plan", statement.store())));
         };
         if !store.answers(place, now) {
             return Ok(Refused::unreachable().answer());
         }
-        let commits = !matches!(statement, Statement::ReplicaStatus { .. } | Statement::ApplicationRead { .. });
+        let commits =
+            !matches!(statement, Statement::ReplicaStatus { .. } | Statement::ApplicationRead { .. });
         if hangs && place == Place::Primary && commits {
             return Ok(Refused::by_server(FailureClass::Timeout, "it did not end in time").answer());
         }
         let answer = match statement {
             Statement::Heartbeat { .. } => heartbeat(store, place, (now, clock)),
+            Statement::SetLease { .. } if !sets => {
+                Refused::by_server(FailureClass::Sql, "permission denied for table lease").answer()
+            }
             Statement::SetLease { epoch, since, valid_ms, .. } => {
                 let since = since.map(Timestamp::as_millisecond);
                 let valid =
@@ -117,7 +122,12 @@ fn fence(store: &mut Store, place: Place, instant: Instant, epoch: u64) -> Answe
     if let Some(refused) = set_row(store, place, instant, row) {
         return refused;
     }
-    Answer::Fence(FenceLook { sessions: 0, prepared: 0, others: 0, written: beat(store, place, instant) })
+    Answer::Fence(FenceLook {
+        sessions: 0,
+        prepared: 0,
+        others: Some(0),
+        written: beat(store, place, instant),
+    })
 }
 
 fn set_lease(

@@ -290,9 +290,8 @@ impl Store {
         InstanceStatus {
             id: self.instance.clone(),
             status: self.status(then).to_owned(),
-            source: (self.attached || !alone).then(|| {
-                if self.restored { format!("{}-before", self.source) } else { self.source.clone() }
-            }),
+            source: (self.attached || !alone)
+                .then(|| if self.restored { format!("{}-before", self.source) } else { self.source.clone() }),
             backup_retention_days: Some(7),
         }
     }

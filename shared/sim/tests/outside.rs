@@ -1,0 +1,160 @@
+//! What lay outside of our own assumptions once: two versions of a plan, a keeper that nobody closed, a primary that was
+//! restored under its replica's feet, a session that opens on the way to the door.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use support::{assert_lawful, executions, machine, minutes, pages, settled, start, story};
+use understudy_core::lease::Lease;
+use understudy_core::plan::{Mode, OnLeaseLoss};
+use understudy_core::report::Report;
+use understudy_core::run::{End, Receipt};
+use understudy_core::state::keys;
+use understudy_core::time::{Millis, elapsed};
+use understudy_sim::example;
+use understudy_sim::functions::Function;
+use understudy_sim::simulation::Simulation;
+use understudy_sim::trace::What;
+use understudy_sim::world::{Break, Place, Settings};
+
+fn report(simulation: &mut Simulation<'_>) -> Report {
+    let ended = simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+    assert!(ended, "no execution ended:\n{}", story(simulation));
+    simulation.run_for(minutes(3));
+    let name = simulation.world.executions().pop().expect("an execution");
+    simulation.report(&name).unwrap_or_else(|| panic!("no report:\n{}", story(simulation)))
+}
+
+fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
+    let trace = simulation.world.trace();
+    trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
+}
+
+/// The old guard gave the database eight minutes, and was replaced by one of our plan a minute before the Region was cut
+/// off: by then its lease still stands there.
+#[test]
+fn a_longer_lease_that_an_older_guard_gave_is_waited_out() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::GuardOf(480));
+    simulation.run_for(minutes(3));
+    simulation.break_now(Break::GuardOurs);
+    simulation.run_for(minutes(1));
+    simulation.break_now(Break::Isolate(Place::Primary));
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::Recovered, "{}", story(&simulation));
+    let Some(Receipt::Expired { last_renewal_seen_at, lapsed_at, .. }) = report.receipt else {
+        panic!("{:?}", report.receipt)
+    };
+    let ours = example::plan().expect("the example").lease;
+    let waited = elapsed(last_renewal_seen_at, lapsed_at);
+    assert!(waited > ours.ttl.saturating_add(minutes(2)), "{waited}");
+    assert_lawful(&simulation, "a lease of an older guard");
+}
+
+/// Whatever the guard of another plan enforces: it proves nothing here, and people are asked.
+#[test]
+fn a_guard_of_another_plan_arms_nothing() {
+    for seconds in [60, 300] {
+        let machine = machine();
+        let mut simulation = settled(&machine);
+        simulation.break_now(Break::GuardOf(seconds));
+        simulation.run_for(minutes(3));
+        simulation.break_now(Break::Isolate(Place::Primary));
+        let report = report(&mut simulation);
+        assert_eq!(report.end, End::Refused, "{}", story(&simulation));
+        assert!(report.cause.contains("another version of the plan"), "{}", report.cause);
+        assert_lawful(&simulation, "a guard of another plan");
+    }
+}
+
+/// The witness could not be closed; the old primary comes back, finds it alone, and renews there.
+#[test]
+fn a_second_writer_that_anybody_can_see_is_told_and_its_keeper_is_closed() {
+    let machine = machine();
+    let mut plan = example::plan().expect("the example");
+    plan.lease.on_loss = OnLeaseLoss::Stay;
+    plan.policy.failover = Mode::Automatic;
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    simulation.break_at("CloseLease", Millis::ZERO, Break::Cut(Place::Standby, Place::Witness));
+    simulation.break_now(Break::Kill(Place::Primary));
+    while simulation.ends().is_empty() {
+        simulation.run_for(Millis::from_secs(5));
+        if let Some(name) = simulation.world.executions().first() {
+            let _ = simulation.answer(&name.clone(), true, "sre-lead");
+        }
+    }
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+    simulation.break_now(Break::Cut(Place::Primary, Place::Standby));
+    simulation.break_now(Break::Returns(Place::Primary));
+    simulation.run_for(minutes(3));
+    let told = |s: &Simulation<'_>| pages(s).iter().filter(|page| page.contains("TWO WRITERS")).count();
+    assert_eq!(told(&simulation), 0, "nobody could see it yet");
+    simulation.break_now(Break::Heal);
+    simulation.break_now(Break::Cut(Place::Primary, Place::Standby));
+    simulation.run_for(minutes(2));
+    assert_eq!(told(&simulation), 1, "{:?}", pages(&simulation));
+    let lease = simulation.world.peek(Place::Witness, &keys::lease()).expect("the witness's lease");
+    let lease: Lease = serde_json::from_value(lease).expect("a lease");
+    assert_eq!((lease.epoch, lease.closed_by.is_some()), (2, true), "{lease:?}");
+    let written = |s: &Simulation<'_>| {
+        let trace = s.world.trace();
+        let local = |what: &What| {
+            matches!(
+                what,
+                What::Acknowledged { client: "local", side: understudy_core::switch::Side::Primary, .. }
+            )
+        };
+        trace.iter().filter(|event| local(&event.what)).count()
+    };
+    simulation.run_for(minutes(2));
+    let before = written(&simulation);
+    simulation.run_for(minutes(10));
+    assert_eq!(written(&simulation), before, "its guard found the newer epoch and fenced it");
+}
+
+#[test]
+fn a_replica_of_a_primary_that_was_restored_is_not_promoted() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Restored);
+    simulation.run_for(minutes(3));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let refused = report(&mut simulation);
+    assert_eq!(refused.end, End::Refused, "{}", story(&simulation));
+    assert!(refused.cause.contains("PF-14"), "{}", refused.cause);
+    assert_lawful(&simulation, "a restored primary");
+}
+
+/// It was the right one when the standby was assessed.
+#[test]
+fn whom_the_replica_follows_is_looked_at_once_more_at_the_door() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_at("Freeze", Millis::ZERO, Break::Restored);
+    simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::RolledBack, "{}", story(&simulation));
+    assert!(report.cause.contains("follows"), "{}", report.cause);
+    assert_lawful(&simulation, "a primary that was restored on the way to the door");
+}
+
+/// Automatic when it began, and people hold the door by the time that it is reached: they are asked at once.
+#[test]
+fn a_session_that_opens_on_the_way_is_asked_about_before_it_opens() {
+    let machine = machine();
+    let plan = example::opens_soon().expect("the example");
+    let mut simulation = Simulation::new(&machine, plan.clone(), Settings::default());
+    simulation.run_for(Millis::from_secs(70));
+    simulation.break_now(Break::Kill(Place::Primary));
+    while !entered(&simulation, "Assess") {
+        simulation.run_for(Millis::from_secs(1));
+    }
+    assert_eq!(plan.mode_at(simulation.world.now()), Mode::Automatic);
+    assert!(simulation.run_until(minutes(1), |s| entered(s, "AskApproval")), "{}", story(&simulation));
+    let refused = report(&mut simulation);
+    assert_eq!((refused.end, executions(&simulation)), (End::Refused, 1), "{}", story(&simulation));
+    assert_lawful(&simulation, "a session that opens");
+}
