@@ -52,10 +52,11 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         "-- Understudy, plan `{plan}`, store `{store}`: run once on the primary; replicas receive it.\n\
          -- Safe to run again. Before the guard starts, the lease has no end and nothing is stopped.\n\
          -- A table that is in use for longer than two seconds is left out, with an error: run it again when it is quiet.\n\
-         begin;\n{LOCK_TIMEOUT}\n\n{SCHEMA}{gate}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
+         begin;\n{LOCK_TIMEOUT}\n\n{SCHEMA}{gate}{at_commit}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
         plan = plan.name,
         store = store.name,
         gate = gate(commit_bound(plan)),
+        at_commit = commit_gate(),
         locks = locks(store),
         job = job(),
         grants = grants(store),
@@ -188,7 +189,14 @@ begin
   return null;
 end
 $gate$;
+"
+    )
+}
 
+/// The look at the commit, on the table that it hangs on.
+fn commit_gate() -> String {
+    format!(
+        "
 -- At the commit, after all that was deferred before it. It queues itself again
 -- * where it was called early, by `set constraints … immediate`: what lingers then would commit unseen;
 -- * once, where the transaction is more than one statement: what that deferred may take its time behind this look, and no
