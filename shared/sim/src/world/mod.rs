@@ -115,6 +115,7 @@ pub struct World {
     inner: RefCell<Inner>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be wrong with the world")]
 struct Inner {
     now: Moment,
     caught_up: Moment,
