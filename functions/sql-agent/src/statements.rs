@@ -18,6 +18,13 @@ use understudy_core::time::{Millis, after};
 /// Commits a heartbeat, then reads what has been written up to it.
 /// `bound`: the longest time-outs that the plan's margin allows a writer; `None` where the plan arms nothing.
 pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
+    let written = beat(client, store, bound).await?;
+    // Last: behind a count that was given up the session answers nothing more.
+    Ok(Written { rows: count_rows(client, store).await, ..written })
+}
+
+/// A heartbeat that counts nothing.
+async fn beat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
     let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
     let lease = lease_inside(client).await.ok();
     client
@@ -33,7 +40,7 @@ pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) ->
         Ok(looked) => looked,
         Err(_) => Looked::not(&format!("not answered within {} s", LOOKED_WITHIN.as_secs())),
     };
-    let written = Written {
+    Ok(Written {
         before,
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
@@ -45,9 +52,7 @@ pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) ->
         lineage: looked.lineage,
         ungated_writers: looked.others,
         job_runs: looked.job_runs,
-    };
-    // Last: behind a count that was given up the session answers nothing more.
-    Ok(Written { rows: count_rows(client, store).await, ..written })
+    })
 }
 
 /// All looks of one heartbeat. A large catalog says nothing of whether a server writes, so that looking round in it must
@@ -267,6 +272,13 @@ async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Re
                    `max_prepared_transactions` is above 0' \
                    where current_setting('max_prepared_transactions')::integer > 0 \
                  union all \
+                 select format('a commit may wait for the foreign server `%s`, past every look at it', srvname) \
+                   from pg_foreign_server join pg_foreign_data_wrapper as wrapper on wrapper.oid = srvfdw \
+                   where fdwname = 'postgres_fdw' \
+                 union all \
+                 select 'a commit may wait for another one''s replica, past every look at it: `synchronous_standby_names` is set' \
+                   where current_setting('synchronous_standby_names') <> '' \
+                 union all \
                  select format('`%s` has not the time-outs of this plan: run the script of `understudy plan sql` again', wanted) \
                    from unnest($1::text[]) as wanted where $2::bigint is not null and not exists ( \
                      select from {BOUNDS} where role = wanted and span <= $2 * interval '1 millisecond') \
@@ -356,7 +368,7 @@ pub async fn fence(
         sessions: unsigned(left.try_get(0)?)?,
         prepared: unsigned(left.try_get(1)?)?,
         others: Some(unsigned(left.try_get(2)?)?),
-        written: heartbeat(client, store, bound).await?,
+        written: beat(client, store, bound).await?,
     })
 }
 

@@ -21,6 +21,10 @@ pub const GATE_TRIGGER: &str = "understudy_gate";
 pub const COMMIT_TRIGGER: &str = "understudy_commit_gate";
 /// One row for each transaction that wrote, made and deleted by itself: what its check at commit hangs on.
 pub const ENTRIES: &str = "understudy.entry";
+/// One row for each look, made and deleted by itself, which fires nothing: it tells how many commands ran.
+const PROBES: &str = "understudy.probe";
+/// What one look and the queuing of the next take, in commands of the transaction: nothing else ran where it was no more.
+const OWN_COMMANDS: u32 = 4;
 /// The end of the lease as the gates read it: microseconds since 1970, [`NO_END`] where it has none.
 pub const LEASE_END: &str = "understudy.lease_end";
 /// A lease without end, as [`LEASE_END`] holds it.
@@ -126,6 +130,8 @@ create table if not exists understudy.application_write (
 -- promotion. Its rows are dead as soon as they are made; what is left of them is vacuumed early.
 create unlogged table if not exists understudy.entry (made boolean not null)
   with (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0);
+create unlogged table if not exists understudy.probe (made boolean not null)
+  with (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0);
 ";
 
 /// The dead-man itself. `bound`: longer time-outs than this of a session are noted as it writes.
@@ -162,6 +168,10 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp as $look$
 declare
   place tid;
 begin
+  -- What was made read-only since defers nothing more, and lets nobody queue anything.
+  if current_setting('transaction_read_only')::boolean then
+    return;
+  end if;
   insert into {ENTRIES} values (true) returning ctid into place;
   delete from {ENTRIES} where ctid = place;
 end
@@ -173,18 +183,14 @@ create or replace function understudy.gate() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
 declare
   ends bigint;
-  calls text;
 begin
   select last_value into strict ends from {LEASE_END};
   if ends <= extract(epoch from clock_timestamp()) * 1000000 then
     perform understudy.refuse_past_lease();
   end if;
-  if split_part(coalesce(current_setting('understudy.looks_at_commit', true), ''), ' ', 1) <> pg_current_xact_id()::text
-  then
+  if coalesce(current_setting('understudy.looks_at_commit', true), '') <> pg_current_xact_id()::text then
     perform understudy.look_at_commit();
-    get diagnostics calls = pg_context;
-    perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text || case when position(chr(10) in calls) > 0
-      then ' within a call' else ' alone' end, true);{unbounded}
+    perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text, true);{unbounded}
   end if;
   return null;
 end
@@ -197,12 +203,23 @@ $gate$;
 fn commit_gate() -> String {
     format!(
         "
--- At the commit, after all that was deferred before it. It queues itself again
--- * where it was called early, by `set constraints … immediate`: what lingers then would commit unseen;
--- * once, where the transaction is more than one statement: what that deferred may take its time behind this look, and no
---   time-out ends a commit;
--- * where a quarter of a second went by since it looked last.
--- What it takes for early and is none ends at the hundredth look.
+-- Which command of its transaction this is: each that writes, or locks a row, takes the next number.
+create or replace function understudy.command() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $command$
+declare
+  place tid;
+  command bigint;
+begin
+  insert into {PROBES} values (true) returning ctid, cmin::text::bigint into place, command;
+  delete from {PROBES} where ctid = place;
+  return command;
+end
+$command$;
+
+-- At the commit, behind all that was deferred before it. No time-out ends a commit, and what was deferred may take its time
+-- or defer more: so the look queues itself again, behind that, until nothing ran and no quarter of a second went by between
+-- two looks. It does so as well where it was called early, by `set constraints … immediate`: what lingers then would commit
+-- unseen. Who calls it tells the two apart; where that is not certain, it ends at the hundredth look of a command.
 create or replace function understudy.commit_gate() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
 declare
@@ -213,41 +230,45 @@ declare
   calls text;
   called text;
   looked text[];
+  command bigint;
   early boolean;
-  single boolean;
-  again boolean;
+  perhaps_early boolean;
 begin
   select last_value into strict ends from {LEASE_END};
   if ends <= now_us then
     perform understudy.refuse_past_lease();
   end if;
-  get diagnostics calls = pg_context;
-  called := split_part(calls, chr(10), 2);
-  early := pg_trigger_depth() > 1 or (called <> '' and called not like '% at COMMIT')
-    or (query ilike '%constraints%' and query ~* '(^|;)[[:space:]]*set[[:space:]]+constraints');
-  single := not early and called = '' and statement_timestamp() = transaction_timestamp()
-    and current_setting('understudy.looks_at_commit', true) like '% alone'
-    and position(';' in rtrim(query, ' ;' || chr(10))) = 0;
-  if single then
+  if current_setting('transaction_read_only')::boolean then
     return null;
   end if;
-  -- When it looked last, in which command, and how often by then.
-  looked := string_to_array(coalesce(nullif(current_setting('understudy.looked', true), ''), '0,,0'), ',');
+  get diagnostics calls = pg_context;
+  called := split_part(calls, chr(10), 2);
+  early := pg_trigger_depth() > 1
+    or (called not like '% COMMIT' and (called like 'PL/pgSQL%' or called like 'SQL%'));
+  perhaps_early := (called <> '' and called not like '% COMMIT')
+    or (query ilike '%constraints%' and query ~* '(^|;)[[:space:]]*set[[:space:]]+constraints');
+  -- When it looked last, in which command of the client's, how often by then, and in which command of the transaction.
+  looked := string_to_array(coalesce(nullif(current_setting('understudy.looked', true), ''), '0,,0,-99'), ',');
   if looked[2] <> statement then
-    looked := array['0', statement, '0'];
+    looked := array['0', statement, '0', '-99'];
   end if;
-  again := early or now_us - looked[1]::bigint > 250000;
-  if again and looked[3]::integer < 100 then
-    perform set_config('understudy.looked', now_us || ',' || statement || ',' || looked[3]::integer + 1, true);
+  command := understudy.command();
+  if early or (perhaps_early and looked[3]::integer < 100)
+      or command - looked[4]::bigint > {OWN_COMMANDS} or now_us - looked[1]::bigint > 250000 then
+    perform set_config('understudy.looked',
+      now_us || ',' || statement || ',' || looked[3]::integer + 1 || ',' || command, true);
     set constraints understudy.{COMMIT_TRIGGER} deferred;
     perform understudy.look_at_commit();
+  elsif perhaps_early then
+    -- Whatever is written from here on queues a look of its own.
+    perform set_config('understudy.looks_at_commit', '', true);
   end if;
   return null;
 end
 $gate$;
 
-revoke all on function understudy.refuse_past_lease(), understudy.look_at_commit(), understudy.gate(),
-  understudy.commit_gate() from public;
+revoke all on function understudy.refuse_past_lease(), understudy.look_at_commit(), understudy.command(),
+  understudy.gate(), understudy.commit_gate() from public;
 drop trigger if exists {COMMIT_TRIGGER} on {ENTRIES};
 create constraint trigger {COMMIT_TRIGGER} after insert on {ENTRIES}
   deferrable initially deferred for each row execute function understudy.commit_gate();
@@ -267,6 +288,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $family$
   below as (
     select member::oid as id union select inhrelid from pg_inherits join below on inhparent = id)
   select id::regclass from (select id from above union select id from below) as family
+    join pg_class on oid = id where relpersistence <> 't'
 $family$;
 
 create or replace function understudy.put_gate(listed regclass) returns void

@@ -204,6 +204,22 @@ impl Seen {
         Self { newest, copies, all }
     }
 
+    /// What is enforced beside a renewal that was made, perhaps by another version, since this tick looked: its lease may
+    /// still reach the databases.
+    fn beside(&self, ours: &Enforced, copy: &Lease, at: Option<Timestamp>) -> Enforced {
+        let known = self.copies.iter().any(|seen| seen.renewed_at == copy.renewed_at);
+        let Some((given_at, at)) = copy.renewed_at.zip(at).filter(|_| !known) else { return ours.clone() };
+        let Some(theirs) = &copy.enforced else { return Enforced { within: None, ..ours.clone() } };
+        let to_come = theirs.within.map(|span| elapsed(at, after(given_at, span)));
+        Enforced {
+            ttl: ours.ttl.max(theirs.ttl),
+            commit_margin: ours.commit_margin.max(theirs.commit_margin),
+            drift: ours.drift.max(theirs.drift),
+            within: longer(ours.within, to_come),
+            ..ours.clone()
+        }
+    }
+
     fn renewed_at(&self) -> Option<Timestamp> {
         self.newest.as_ref().and_then(|lease| lease.renewed_at)
     }
@@ -301,7 +317,8 @@ async fn renew_everywhere<C: Cells>(
             Ok(lease) => {
                 // Two ticks may overlap: the later of the two stands, for both were made.
                 let renewed_at = lease.renewed_at.max(*at);
-                Ok(Change::Write(Lease { renewed_at, enforced: Some(enforced.clone()), ..lease }))
+                let enforced = Some(seen.beside(enforced, &lease, *at));
+                Ok(Change::Write(Lease { renewed_at, enforced, ..lease }))
             }
             Err(Lost { epoch, holder }) => {
                 Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))

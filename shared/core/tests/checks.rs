@@ -368,6 +368,10 @@ fn pf_10_every_renewal_that_still_holds_must_be_armed() {
         "nothing of the older one holds any more"
     );
     assert_eq!(grade("PF-10", |s| s.keepers.clear()), Grade::Unknown);
+    let unread = |s: &mut Situation| {
+        s.keepers.last_mut().expect("a keeper").sighting = Observed::unknown("timed out");
+    };
+    assert_eq!(grade("PF-10", unread), Grade::Unknown, "it could not be closed with a proof");
     let mut stays = plan();
     stays.lease.on_loss = OnLeaseLoss::Stay;
     assert_eq!(finding(&stays, &fit(), "PF-10").grade, Grade::Warn);

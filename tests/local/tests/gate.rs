@@ -336,11 +336,24 @@ async fn what_is_deferred_to_the_commit_is_looked_at_behind() {
         create constraint trigger slow after insert on public.aside deferrable initially deferred \
         for each row execute function public.slow(); \
         create function public.both() returns void language sql as \
-        $$ insert into public.documents (tx) values ('fn'); insert into public.aside values (1) $$;";
+        $$ insert into public.documents (tx) values ('fn'); insert into public.aside values (1) $$; \
+        create function public.defers() returns trigger language plpgsql security definer as \
+        $$ begin insert into public.aside values (2); return null; end $$; \
+        create constraint trigger defers after insert on public.documents deferrable initially deferred \
+        for each row when (new.body = 'defers') execute function public.defers(); \
+        create rule also as on insert to public.documents where new.body = 'rule' do also insert into public.aside values (3); \
+        create table public.other (id int); grant insert on public.other to rag_app; \
+        create constraint trigger defers after insert on public.other deferrable initially deferred \
+        for each row execute function public.defers(); \
+        create function public.early() returns trigger language plpgsql as \
+        $$ begin set constraints all immediate; set constraints all deferred; return null; end $$; \
+        create table public.fussy (id int); grant insert on public.fussy to rag_app; \
+        create trigger early after insert on public.fussy for each row execute function public.early();";
     owner.batch_execute(slow).await.unwrap();
     let client = application(&room).await;
     client.batch_execute("set statement_timeout = '5s'").await.unwrap();
     let deferred = "insert into public.documents (tx, body) values ('d', 'slow')";
+    let with = |body: &str| format!("insert into public.documents (tx, body) values ('w', '{body}')");
     for written in [
         deferred.to_owned(),
         format!("begin; {deferred}; commit"),
@@ -348,6 +361,13 @@ async fn what_is_deferred_to_the_commit_is_looked_at_behind() {
         format!("{INSERT}; insert into public.aside values (1)"),
         "select public.both()".to_owned(),
         "do $$ begin perform public.both(); end $$".to_owned(),
+        // What was deferred defers more.
+        with("defers"),
+        format!("begin; {INSERT}; insert into public.other values (1); commit"),
+        with("rule"),
+        format!(
+            "begin; {INSERT}; insert into public.fussy select generate_series(1, 200); {deferred}; commit"
+        ),
     ] {
         lease(&server, "clock_timestamp() + interval '600 milliseconds'").await;
         let committed = client.batch_execute(&written).await;

@@ -123,6 +123,15 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             "arm the dead-man: `lease.on_loss: fence` with an `arming` block",
         )];
     }
+    // What nobody renewed at, or cannot be read, could not be closed with a proof either.
+    let unseen = s.keepers.iter().find_map(|view| match &view.sighting {
+        Observed::Unknown { reason } => Some(format!("keeper `{}`: {reason}", view.keeper)),
+        Observed::Known { .. } => None,
+    });
+    if let Some(reason) = unseen {
+        let fix = "make every keeper of the lease readable for both Regions";
+        return vec![finding(id, &plan.name, Grade::Unknown, reason, fix)];
+    }
     let seen: Vec<Sighting> = s.keepers.iter().filter_map(|view| view.sighting.value().cloned()).collect();
     if seen.is_empty() {
         let fix = "start the guard in the primary";
