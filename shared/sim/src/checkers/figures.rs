@@ -64,9 +64,11 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
-    // A database that takes no write behind a health path that answers is an outage that no prober sees: it is measured
-    // from when they do. ARCHITECTURE owes it.
-    let silent = |event: &Event| matches!(event.what, What::Broke(Break::DiskHangs | Break::SetsNothing));
+    // A database that takes no write behind a health path that answers is an outage that no prober sees, and so is a name
+    // that somebody else's datapoint moved while our own was lost: it is measured from when they do. ARCHITECTURE owes it.
+    let silent = |event: &Event| {
+        matches!(event.what, What::Broke(Break::DiskHangs | Break::SetsNothing | Break::RogueSwitch))
+    };
     let unseen = trace.iter().any(silent);
     if let (Some(most), Some(outage), false) = (report.rto.at_most.ms, outage(trace, to), unseen) {
         // What failed before somebody asked for a planned move is no part of it.
