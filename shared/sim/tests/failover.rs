@@ -10,7 +10,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{assert_lawful, executions, hold, machine, minutes, pages, settled, start, story};
+use support::{
+    assert_lawful, entered, executions, hold, machine, minutes, pages, report, settled, start, story,
+};
 use understudy_core::plan::{Mode, OnLeaseLoss, Plan};
 use understudy_core::report::{Met, Report};
 use understudy_core::run::{End, Kind, Receipt};
@@ -24,15 +26,6 @@ use understudy_sim::functions::{Function, Invoked};
 use understudy_sim::simulation::Simulation;
 use understudy_sim::trace::What;
 use understudy_sim::world::{Aim, Break, Place, Settings, Trouble};
-
-/// Runs until the first execution has ended and its report is sealed.
-fn report(simulation: &mut Simulation<'_>) -> Report {
-    let ended = simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
-    assert!(ended, "no execution ended:\n{}", story(simulation));
-    simulation.run_for(minutes(3));
-    let name = simulation.world.executions().pop().expect("an execution");
-    simulation.report(&name).unwrap_or_else(|| panic!("no report:\n{}", story(simulation)))
-}
 
 #[test]
 fn nothing_happens_while_all_is_well() {
@@ -247,11 +240,6 @@ fn without_a_dead_man_only_an_acceptance_fences_and_it_bounds_no_loss() {
     assert!(matches!(&report.receipt, Some(Receipt::Accepted { by, .. }) if by == "sre-lead"));
     assert_eq!((report.rpo.bound.ms, report.rpo.met), (None, Met::NotShown));
     assert_lawful(&simulation, "an accepted fence");
-}
-
-fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
-    let trace = simulation.world.trace();
-    trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
 }
 
 /// That the lease was given back is no renewal: the primary is as lost as before, and may be asked away from at once.

@@ -5,10 +5,9 @@
 
 mod support;
 
-use support::{assert_lawful, executions, machine, minutes, pages, settled, start, story};
+use support::{assert_lawful, entered, executions, machine, minutes, pages, report, settled, start, story};
 use understudy_core::lease::Lease;
 use understudy_core::plan::{Mode, OnLeaseLoss};
-use understudy_core::report::Report;
 use understudy_core::run::{End, Receipt};
 use understudy_core::state::keys;
 use understudy_core::time::{Millis, elapsed};
@@ -17,19 +16,6 @@ use understudy_sim::functions::Function;
 use understudy_sim::simulation::Simulation;
 use understudy_sim::trace::What;
 use understudy_sim::world::{Break, Place, Settings};
-
-fn report(simulation: &mut Simulation<'_>) -> Report {
-    let ended = simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
-    assert!(ended, "no execution ended:\n{}", story(simulation));
-    simulation.run_for(minutes(3));
-    let name = simulation.world.executions().pop().expect("an execution");
-    simulation.report(&name).unwrap_or_else(|| panic!("no report:\n{}", story(simulation)))
-}
-
-fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
-    let trace = simulation.world.trace();
-    trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
-}
 
 /// The old guard gave the database eight minutes, and was replaced by one of our plan a minute before the Region was cut
 /// off: by then its lease still stands there.

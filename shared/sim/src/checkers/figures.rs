@@ -2,7 +2,7 @@
 
 use super::Violation;
 use crate::trace::{Event, STALLED, What};
-use crate::world::Break;
+use crate::world::{Break, Place};
 use jiff::Timestamp;
 use understudy_core::journal::Entry;
 use understudy_core::report::{Figure, Met, Report};
@@ -64,16 +64,11 @@ fn unexplained(name: &str, figure: &Figure, not_measured: &[String]) -> Option<S
 pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     let (trace, to) = (part(report, trace), report.kind.to());
     let mut broken = Vec::new();
-    // A database that takes no write behind a health path that answers is an outage that no prober sees, and so is a name
-    // that somebody else's datapoint moved while our own was lost: it is measured from when they do. ARCHITECTURE owes it.
-    let silent = |event: &Event| {
-        matches!(event.what, What::Broke(Break::DiskHangs | Break::SetsNothing | Break::RogueSwitch))
-    };
-    let unseen = trace.iter().any(silent);
-    if let (Some(most), Some(outage), false) = (report.rto.at_most.ms, outage(trace, to), unseen) {
+    if let (Some(most), Some(outage)) = (report.rto.at_most.ms, outage(trace, to)) {
         // What failed before somebody asked for a planned move is no part of it.
         let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
         let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
+        let begin = begin.max(seen_from(trace));
         let surely = elapsed(begin, outage.last_failure).0;
         if most < surely {
             let what = format!("clients were down {surely} ms, the report says at most {most}");
@@ -88,6 +83,28 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
         broken.push(Violation::new(LAW, what));
     }
     broken
+}
+
+/// From when a prober can see an outage: that of a database that takes no write behind a health path that answers, or of a
+/// name that somebody else's datapoint moved while our own was lost, only once the primary itself is lost. ARCHITECTURE
+/// owes it.
+fn seen_from(trace: &[Event]) -> Timestamp {
+    let broke = |wanted: fn(&Break) -> bool| {
+        trace
+            .iter()
+            .find(|event| matches!(&event.what, What::Broke(broken) if wanted(broken)))
+            .map(|event| event.at)
+    };
+    let unseen =
+        |broken: &Break| matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::RogueSwitch);
+    let lost = |broken: &Break| {
+        use Break::{ApplicationDown, Isolate, Kill, Slow};
+        matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) | Slow(at) if *at == Place::Primary)
+    };
+    match broke(unseen) {
+        None => Timestamp::MIN,
+        Some(_) => broke(lost).unwrap_or(Timestamp::MAX),
+    }
 }
 
 /// The other way round: a report that says more than clients saw. A probe that fails by itself may make it so,

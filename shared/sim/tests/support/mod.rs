@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use understudy_core::report::Report;
 use understudy_core::state::{Flag, keys};
 use understudy_core::time::Millis;
 use understudy_sim::asl::Machine;
@@ -74,4 +75,20 @@ pub fn assert_lawful(simulation: &Simulation<'_>, told: &str) {
 
 pub fn story(simulation: &Simulation<'_>) -> String {
     understudy_sim::story::story(&simulation.world.trace())
+}
+
+/// Runs until the first execution has ended and its report is sealed.
+#[allow(dead_code, reason = "not every file of stories ends one")]
+pub fn report(simulation: &mut Simulation<'_>) -> Report {
+    let ended = simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+    assert!(ended, "no execution ended:\n{}", story(simulation));
+    simulation.run_for(minutes(3));
+    let name = simulation.world.executions().pop().expect("an execution");
+    simulation.report(&name).unwrap_or_else(|| panic!("no report:\n{}", story(simulation)))
+}
+
+#[allow(dead_code, reason = "as above")]
+pub fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
+    let trace = simulation.world.trace();
+    trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
 }
