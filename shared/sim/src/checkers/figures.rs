@@ -95,11 +95,12 @@ fn seen_from(trace: &[Event]) -> Timestamp {
             .find(|event| matches!(&event.what, What::Broke(broken) if wanted(broken)))
             .map(|event| event.at)
     };
-    let unseen =
-        |broken: &Break| matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::RogueSwitch);
+    let unseen = |broken: &Break| {
+        matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::GuardOf(_) | Break::RogueSwitch)
+    };
     let lost = |broken: &Break| {
-        use Break::{ApplicationDown, Isolate, Kill, Slow};
-        matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) | Slow(at) if *at == Place::Primary)
+        use Break::{ApplicationDown, Isolate, Kill};
+        matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) if *at == Place::Primary)
     };
     match broke(unseen) {
         None => Timestamp::MIN,
