@@ -157,7 +157,16 @@ pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
 
 pub(crate) fn given_plan(options: &Options) -> Result<Plan, UpError> {
     let plan = read_plan(&options.plan)?;
-    if options.rehearsal { plan.rehearsal().ok_or(UpError::NoRehearsal) } else { Ok(plan) }
+    if !options.rehearsal {
+        return Ok(plan);
+    }
+    // Its drills are asked for at whatever hour this machine has: an exchange that is open must not decline them.
+    let mut rehearsal = plan.rehearsal().ok_or(UpError::NoRehearsal)?;
+    if let Some(guard) = &mut rehearsal.drill_guard {
+        guard.outside_sessions = false;
+        guard.not_between = None;
+    }
+    Ok(rehearsal)
 }
 
 fn read_plan(path: &Path) -> Result<Plan, UpError> {
