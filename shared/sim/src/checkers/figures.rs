@@ -68,7 +68,7 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
         // What failed before somebody asked for a planned move is no part of it.
         let planned = (report.kind != Kind::Failover).then_some(report.clock.accepted);
         let begin = planned.map_or(outage.first_failure, |accepted| accepted.max(outage.first_failure));
-        let begin = begin.max(seen_from(trace));
+        let begin = begin.max(seen_from(trace, report.clock.accepted));
         let surely = elapsed(begin, outage.last_failure).0;
         if most < surely {
             let what = format!("clients were down {surely} ms, the report says at most {most}");
@@ -86,15 +86,9 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
 }
 
 /// From when a prober can see an outage: that of a database that takes no write behind a health path that answers, or of a
-/// name that somebody else's datapoint moved while our own was lost, only once the primary itself is lost. ARCHITECTURE
-/// owes it.
-fn seen_from(trace: &[Event]) -> Timestamp {
-    let broke = |wanted: fn(&Break) -> bool| {
-        trace
-            .iter()
-            .find(|event| matches!(&event.what, What::Broke(broken) if wanted(broken)))
-            .map(|event| event.at)
-    };
+/// name that somebody else's datapoint moved while our own was lost, only once the primary itself is lost, and lost for
+/// the time that led to the decision. ARCHITECTURE owes it.
+fn seen_from(trace: &[Event], accepted: Timestamp) -> Timestamp {
     let unseen = |broken: &Break| {
         matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::GuardOf(_) | Break::RogueSwitch)
     };
@@ -102,9 +96,13 @@ fn seen_from(trace: &[Event]) -> Timestamp {
         use Break::{ApplicationDown, Isolate, Kill};
         matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) if *at == Place::Primary)
     };
-    match broke(unseen) {
+    let broke = |wanted: &dyn Fn(&Break) -> bool| {
+        let last = |event: &&Event| matches!(&event.what, What::Broke(broken) if wanted(broken));
+        trace.iter().filter(|event| event.at <= accepted).rfind(last).map(|event| event.at)
+    };
+    match broke(&unseen) {
         None => Timestamp::MIN,
-        Some(_) => broke(lost).unwrap_or(Timestamp::MAX),
+        Some(_) => broke(&lost).unwrap_or(Timestamp::MAX),
     }
 }
 
