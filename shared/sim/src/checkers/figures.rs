@@ -97,8 +97,8 @@ fn seen_from(trace: &[Event], accepted: Timestamp) -> Timestamp {
         matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) if *at == Place::Primary)
     };
     let broke = |wanted: &dyn Fn(&Break) -> bool| {
-        let last = |event: &&Event| matches!(&event.what, What::Broke(broken) if wanted(broken));
-        trace.iter().filter(|event| event.at <= accepted).rfind(last).map(|event| event.at)
+        let told = |event: &&Event| matches!(&event.what, What::Broke(broken) if wanted(broken));
+        trace.iter().filter(|event| event.at <= accepted).rfind(told).map(|event| event.at)
     };
     match broke(&unseen) {
         None => Timestamp::MIN,
