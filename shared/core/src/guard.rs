@@ -144,7 +144,7 @@ pub async fn stop_writers(
                 fenced.push(FencedStore { store: store.name.clone(), look, plan_digest });
             }
             Answer::Failed { class, detail } => {
-                return Err(Fault::transient(format!("`{}`: {class:?}: {detail}", store.name)));
+                return Err(Fault::transient(format!("`{}`: {class}: {detail}", store.name)));
             }
             other => return Err(Fault::bug(format!("sql-agent answered a fence with {other:?}"))),
         }
@@ -282,7 +282,7 @@ async fn heartbeats(plan: &Plan, sql: &impl Sql) -> Result<Heartbeats, String> {
         match sql.ask(&Statement::Heartbeat { store: store.name.clone() }).await {
             Ok(Answer::Heartbeat(written)) => all.push((store.name.clone(), written)),
             Ok(Answer::Failed { class, detail }) => {
-                return Err(format!("`{}`: {class:?}: {detail}", store.name));
+                return Err(format!("`{}`: {class}: {detail}", store.name));
             }
             Ok(other) => return Err(format!("`{}`: sql-agent answered {other:?}", store.name)),
             Err(fault) => return Err(format!("`{}`: {fault}", store.name)),
@@ -360,7 +360,7 @@ async fn set_lease_rows(
         // One store whose lease cannot be set must not let those of the others run out.
         failed = failed.or(match asked {
             Ok(Answer::Failed { class, detail }) => {
-                Some(Fault::transient(format!("lease row of `{store}` ({class:?}): {detail}")))
+                Some(Fault::transient(format!("lease row of `{store}` ({class}): {detail}")))
             }
             Ok(_) => None,
             Err(fault) => Some(fault),

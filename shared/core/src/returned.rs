@@ -93,7 +93,7 @@ fn found(answer: Result<Answer, Fault>) -> State {
             Some(why) => State::Unquiet { why },
         },
         Ok(Answer::Failed { class: FailureClass::ReadOnly, .. }) => State::Follows,
-        Ok(Answer::Failed { class, detail }) => State::Unknown { reason: format!("{class:?}: {detail}") },
+        Ok(Answer::Failed { class, detail }) => State::Unknown { reason: format!("{class}: {detail}") },
         Ok(other) => State::Unknown { reason: format!("sql-agent answered a fence with {other:?}") },
         Err(fault) => State::Unknown { reason: fault.to_string() },
     }

@@ -103,6 +103,19 @@ pub enum FailureClass {
     Sql,
 }
 
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "not reached",
+            Self::Login => "login refused",
+            Self::ReadOnly => "takes no writes",
+            Self::Fenced => "stopped by the gate",
+            Self::Timeout => "not answered in time",
+            Self::Sql => "refused",
+        })
+    }
+}
+
 /// What the primary had written when the heartbeat committed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Written {

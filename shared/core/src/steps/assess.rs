@@ -398,7 +398,7 @@ where
     }
     match ports.sql.standby.ask(&Statement::Heartbeat { store: store.name.clone() }).await {
         Ok(Answer::Heartbeat(written)) => Observed::known(written, "sql-agent", clock.now()),
-        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class}: {detail}")),
         Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
         Err(fault) => Observed::unknown(fault.to_string()),
     }
@@ -416,7 +416,7 @@ fn recorded(read: Result<Option<Watermark>, Fault>) -> Observed<Written> {
 fn replica_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<crate::sql::Replica> {
     match answer {
         Ok(Answer::Replica(replica)) => Observed::known(replica, "sql-agent", at),
-        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class}: {detail}")),
         Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
         Err(fault) => Observed::unknown(fault.to_string()),
     }
@@ -430,7 +430,7 @@ async fn log_in(store: &Store, sql: &impl Sql, secrets: &impl Secrets) -> Result
 fn login_answer(answer: Result<Answer, Fault>, at: Timestamp) -> Observed<()> {
     match answer {
         Ok(Answer::ApplicationRead) => Observed::known((), "sql-agent", at),
-        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class:?}: {detail}")),
+        Ok(Answer::Failed { class, detail }) => Observed::unknown(format!("{class}: {detail}")),
         Ok(other) => Observed::unknown(format!("sql-agent answered something else: {other:?}")),
         Err(fault) => Observed::unknown(fault.to_string()),
     }

@@ -312,7 +312,7 @@ async fn position(store: &str, required: bool, sql: &impl Sql) -> Result<Positio
             commit_at: replica.replayed_commit_at,
         }),
         Answer::Failed { class, detail } if required => {
-            Err(Fault::transient(format!("`{store}` does not tell its position ({class:?}): {detail}")))
+            Err(Fault::transient(format!("`{store}` does not tell its position ({class}): {detail}")))
         }
         _ => Ok(Position {
             store: store.to_owned(),

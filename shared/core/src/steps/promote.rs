@@ -208,7 +208,7 @@ async fn unpromoted(
     match sql.ask(&Statement::ReplicaStatus { store: store.to_owned() }).await? {
         Answer::Replica(replica) if !replica.in_recovery => Ok(None),
         Answer::Replica(_) => Ok(Some(format!("`{id}` is still in recovery"))),
-        Answer::Failed { class, detail } => Ok(Some(format!("`{id}` does not answer ({class:?}): {detail}"))),
+        Answer::Failed { class, detail } => Ok(Some(format!("`{id}` does not answer ({class}): {detail}"))),
         other => Err(Fault::bug(format!("sql-agent answered a replica question with {other:?}"))),
     }
 }
@@ -248,7 +248,7 @@ pub(super) async fn let_write<'s>(
             Answer::LeaseSet => {}
             Answer::Failed { class, detail } => {
                 return Err(Fault::transient(format!(
-                    "`{}` keeps its fence ({class:?}): {detail}",
+                    "`{}` keeps its fence ({class}): {detail}",
                     store.name
                 )));
             }
@@ -283,11 +283,11 @@ pub async fn verify_write<C: Cells, K: Clock>(
                 return ctx.outcome(Step::VerifyWrite, Outcome::Exhausted, detail).await;
             }
             Answer::Failed { class, detail } if elapsed(since, now) > VERIFY_LIMIT => {
-                let text = format!("`{}` refuses the application ({class:?}): {detail}", store.name);
+                let text = format!("`{}` refuses the application ({class}): {detail}", store.name);
                 return ctx.outcome(Step::VerifyWrite, Outcome::Exhausted, text).await;
             }
             Answer::Failed { class, detail } => {
-                let text = format!("`{}` refuses the application ({class:?}): {detail}", store.name);
+                let text = format!("`{}` refuses the application ({class}): {detail}", store.name);
                 return Ok(Reply::again(Millis::from_secs(1), text));
             }
             other => return Err(Fault::bug(format!("sql-agent answered a write with {other:?}"))),
