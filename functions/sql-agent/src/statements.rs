@@ -26,7 +26,7 @@ pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) ->
 /// A heartbeat that counts nothing.
 async fn beat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
     let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
-    let lease = lease_inside(client).await.ok();
+    let lease = lease_inside(client).await;
     client
         .execute(
             "insert into understudy.heartbeat (id, beat_at) values (1, clock_timestamp()) \
@@ -36,18 +36,21 @@ async fn beat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<W
         .await?;
     let row = client.query_one("select clock_timestamp(), pg_current_wal_lsn()::text", &[]).await?;
     let position: String = row.try_get(1)?;
-    let looked = match tokio::time::timeout(LOOKED_WITHIN, look(client, store, bound)).await {
+    let mut looked = match tokio::time::timeout(LOOKED_WITHIN, look(client, store, bound)).await {
         Ok(looked) => looked,
         Err(_) => Looked::not(&format!("not answered within {} s", LOOKED_WITHIN.as_secs())),
     };
+    if let Err(refusal) = &lease {
+        looked.unarmed.push(format!("its lease could not be read: {}", refusal.detail));
+    }
     Ok(Written {
         before,
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
         rows: BTreeMap::new(),
-        gate_armed: looked.unarmed.is_empty() && lease.is_some(),
+        gate_armed: looked.unarmed.is_empty(),
         unarmed: looked.unarmed,
-        lease,
+        lease: lease.ok(),
         sessions: looked.sessions,
         lineage: looked.lineage,
         ungated_writers: looked.others,
