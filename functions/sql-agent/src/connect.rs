@@ -137,9 +137,10 @@ impl Connector {
             .tcp_user_timeout(GONE)
             // A heartbeat that is not on the disk attests nothing, and a fence that is not on it stops nobody.
             // A function that is frozen in the middle of a transaction must not keep the lease's row from the next one.
+            // And whatever somebody put into a schema of the application's is none of the operators that we mean.
             .options(format!(
                 "-c statement_timeout={STATEMENT_MS} -c synchronous_commit=on \
-                 -c idle_in_transaction_session_timeout={IDLE_MS}"
+                 -c idle_in_transaction_session_timeout={IDLE_MS} -c search_path=pg_catalog,pg_temp"
             ));
         if let Some(tls) = &self.tls {
             let (client, connection) = config.connect(tls.clone()).await?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_postgres::Client;
 use understudy_core::ddl::{
-    APPLICATION_WRITE, BOUNDS, COMMIT_TRIGGER, ENTRIES, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK, UNBOUNDED,
+    APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK, UNBOUNDED,
     UNLOCK,
 };
 use understudy_core::plan::Store;
@@ -229,7 +229,7 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
 }
 
 /// Tables that no gate guards, in words: the plan's, all that is part of them, and the application's own test table.
-/// The look at the commit hangs on one trigger for all.
+/// The look at the commit hangs on one function for all.
 async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
     let mut tables = store.tables.clone();
     tables.push(APPLICATION_WRITE.to_owned());
@@ -246,12 +246,10 @@ async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal>
                  select format('`%s` has no gate', member) \
                    from unnest($1::text[]) as wanted, lateral understudy.family(to_regclass(wanted)) as member \
                    where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}' \
-                     and tgenabled = 'A' and tgfoid = to_regproc('understudy.gate')) \
+                     and tgenabled = 'A' and tgfoid = to_regproc('understudy.gate') \
+                     and tgtype = 60 and tgqual is null and tgattr = '') \
                  union all \
-                 select 'no commit is looked at: `{COMMIT_TRIGGER}` is missing on `{ENTRIES}`' \
-                   where not exists (select from pg_trigger where tgrelid = to_regclass('{ENTRIES}') \
-                     and tgname = '{COMMIT_TRIGGER}' and tgenabled = 'A' and tginitdeferred \
-                     and tgfoid = to_regproc('understudy.commit_gate'))"
+                 select 'no commit is looked at: `{AT_COMMIT}` is missing' where to_regproc('{AT_COMMIT}') is null"
             ),
             &[&tables],
         )
@@ -271,9 +269,13 @@ async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Re
                    from understudy.lease, {LEASE_END} where isfinite(valid_until) \
                    and last_value <> greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) \
                  union all \
-                 select 'a transaction may be prepared, and its commit passes the gate however late: \
-                   `max_prepared_transactions` is above 0' \
-                   where current_setting('max_prepared_transactions')::integer > 0 \
+                 select format('%s transactions are open that may have written before the lease had an end', count(*)) \
+                   from pg_stat_activity, {ENDS_SINCE} where datname = current_database() and backend_xid is not null \
+                     and xact_start <= to_timestamp(last_value / 1000000.0) having count(*) > 0 \
+                 union all \
+                 select format('%s transactions were prepared before the lease had an end', count(*)) \
+                   from pg_prepared_xacts, {ENDS_SINCE} where database = current_database() \
+                     and prepared <= to_timestamp(last_value / 1000000.0) having count(*) > 0 \
                  union all \
                  select format('a commit may wait for the foreign server `%s`, past every look at it', srvname) \
                    from pg_foreign_server join pg_foreign_data_wrapper as wrapper on wrapper.oid = srvfdw \
@@ -284,11 +286,11 @@ async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Re
                  union all \
                  select format('`%s` has not the time-outs of this plan: run the script of `understudy plan sql` again', wanted) \
                    from unnest($1::text[]) as wanted where $2::bigint is not null and not exists ( \
-                     select from {BOUNDS} where role = wanted and span <= $2 * interval '1 millisecond') \
+                     select from {BOUNDS} where role = wanted and span <= make_interval(secs => $2 / 1000.0)) \
                  union all \
                  select 'the gate is that of another margin: run the script of `understudy plan sql` again' \
                    where $2::bigint is not null and not exists (select from pg_proc \
-                     where oid = to_regproc('understudy.gate') and strpos(prosrc, $2 || ' ms') > 0)"
+                     where oid = to_regproc('understudy.gate') and strpos(prosrc, quote_literal($2 || ' ms')) > 0)"
             ),
             &[&store.writer_roles, &bound],
         )
@@ -340,17 +342,17 @@ pub async fn fence(
 ) -> Result<FenceLook, Refusal> {
     let number = i64::try_from(epoch).map_err(|_| failed("the epoch is out of range"))?;
     let transaction = client.transaction().await?;
-    let written = transaction
+    transaction.execute("select from understudy.lease for update", &[]).await?;
+    newest(&transaction, number).await?;
+    transaction.execute(&format!("select {LOCK}"), &[]).await?;
+    // The row last: its sequence moves at once, also past a roll-back.
+    transaction
         .execute(
             "update understudy.lease set epoch = $1, holder = $2, valid_until = clock_timestamp(), \
              since = clock_timestamp() where epoch <= $1",
             &[&number, &holder],
         )
         .await?;
-    if written == 0 {
-        newest(&transaction, number).await?;
-    }
-    transaction.execute(&format!("select {LOCK}"), &[]).await?;
     transaction.commit().await?;
     let left = client
         .query_one(

@@ -7,9 +7,9 @@
 //!
 //! The gate, in short. The end of the lease stands in a sequence, because a sequence's value is current in every
 //! isolation level, where a row is read by the transaction's snapshot. A trigger on each table looks at it behind every
-//! writing statement, and queues, once a transaction, one look more at its commit. That look hangs on a table of our
-//! own, so that no table of the application has a deferred trigger: one would refuse `alter table` or `truncate` behind
-//! an insert of the same transaction.
+//! writing statement, and declares, once a transaction, a cursor `with hold`. PostgreSQL reads such a cursor to its end
+//! within the commit, behind everything that was deferred, and the cursor looks at the lease: no `set constraints`, no
+//! read-only transaction and no slow trigger comes behind it.
 
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::time::Millis;
@@ -17,18 +17,16 @@ use std::fmt::Write;
 
 /// The trigger that stops every writing statement once the lease has run out, on each table and its partitions.
 pub const GATE_TRIGGER: &str = "understudy_gate";
-/// The trigger that stops the commit of what was written before it ran out, on [`ENTRIES`] alone.
-pub const COMMIT_TRIGGER: &str = "understudy_commit_gate";
-/// One row for each transaction that wrote, made and deleted by itself: what its check at commit hangs on.
-pub const ENTRIES: &str = "understudy.entry";
-/// One row for each look, made and deleted by itself, which fires nothing: it tells how many commands ran.
-const PROBES: &str = "understudy.probe";
-/// What one look and the queuing of the next take, in commands of the transaction: nothing else ran where it was no more.
-const OWN_COMMANDS: u32 = 4;
+/// The function that stops the commit of what was written before it ran out; the cursor below calls it.
+pub const AT_COMMIT: &str = "understudy.at_commit";
+/// The cursor that each writing transaction declares. One is left in the session until its next write, or `close all`.
+const COMMIT_CURSOR: &str = "understudy_commit";
 /// The end of the lease as the gates read it: microseconds since 1970, [`NO_END`] where it has none.
 pub const LEASE_END: &str = "understudy.lease_end";
 /// A lease without end, as [`LEASE_END`] holds it.
 pub const NO_END: i64 = i64::MAX;
+/// Since when the lease has had an end, as [`LEASE_END`] counts. A transaction that is older may have written unseen.
+pub const ENDS_SINCE: &str = "understudy.ends_since";
 /// When a writer last wrote whose own time-outs are longer than the margin, as [`LEASE_END`] counts; 0: never.
 pub const UNBOUNDED: &str = "understudy.unbounded_at";
 /// The time-outs that the script gave the writer roles, and since when: an older session has not got them.
@@ -56,11 +54,10 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         "-- Understudy, plan `{plan}`, store `{store}`: run once on the primary; replicas receive it.\n\
          -- Safe to run again. Before the guard starts, the lease has no end and nothing is stopped.\n\
          -- A table that is in use for longer than two seconds is left out, with an error: run it again when it is quiet.\n\
-         begin;\n{LOCK_TIMEOUT}\n\n{SCHEMA}{gate}{at_commit}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
+         begin;\n{LOCK_TIMEOUT}\n\n{PUBLISHED}{SCHEMA}{gate}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
         plan = plan.name,
         store = store.name,
         gate = gate(commit_bound(plan)),
-        at_commit = commit_gate(),
         locks = locks(store),
         job = job(),
         grants = grants(store),
@@ -82,6 +79,23 @@ pub fn commit_bound(plan: &Plan) -> Option<Millis> {
     (plan.lease.on_loss == OnLeaseLoss::Fence).then_some(Millis(plan.lease.commit_margin.0 / 2))
 }
 
+/// A subscriber that has none of our tables would stop at the first change of one, and its slot would keep the log.
+const PUBLISHED: &str = r"do $published$
+declare
+  found text;
+begin
+  select pubname into found from pg_publication where puballtables limit 1;
+  if found is not null and to_regclass('understudy.lease') is null
+      and coalesce(current_setting('understudy.published', true), '') <> 'accepted' then
+    raise exception 'the publication % is for all tables, and would publish those of this script', found
+      using hint = 'publish the tables that subscribers have by name; or create the schema understudy with its tables '
+      'there as well, and run this script behind: set understudy.published to accepted';
+  end if;
+end
+$published$;
+
+";
+
 const SCHEMA: &str = r"create schema if not exists understudy;
 
 -- Who may write until when. The gates read the end from the sequence below, which follows this row.
@@ -96,9 +110,11 @@ alter table understudy.lease add column if not exists since timestamptz not null
 insert into understudy.lease (epoch, holder, valid_until) values (0, '', 'infinity') on conflict do nothing;
 
 create sequence if not exists understudy.lease_end as bigint minvalue 0 start 9223372036854775807;
+create sequence if not exists understudy.ends_since as bigint minvalue 0 start 0;
 create sequence if not exists understudy.unbounded_at as bigint minvalue 0 start 0;
 -- A sequence that was never set answers nothing but its start, and that says nothing of a replica.
 select setval('understudy.unbounded_at', last_value) from understudy.unbounded_at;
+select setval('understudy.ends_since', last_value) from understudy.ends_since;
 select setval('understudy.lease_end', case when valid_until = 'infinity' then 9223372036854775807
   when isfinite(valid_until) then greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) else 0 end)
   from (select valid_until from understudy.lease for update) as lease;
@@ -125,13 +141,6 @@ create table if not exists understudy.application_write (
   token text primary key,
   written_at timestamptz not null default clock_timestamp()
 );
-
--- One row for each transaction that wrote. Not logged: it costs no log, reaches no replica, and is empty after a
--- promotion. Its rows are dead as soon as they are made; what is left of them is vacuumed early.
-create unlogged table if not exists understudy.entry (made boolean not null)
-  with (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0);
-create unlogged table if not exists understudy.probe (made boolean not null)
-  with (autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_scale_factor = 0);
 ";
 
 /// The dead-man itself. `bound`: longer time-outs than this of a session are noted as it writes.
@@ -162,25 +171,10 @@ begin
 end
 $refuse$;
 
--- One look more at the commit: made and deleted at once, for a deferred trigger fires for a row that is gone, too.
-create or replace function understudy.look_at_commit() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $look$
-declare
-  place tid;
-begin
-  -- What was made read-only since defers nothing more, and lets nobody queue anything.
-  if current_setting('transaction_read_only')::boolean then
-    return;
-  end if;
-  insert into {ENTRIES} values (true) returning ctid into place;
-  delete from {ENTRIES} where ctid = place;
-end
-$look$;
-
--- Behind each writing statement, before anything else can come behind it. The mark goes with a savepoint that is rolled
--- back, and so does the look that it stands for: the next statement queues another.
-create or replace function understudy.gate() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
+-- Called by the cursor below as the commit reads it to its end. What it notes tells, in the next transaction, that the
+-- cursor was left by an earlier one.
+create or replace function {AT_COMMIT}() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $commit$
 declare
   ends bigint;
 begin
@@ -188,91 +182,43 @@ begin
   if ends <= extract(epoch from clock_timestamp()) * 1000000 then
     perform understudy.refuse_past_lease();
   end if;
+  perform set_config('understudy.left', extract(epoch from creation_time)::text, false)
+    from pg_cursors where name = '{COMMIT_CURSOR}';
+end
+$commit$;
+
+-- Behind each writing statement, before anything else can come behind it. The mark goes with a savepoint that is rolled
+-- back, and so does the cursor that it stands for: the next statement declares another. While the lease has no end,
+-- nothing is declared, for nothing is stopped.
+create or replace function understudy.gate() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
+declare
+  ends bigint;
+  made timestamptz;
+begin
+  select last_value into strict ends from {LEASE_END};
+  if ends = {NO_END} then
+    return null;
+  end if;
+  if ends <= extract(epoch from clock_timestamp()) * 1000000 then
+    perform understudy.refuse_past_lease();
+  end if;
   if coalesce(current_setting('understudy.looks_at_commit', true), '') <> pg_current_xact_id()::text then
-    perform understudy.look_at_commit();
+    select creation_time into made from pg_cursors where name = '{COMMIT_CURSOR}';
+    if made < now() or extract(epoch from made)::text = current_setting('understudy.left', true) then
+      execute 'close {COMMIT_CURSOR}';
+      made := null;
+    end if;
+    if made is null then
+      execute 'declare {COMMIT_CURSOR} no scroll cursor with hold for select {AT_COMMIT}()';
+    end if;
     perform set_config('understudy.looks_at_commit', pg_current_xact_id()::text, true);{unbounded}
   end if;
   return null;
 end
 $gate$;
-"
-    )
-}
 
-/// The look at the commit, on the table that it hangs on.
-fn commit_gate() -> String {
-    format!(
-        "
--- Which command of its transaction this is: each that writes, or locks a row, takes the next number.
-create or replace function understudy.command() returns bigint
-language plpgsql volatile set search_path = pg_catalog, pg_temp as $command$
-declare
-  place tid;
-  command bigint;
-begin
-  insert into {PROBES} values (true) returning ctid, cmin::text::bigint into place, command;
-  delete from {PROBES} where ctid = place;
-  return command;
-end
-$command$;
-
--- At the commit, behind all that was deferred before it. No time-out ends a commit, and what was deferred may take its time
--- or defer more: so the look queues itself again, behind that, until nothing ran and no quarter of a second went by between
--- two looks. It does so as well where it was called early, by `set constraints … immediate`: what lingers then would commit
--- unseen. Who calls it tells the two apart; where that is not certain, it ends at the hundredth look of a command.
-create or replace function understudy.commit_gate() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $gate$
-declare
-  ends bigint;
-  now_us bigint := extract(epoch from clock_timestamp()) * 1000000;
-  statement text := extract(epoch from statement_timestamp())::text;
-  query text := coalesce(current_query(), '');
-  calls text;
-  called text;
-  looked text[];
-  command bigint;
-  early boolean;
-  perhaps_early boolean;
-begin
-  select last_value into strict ends from {LEASE_END};
-  if ends <= now_us then
-    perform understudy.refuse_past_lease();
-  end if;
-  if current_setting('transaction_read_only')::boolean then
-    return null;
-  end if;
-  get diagnostics calls = pg_context;
-  called := split_part(calls, chr(10), 2);
-  early := pg_trigger_depth() > 1
-    or (called not like '% COMMIT' and (called like 'PL/pgSQL%' or called like 'SQL%'));
-  perhaps_early := (called <> '' and called not like '% COMMIT')
-    or (query ilike '%constraints%' and query ~* '(^|;)[[:space:]]*set[[:space:]]+constraints');
-  -- When it looked last, in which command of the client's, how often by then, and in which command of the transaction.
-  looked := string_to_array(coalesce(nullif(current_setting('understudy.looked', true), ''), '0,,0,-99'), ',');
-  if looked[2] <> statement then
-    looked := array['0', statement, '0', '-99'];
-  end if;
-  command := understudy.command();
-  if early or (perhaps_early and looked[3]::integer < 100)
-      or command - looked[4]::bigint > {OWN_COMMANDS} or now_us - looked[1]::bigint > 250000 then
-    perform set_config('understudy.looked',
-      now_us || ',' || statement || ',' || looked[3]::integer + 1 || ',' || command, true);
-    set constraints understudy.{COMMIT_TRIGGER} deferred;
-    perform understudy.look_at_commit();
-  elsif perhaps_early then
-    -- Whatever is written from here on queues a look of its own.
-    perform set_config('understudy.looks_at_commit', '', true);
-  end if;
-  return null;
-end
-$gate$;
-
-revoke all on function understudy.refuse_past_lease(), understudy.look_at_commit(), understudy.command(),
-  understudy.gate(), understudy.commit_gate() from public;
-drop trigger if exists {COMMIT_TRIGGER} on {ENTRIES};
-create constraint trigger {COMMIT_TRIGGER} after insert on {ENTRIES}
-  deferrable initially deferred for each row execute function understudy.commit_gate();
-alter table {ENTRIES} enable always trigger {COMMIT_TRIGGER};
+revoke all on function understudy.refuse_past_lease(), {AT_COMMIT}(), understudy.gate() from public;
 "
     )
 }
@@ -297,11 +243,8 @@ declare
   member regclass;
 begin
   for member in select understudy.family(listed) loop
-    if exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_commit_gate') then
-      execute format('drop trigger understudy_commit_gate on %s', member);
-    end if;
     if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
-        and tgfoid = 'understudy.gate'::regproc and tgtype = 60) then
+        and tgfoid = 'understudy.gate'::regproc and tgtype = 60 and tgqual is null and tgattr = '') then
       execute format('drop trigger if exists understudy_gate on %s', member);
       execute format('create trigger understudy_gate after insert or update or delete or truncate on %s '
         'for each statement execute function understudy.gate()', member);
@@ -320,6 +263,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $set$
 begin
   perform setval('understudy.lease_end', case when new.valid_until = 'infinity' then 9223372036854775807
     when isfinite(new.valid_until) then greatest((extract(epoch from new.valid_until) * 1000000)::bigint, 0) else 0 end);
+  -- Behind the end: whoever read that there was none began before this.
+  if new.valid_until <> 'infinity' and (tg_op = 'INSERT' or old.valid_until = 'infinity') then
+    perform setval('understudy.ends_since', (extract(epoch from clock_timestamp()) * 1000000)::bigint);
+  end if;
   return null;
 end
 $set$;
@@ -338,10 +285,12 @@ fn locks(store: &Store) -> String {
         "
 -- Writers may not log in, and their sessions end. What they have not committed is rolled back.
 create or replace function understudy.lock_writers() returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $lock$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $lock$
 declare
   writer name;
 begin
+  -- First, for one of them may hold a lock on its own role; and again, for one may have come in between.
+  perform pg_terminate_backend(pid) from pg_stat_activity where usename = any (array[{roles}]::name[]);
   for writer in select rolname from pg_roles where rolname = any (array[{roles}]::name[]) and rolcanlogin loop
     execute format('alter role %I nologin', writer);
     insert into understudy.locked (role) values (writer) on conflict do nothing;
@@ -446,7 +395,7 @@ fn grants(store: &Store) -> String {
     let mut sql = format!(
         "\ngrant usage on schema understudy to {operator};\n\
          grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
-         grant select on {LEASE_END}, {UNBOUNDED}, {BOUNDS} to {operator};\n\
+         grant select on {LEASE_END}, {ENDS_SINCE}, {UNBOUNDED}, {BOUNDS} to {operator};\n\
          grant execute on function understudy.family(regclass) to {operator};\n\
          grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
@@ -480,7 +429,8 @@ begin;
 alter role {role} set statement_timeout = '{bound}ms';
 alter role {role} set idle_in_transaction_session_timeout = '{bound}ms';
 insert into {BOUNDS} as there (role, span, set_at) values ('{role}', '{bound} ms', clock_timestamp())
-  on conflict (role) do update set span = excluded.span, set_at = excluded.set_at where there.span > excluded.span;
+  on conflict (role) do update set span = excluded.span,
+    set_at = case when there.span > excluded.span then excluded.set_at else there.set_at end;
 commit;
 "
     )
