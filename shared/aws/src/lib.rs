@@ -32,6 +32,8 @@ pub mod sfn;
 pub mod sns;
 #[cfg(feature = "lambda")]
 pub mod sql_agent;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 pub use fault::fault;
-pub use scaffold::{Environment, serve};
+pub use scaffold::{Environment, serve, serve_looking};

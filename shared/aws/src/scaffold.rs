@@ -16,8 +16,9 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 use understudy_core::fault::Fault;
+use understudy_core::looks::Eyes;
 use understudy_core::plan::{self, Plan};
-use understudy_core::ports::{Clock, Role};
+use understudy_core::ports::{Cells, Clock, Looks, Role};
 
 /// One attempt of one call. Regional APIs answer in milliseconds; another Region is a fifth of a second away.
 const ATTEMPT: Duration = Duration::from_millis(1500);
@@ -158,6 +159,30 @@ impl From<Edge> for Diagnostic {
     fn from(Edge(fault): Edge) -> Self {
         Self { error_type: fault.error_type().to_owned(), error_message: fault.to_string() }
     }
+}
+
+/// As [`serve`], for a function that looks between its ticks, too. Looks that could not be sent ahead are an error in the
+/// log, and cost the tick nothing.
+pub async fn serve_looking<C, K, Q, H, R>(
+    eyes: &Eyes<'_, C, K, Q>,
+    handle: H,
+) -> Result<(), lambda_runtime::Error>
+where
+    C: Cells,
+    K: Clock,
+    Q: Looks,
+    H: AsyncFn(&Value) -> Result<R, Fault>,
+    R: Serialize,
+{
+    let handle = &handle;
+    serve(|event| async move {
+        let looked = eyes.answer(&event, handle).await?;
+        if let Some(why) = &looked.looks_missed {
+            tracing::error!(%why, "the looks until the next tick could not be sent");
+        }
+        Ok(looked)
+    })
+    .await
 }
 
 /// Answers invocations with `handle` until the environment ends.

@@ -122,36 +122,51 @@ fn counts(plan: &Plan, report: &Report) -> bool {
     ours && alike && matches!(report.end, End::Recovered | End::Rehearsed)
 }
 
-/// A schedule fires anywhere within its tick, so that two looks of one function are up to this many ticks apart.
+/// A schedule fires anywhere within its tick, so that two looks of one function are up to this many apart; of looks
+/// between two ticks one may be lost.
 const APART: u64 = 2;
 
 /// From the last good probe to the accepted signal. At least: the first bad probe begins the window, and the last
-/// renewal was made `APART` ticks before it. At most, of the votes: the first bad probe comes `APART` ticks late, the one
-/// that completes the window a tick behind it, and whoever decides looks `APART` ticks later. Of the lease: a renewal in
-/// the last moment is seen `APART` ticks later, and so is its end.
+/// renewal was made `APART` looks before it. At most, of the votes: the first bad probe comes `APART` looks late, the one
+/// that completes the window a look behind it, and whoever decides looks `APART` looks later. Of the lease: a renewal in
+/// the last moment is seen `APART` looks later, and so is its end.
 fn detect(plan: &Plan) -> Phase {
-    let (tick, detection, ttl) = (plan.tick, &plan.detection, plan.lease.ttl);
-    let apart = tick.times(APART);
+    let (pace, detection, ttl) = (plan.pace(), &plan.detection, plan.lease.ttl);
+    let apart = pace.times(APART);
     let least = detection.window.max(ttl.saturating_sub(apart));
     let votes =
-        apart.saturating_add(detection.probe_timeout).saturating_add(detection.window).saturating_add(tick);
+        apart.saturating_add(detection.probe_timeout).saturating_add(detection.window).saturating_add(pace);
     let stale = apart.saturating_add(ttl);
     let most = votes.max(stale).saturating_add(apart);
+    let late = match plan.look {
+        None => format!(
+            "a schedule fires anywhere within its tick of {}, so that each of two looks in a row may come {} late",
+            span(pace),
+            span(apart)
+        ),
+        Some(_) => format!(
+            "a look comes every {}, and one may be lost, so that each of two in a row may come {} late",
+            span(pace),
+            span(apart)
+        ),
+    };
     Phase {
         name: "detect",
         takes: Range::new(least, most),
         source: Source::Plan,
         because: format!(
-            "votes bad for {} and the lease of {} stale; a schedule fires anywhere within its tick of {}, so that each of \
-             two looks in a row may come {} late, and a probe takes up to {}",
+            "votes bad for {} and the lease of {} stale; {late}, and a probe takes up to {}",
             span(detection.window),
             span(ttl),
-            span(tick),
-            span(apart),
             span(detection.probe_timeout)
         ),
-        fields: fields(&["detection.window", "lease.ttl", "tick", "detection.probe_timeout"]),
+        fields: fields(&["detection.window", "lease.ttl", pace_field(plan), "detection.probe_timeout"]),
     }
+}
+
+/// The field that says how often is looked.
+pub(crate) fn pace_field(plan: &Plan) -> &'static str {
+    if plan.look.is_some() { "look" } else { "tick" }
 }
 
 fn asks(plan: &Plan) -> bool {
@@ -271,7 +286,7 @@ fn loss(plan: &Plan) -> (Option<Range>, String) {
                 span(ends),
                 span(typical)
             );
-            (Some(Range::new(ends.saturating_sub(plan.tick.times(APART)), most)), because)
+            (Some(Range::new(ends.saturating_sub(plan.pace().times(APART)), most)), because)
         }
         OnLeaseLoss::Stay => (
             None,

@@ -6,6 +6,7 @@
 use crate::fault::Fault;
 use crate::sql::{Secret, Statement};
 use crate::steps::Task;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -26,7 +27,7 @@ const SILENT_ENDS: [&str; 3] = ["FAILED", "TIMED_OUT", "ABORTED"];
 const LONGEST_NAME: usize = 80;
 
 pub fn read(event: &Value) -> Result<Call, Fault> {
-    if is_tick(event)? {
+    if is_time(event)? {
         return Ok(Call::Tick);
     }
     if event.get("detail").is_some() {
@@ -38,6 +39,20 @@ pub fn read(event: &Value) -> Result<Call, Fault> {
         ));
     }
     task(event).map(Call::Task)
+}
+
+/// Whether it is time to look: by the schedule or by a look between two ticks.
+pub(crate) fn is_time(event: &Value) -> Result<bool, Fault> {
+    Ok(is_tick(event)? || look_due(event)?.is_some())
+}
+
+/// When a look between two ticks was due; `None`: the event is none.
+pub(crate) fn look_due(event: &Value) -> Result<Option<Timestamp>, Fault> {
+    if event.get("look").is_none() {
+        return Ok(None);
+    }
+    only(event, &["look"])?;
+    field(event, "look", "an instant").map(Some)
 }
 
 /// Whether the schedule called. A tick says nothing else, so whoever adds to it meant something else.
@@ -115,7 +130,7 @@ const STORE: Argument = Argument { name: "store", expected: "text", fits: Value:
 const EPOCH: Argument = Argument { name: "epoch", expected: "a whole number", fits: Value::is_u64 };
 const HOLDER: Argument = Argument { name: "holder", expected: "text", fits: Value::is_string };
 const SINCE: Argument =
-    Argument { name: "since", expected: "an instant or null", fits: reads::<Option<jiff::Timestamp>> };
+    Argument { name: "since", expected: "an instant or null", fits: reads::<Option<Timestamp>> };
 const VALID_MS: Argument =
     Argument { name: "valid_ms", expected: "a whole number or null", fits: |v| v.is_null() || v.is_u64() };
 const LOGIN: Argument =

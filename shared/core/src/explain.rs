@@ -89,7 +89,7 @@ fn down(plan: &Plan) -> Vec<String> {
             "{} of {voters} votes bad for {} without a break, looked at every {}",
             plan.detection.quorum,
             span(plan.detection.window),
-            span(plan.tick)
+            span(plan.pace())
         ),
         format!("and no keeper has seen the lease renewed for {}", span(plan.lease.ttl)),
         format!("after an execution nothing new starts for {}", span(plan.detection.cooldown)),

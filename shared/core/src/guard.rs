@@ -76,7 +76,7 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
 ) -> Result<Answered, Fault> {
     let keepers = keepers(guard.standby, guard.witness);
     match read(event)? {
-        Asked::Tick => tick(guard, &keepers).await.map(Answered::Tick),
+        Asked::Tick { between } => tick(guard, &keepers, between).await.map(Answered::Tick),
         Asked::Fence(order) => {
             let fenced = fence(guard, &keepers, &order).await?;
             Ok(Answered::Fenced(Fenced { fenced }))
@@ -87,7 +87,10 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
 /// What the guard is called for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
-    Tick,
+    /// Time to renew: by the schedule, or between two of its ticks.
+    Tick {
+        between: bool,
+    },
     Fence(FenceOrder),
 }
 
@@ -95,7 +98,7 @@ pub enum Asked {
 pub fn read(event: &Value) -> Result<Asked, Fault> {
     let Some(order) = event.get("fence") else {
         return match call::read(event)? {
-            Call::Tick => Ok(Asked::Tick),
+            Call::Tick => Ok(Asked::Tick { between: call::look_due(event)?.is_some() }),
             _ => Err(Fault::invalid("event: primary-guard takes ticks and the order to fence only")),
         };
     };
@@ -155,6 +158,7 @@ pub async fn stop_writers(
 async fn tick<C: Cells, K: Clock, S: Sql>(
     guard: &Guard<'_, C, K, S>,
     keepers: &[Keeper<'_, C>],
+    between: bool,
 ) -> Result<Tick, Fault> {
     let Guard { plan, clock, sql, .. } = *guard;
     let seen = Seen::by(keepers).await;
@@ -167,7 +171,9 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         Ok(heartbeats) => heartbeats,
         Err(reason) => return Ok(Tick::NoHeartbeat { reason }),
     };
-    let enforced = enforced(plan, guard.plan_digest, &seen, &heartbeats);
+    let looked_at = if between { Some(clock.now()) } else { seen.looked_at() };
+    let ttl = ttl(plan, looked_at, clock.now());
+    let enforced = Enforced { looked_at, ..enforced(plan, ttl, guard.plan_digest, &seen, &heartbeats) };
     let armed = plan.lease.on_loss == OnLeaseLoss::Fence
         && enforced.within.is_some()
         && !heartbeats.is_empty()
@@ -178,8 +184,8 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         Ok(renewed) => renewed,
         Err(tick) => return Ok(tick),
     };
-    set_lease_rows(plan, sql, renewed.epoch, &heartbeats).await?;
-    let recorded = record(plan, keepers, clock, &heartbeats, seen.renewed_at()).await;
+    set_lease_rows(plan, ttl, sql, renewed.epoch, &heartbeats).await?;
+    let recorded = record(plan, keepers, clock, &heartbeats, &seen).await;
     let watermark_missed = recorded.err().map(|fault| fault.to_string());
     Ok(Tick::Renewed { epoch: renewed.epoch, keepers: renewed.keepers, armed, watermark_missed })
 }
@@ -223,6 +229,16 @@ impl Seen {
     fn renewed_at(&self) -> Option<Timestamp> {
         self.newest.as_ref().and_then(|lease| lease.renewed_at)
     }
+
+    /// For how long the last renewal is good.
+    fn given(&self, plan: &Plan) -> Millis {
+        self.newest.as_ref().map_or(plan.lease.ttl, |lease| lease.ttl(&plan.lease))
+    }
+
+    /// When a renewal was made last by a look between two ticks.
+    fn looked_at(&self) -> Option<Timestamp> {
+        self.newest.as_ref()?.enforced.as_ref()?.looked_at
+    }
 }
 
 type Heartbeats = Vec<(String, Written)>;
@@ -238,9 +254,9 @@ struct Renewal {
 /// longer end may stand there, and one that another renewal gave, perhaps of another version of the plan, may be on its
 /// way (L2). A database takes them in the order of their heartbeats, so that once a newer one stands there an older one
 /// counts no more.
-fn enforced(plan: &Plan, digest: &str, seen: &Seen, heartbeats: &Heartbeats) -> Enforced {
+fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &Heartbeats) -> Enforced {
     let lease = &plan.lease;
-    let ours = (lease.on_loss == OnLeaseLoss::Fence).then_some(lease.ttl);
+    let ours = (lease.on_loss == OnLeaseLoss::Fence).then_some(ttl);
     let mut within = ours;
     let mut set = true;
     for (_, written) in heartbeats {
@@ -262,12 +278,20 @@ fn enforced(plan: &Plan, digest: &str, seen: &Seen, heartbeats: &Heartbeats) -> 
     }
     Enforced {
         plan: digest.to_owned(),
-        ttl: lease.ttl,
+        ttl,
+        looked_at: None,
         commit_margin: lease.commit_margin,
         drift: lease.drift,
         within,
         set,
     }
+}
+
+/// For how long this renewal is good. A lease that counts on looks between the ticks must not run out under a healthy
+/// writer because they do not come: without them it lasts four ticks, as one of a plan without looks does.
+fn ttl(plan: &Plan, looked_at: Option<Timestamp>, now: Timestamp) -> Millis {
+    let come = looked_at.is_some_and(|at| elapsed(at, now) <= plan.pace().times(3));
+    if come { plan.lease.ttl } else { plan.lease.ttl.max(plan.tick.times(4)) }
 }
 
 /// The longer of two spans, of which `None` has no end.
@@ -339,12 +363,13 @@ async fn renew_everywhere<C: Cells>(
 /// With `stay` the row has no end: nothing in the database fences by itself.
 async fn set_lease_rows(
     plan: &Plan,
+    ttl: Millis,
     sql: &impl Sql,
     epoch: u64,
     heartbeats: &Heartbeats,
 ) -> Result<(), Fault> {
     let valid_ms = match plan.lease.on_loss {
-        OnLeaseLoss::Fence => Some(plan.lease.ttl.0),
+        OnLeaseLoss::Fence => Some(ttl.0),
         OnLeaseLoss::Stay => None,
     };
     let mut failed = None;
@@ -375,7 +400,7 @@ async fn record<C: Cells>(
     keepers: &[Keeper<'_, C>],
     clock: &impl Clock,
     heartbeats: &Heartbeats,
-    renewed_at: Option<Timestamp>,
+    seen: &Seen,
 ) -> Result<(), Fault> {
     let Some(standby) = keepers.iter().find(|keeper| keeper.name == STANDBY) else {
         return Err(Fault::bug("the plan has no keeper in the standby"));
@@ -389,7 +414,7 @@ async fn record<C: Cells>(
         .await?;
     }
     match heartbeats.iter().map(|(_, written)| written.before).min() {
-        Some(at) => shadow::count(keepers, renewed_at, at, plan.lease.ttl)
+        Some(at) => shadow::count(keepers, seen.renewed_at(), at, seen.given(plan))
             .await
             .map_err(|fault| Fault::transient(format!("a gap was not counted: {fault}"))),
         None => Ok(()),

@@ -13,7 +13,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "hint", rename_all = "snake_case")]
 pub enum Hint {
-    /// The schedule, every minute.
+    /// The schedule, or a look between two of its ticks.
     Tick,
     /// An alarm of this plan went to ALARM.
     Alarm { name: String, delivered_by: Delivery },
@@ -96,7 +96,7 @@ const STATES: [&str; 3] = ["ALARM", "OK", "INSUFFICIENT_DATA"];
 /// Reads an event as the service delivered it. An event of no known shape is `Invalid` and names the field.
 pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     let mut all = Read::default();
-    if call::is_tick(event)? {
+    if call::is_time(event)? {
         all.hints.push(Hint::Tick);
     } else if event.get("start").is_some() {
         all.hints.push(Hint::Asked(request(event)?));

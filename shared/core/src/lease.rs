@@ -46,7 +46,11 @@ pub struct Lease {
 pub struct Enforced {
     /// The digest of the guard's plan.
     pub plan: String,
+    /// What the guard gives the lease: its plan's, or longer while looks between the ticks do not come.
     pub ttl: Millis,
+    /// When the last renewal was made that came by a look between two ticks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<Timestamp>,
     pub commit_margin: Millis,
     pub drift: Millis,
     /// The longest that any database may let writers in, from this renewal's heartbeat on: what it set, what it found, and
@@ -72,7 +76,7 @@ impl Lease {
     }
 
     /// How long this renewal is good for, by its guard's plan and by ours.
-    fn ttl(&self, plan: &LeasePlan) -> Millis {
+    pub(crate) fn ttl(&self, plan: &LeasePlan) -> Millis {
         self.enforced.as_ref().map_or(plan.ttl, |theirs| plan.ttl.max(theirs.ttl))
     }
 

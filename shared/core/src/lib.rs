@@ -23,6 +23,7 @@ pub mod keepers;
 pub mod lease;
 pub mod lint;
 pub mod live;
+pub mod looks;
 pub mod observed;
 pub mod overrides;
 pub mod paging;

@@ -15,6 +15,9 @@ pub fn parameters(plan: &Plan, role: Role) -> BTreeMap<&'static str, String> {
         ("StandbyRegion", plan.regions.standby.0.clone()),
         ("WitnessRegion", plan.regions.witness.as_ref().map(|region| region.0.clone()).unwrap_or_default()),
     ]);
+    if let Some(look) = plan.look {
+        all.insert("Look", look.secs_ceil().to_string());
+    }
     if role == Role::Standby {
         all.extend(standby(plan));
     }

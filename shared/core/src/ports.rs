@@ -117,6 +117,13 @@ impl Series<'_> {
     }
 }
 
+/// A queue whose messages come back to the function that sent them, each once its delay is over.
+#[expect(async_fn_in_trait, reason = "called on concrete adapters only; no `dyn`, no spawned generic future")]
+pub trait Looks {
+    /// Sends one message a look: `{"look": …}` with the instant at which it is due, so long from now.
+    async fn send(&self, looks: &[(Timestamp, Millis)]) -> Result<(), Fault>;
+}
+
 /// The named statements of `sql-agent` in one Region.
 #[expect(async_fn_in_trait, reason = "as Cells")]
 pub trait Sql {

@@ -151,6 +151,11 @@ pub mod keys {
         Key::new("switch", "desired")
     }
 
+    /// Until when the looks of this function were sent.
+    pub fn looks(function: &'static str) -> Key {
+        Key::new("looks", function)
+    }
+
     pub fn readiness() -> Key {
         Key::new("readiness", "latest")
     }

@@ -28,7 +28,7 @@ const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const EXECUTION: &str = "i-1-a1";
 
 fn plan(approvals: u32, approvers: &[&str]) -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     plan.policy.approvals = approvals;
     plan.policy.approvers = approvers.iter().map(|role| (*role).to_owned()).collect();

@@ -27,7 +27,7 @@ const TABLE: &str = "public.documents";
 const DIGEST: &str = "of this plan";
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     let mut plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     plan.lease.on_loss = OnLeaseLoss::Fence;
     plan.lease.arming = Some(Arming {
@@ -67,6 +67,7 @@ fn renewal(armed: bool, at: Timestamp) -> Lease {
         ttl: plan.ttl,
         commit_margin: plan.commit_margin,
         drift: plan.drift,
+        looked_at: None,
         within: Some(plan.ttl),
         set: true,
     };

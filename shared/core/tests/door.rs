@@ -92,7 +92,7 @@ impl Http for Nobody {
 }
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

@@ -17,7 +17,7 @@ use understudy_core::time::{Millis, after};
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
@@ -227,6 +227,7 @@ fn enforced(ttl: u64, within: Option<u64>) -> Enforced {
         ttl: Millis(ttl),
         commit_margin: plan.commit_margin,
         drift: plan.drift,
+        looked_at: None,
         within: within.map(Millis),
         set: true,
     }

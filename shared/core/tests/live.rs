@@ -20,7 +20,7 @@ const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const ROLES: [Role; 3] = [Role::Standby, Role::Primary, Role::Witness];
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

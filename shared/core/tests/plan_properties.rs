@@ -220,23 +220,23 @@ fn a_problem_at_a_line_break_is_shown() {
 
 #[test]
 fn the_example_in_fast_motion() {
-    let plan = read("plan.yaml", EXAMPLE).expect("the example").scaled(20.0);
-    assert_eq!(plan.tick, Millis::from_secs(3));
+    let plan = read("plan.yaml", EXAMPLE).expect("the example").scaled(15.0);
+    assert_eq!((plan.tick, plan.look), (Millis::from_secs(4), Some(Millis::from_secs(1))));
     assert_eq!(plan.detection.window, Millis::from_secs(6));
-    assert_eq!(plan.detection.probe_timeout, Millis(1000));
-    assert_eq!(plan.lease.ttl, Millis::from_secs(12));
+    assert_eq!(plan.detection.probe_timeout, Millis(999));
+    assert_eq!(plan.lease.ttl, Millis::from_secs(4));
     assert_eq!(plan.lease.commit_margin, Millis(2000));
-    assert_eq!(plan.lease.drift, Millis(50));
-    assert_eq!(plan.policy.approval_timeout, Millis::from_secs(15));
+    assert_eq!(plan.lease.drift, Millis(67));
+    assert_eq!(plan.policy.approval_timeout, Millis::from_secs(20));
     let route = plan.routes.first().expect("one route");
     assert_eq!(
         (route.ttl, route.hold, route.confirm_timeout),
-        (Millis::from_secs(3), Millis::from_secs(3), Millis::from_secs(30))
+        (Millis::from_secs(4), Millis::from_secs(4), Millis::from_secs(40))
     );
     // What is promised shrinks too: fast motion held against real time would always flatter.
-    assert_eq!(plan.objectives.rto, Millis::from_secs(45));
-    // A factor beyond what a tick can bear is lowered.
-    assert_eq!(read("plan.yaml", EXAMPLE).expect("the example").scaled(1e9).tick, Millis::from_secs(1));
+    assert_eq!(plan.objectives.rto, Millis::from_secs(60));
+    // A factor beyond what a look can bear is lowered.
+    assert_eq!(read("plan.yaml", EXAMPLE).expect("the example").scaled(1e9), plan);
 }
 
 fn yaml_like() -> impl Strategy<Value = String> {
@@ -342,15 +342,15 @@ fn above(base: Millis, more: Millis) -> Millis {
     Millis((base.0 + more.0).min(34_560_000_000))
 }
 
-fn detection(tick: Millis) -> impl Strategy<Value = Detection> {
+fn detection(tick: Millis, pace: Millis) -> impl Strategy<Value = Detection> {
     let controls = vec("https?://[a-z]{1,9}\\.[a-z]{2,4}(:[1-9][0-9]{0,3})?(/[a-z0-9]{0,5})?", 1..3);
     (span(9_000_000), 1..=2_u32, span(900_000), 0.0..1.0, long(), controls).prop_map(
         move |(window, quorum, age, part, cooldown, mut controls)| {
             controls.sort();
             controls.dedup();
-            let probe = Millis(((tick.0 as f64 * part) as u64).clamp(1, tick.0 - 1));
+            let probe = Millis(((pace.0 as f64 * part) as u64).clamp(1, pace.0 - 1));
             Detection {
-                window: above(tick.times(2), window),
+                window: above(pace.times(2), window),
                 quorum,
                 vote_max_age: above(tick.times(2).saturating_add(probe), age),
                 probe_timeout: probe,
@@ -374,10 +374,10 @@ fn arming() -> impl Strategy<Value = Arming> {
     })
 }
 
-fn lease(tick: Millis) -> impl Strategy<Value = Lease> {
+fn lease(pace: Millis) -> impl Strategy<Value = Lease> {
     (span(900_000), 0.0..1.0, long(), any::<bool>(), arming(), any::<bool>()).prop_map(
         move |(ttl, part, drift, fence, arming, armed)| {
-            let ttl = above(tick.times(4), ttl);
+            let ttl = above(pace.times(4), ttl);
             Lease {
                 ttl,
                 commit_margin: Millis(((ttl.0 as f64 * part) as u64).clamp(1, ttl.0 - 1)),
@@ -697,9 +697,16 @@ fn plan() -> impl Strategy<Value = Plan> {
     let name = "[a-z][a-z0-9-]{1,20}";
     let head = (name, text(), text(), long(), long(), any::<bool>(), long(), 1..=100_u32);
     let lists = (vec(store(), 1..3), vec(route(), 1..3), vec(hook(), 0..3), any::<bool>());
-    let parts = tick.prop_flat_map(|tick| (Just(tick), detection(tick), lease(tick)));
+    let paces = (tick, 0.0..1.0, any::<bool>()).prop_map(|(tick, part, looks)| {
+        let looks = looks && tick.0 > 1000;
+        (tick, looks.then(|| Millis(((tick.0 as f64 * part) as u64).clamp(1000, tick.0 - 1))))
+    });
+    let parts = paces.prop_flat_map(|(tick, look)| {
+        let pace = look.unwrap_or(tick);
+        ((Just(tick), Just(look)), detection(tick, pace), lease(pace))
+    });
     (head, parts, lists, promises()).prop_map(
-        |(head, (tick, detection, lease), (mut stores, mut routes, mut hooks, twin), promises)| {
+        |(head, ((tick, look), detection, lease), (mut stores, mut routes, mut hooks, twin), promises)| {
             let (name, title, owner, rto, rpo, automatic, approval_timeout, evidence_years) = head;
             let (calendar, tiers, services, declared_stores, backups, scenarios, drills, people) = promises;
             let (review, escalation, communications, frameworks, approvals, in_session) = people;
@@ -750,6 +757,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                 },
                 objectives: Objectives { rto, rpo, availability: Some(Percent(99.95)) },
                 tick,
+                look,
                 detection,
                 lease,
                 policy: Policy {

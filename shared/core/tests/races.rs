@@ -32,7 +32,7 @@ use understudy_core::votes::{History, Observer, Onset, Probe, Seen};
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

@@ -26,7 +26,7 @@ const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const EXECUTION: &str = "i-1-a1";
 
 fn plan() -> Plan {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

@@ -13,7 +13,7 @@ use understudy_core::votes::{DISAGREE, History, Observer, Probe, Seen, Vote, Vot
 const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn detection() -> Detection {
-    let text = include_str!("../../../infra/plans/financial-rag.yaml");
+    let text = include_str!("../../../tests/plans/minute-ticks.yaml");
     let plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     plan.detection
 }

@@ -1,12 +1,19 @@
-//! The plan that the stories are told with: the example plan, armed and automatic.
+//! The plans that are lived with: one that looks at its ticks, by which stories are told, and the example plan as it ships,
+//! which looks more often; armed and automatic.
 
 use understudy_core::plan::{Arming, Mode, OnLeaseLoss, Plan, Problems, read};
 
-const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
+const EXAMPLE: &str = include_str!("../../../tests/plans/minute-ticks.yaml");
+const SHIPPED: &str = include_str!("../../../infra/plans/financial-rag.yaml");
 
-/// The example as it stands in the repository: asks a person, and stays on a lost lease.
+/// The example of the stories: asks a person, and stays on a lost lease.
 pub fn plan() -> Result<Plan, Problems> {
-    read("financial-rag.yaml", EXAMPLE)
+    read("minute-ticks.yaml", EXAMPLE)
+}
+
+/// The same with looks between its ticks, as it ships.
+pub fn shipped() -> Result<Plan, Problems> {
+    read("financial-rag.yaml", SHIPPED)
 }
 
 /// The example with its dead-man armed and no person in the loop, so that an execution runs through.
@@ -14,13 +21,14 @@ pub fn automatic() -> Result<Plan, Problems> {
     plan().map(in_no_hands)
 }
 
-/// As [`automatic`], where people hold the door while the market is open: from a few minutes after the dawn of the stories
-/// on.
-pub fn opens_soon() -> Result<Plan, Problems> {
-    let text = EXAMPLE.replace("open: \"09:30\"", "open: \"06:14\"");
-    let mut plan = in_no_hands(read("financial-rag.yaml", &text)?);
+/// As [`in_no_hands`], where people hold the door while the market is open: from a few minutes after the dawn of the
+/// stories on.
+pub fn opens_soon(mut plan: Plan) -> Plan {
+    let open = jiff::civil::time(6, 14, 0, 0);
+    plan.calendar.iter_mut().flat_map(|calendar| &mut calendar.sessions).for_each(|hours| hours.open = open);
+    plan = in_no_hands(plan);
     plan.policy.in_session = Some(Mode::Approval);
-    Ok(plan)
+    plan
 }
 
 /// Its rehearsal environment's plan, as [`automatic`].

@@ -1,11 +1,12 @@
 //! The functions as they are deployed: which code runs where, with which ports. Wiring only.
 
 use crate::tasks::Running;
-use crate::world::{Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, World};
+use crate::world::{Ahead, Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, World};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::rc::Rc;
 use understudy_core::fault::Fault;
+use understudy_core::looks::Eyes;
 use understudy_core::ports::{Both, FenceOrder, FencedStore, GivesWay, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
 use understudy_core::{approval, drill, guard, handler, prober};
@@ -136,10 +137,17 @@ async fn decider(world: Rc<World>, event: Rc<Value>, wanted: bool, writer: &'sta
         writer,
     };
     if writer == DRILL_RUNNER {
-        finish(drill::answer(&handler, &event).await, wanted)
-    } else {
-        finish(handler::answer(&handler, &event).await, wanted)
+        return finish(drill::answer(&handler, &event).await, wanted);
     }
+    let eyes = Eyes {
+        plan: &world.plan,
+        cells: handler.cells,
+        clock: handler.clock,
+        queue: Some(&Ahead { world, function: Function::AlarmHandler }),
+        function: "alarm-handler",
+    };
+    let answer = eyes.answer(&event, async |event| handler::answer(&handler, event).await).await;
+    finish(answer, wanted)
 }
 
 async fn prober(world: Rc<World>, role: Role, event: Rc<Value>, wanted: bool) -> Invoked {
@@ -156,7 +164,16 @@ async fn prober(world: Rc<World>, role: Role, event: Rc<Value>, wanted: bool) ->
         dns: &net,
         metrics: &net,
     };
-    finish(prober::answer(&prober, &event).await, wanted)
+    let function = if role == Role::Witness { Function::WitnessProber } else { Function::RouteProber };
+    let eyes = Eyes {
+        plan: &world.plan,
+        cells: prober.cells,
+        clock: prober.clock,
+        queue: Some(&Ahead { world, function }),
+        function: "route-prober",
+    };
+    let answer = eyes.answer(&event, async |event| prober::answer(&prober, event).await).await;
+    finish(answer, wanted)
 }
 
 async fn preflight_verifier(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invoked {
@@ -265,7 +282,15 @@ async fn primary_guard(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invo
         clock: &world.clock(from),
         sql: &SqlAgent { world, from, place: from },
     };
-    finish(guard::answer(&guard, &event).await, wanted)
+    let eyes = Eyes {
+        plan: guard.plan,
+        cells: guard.standby,
+        clock: guard.clock,
+        queue: Some(&Ahead { world, function: Function::PrimaryGuard }),
+        function: "primary-guard",
+    };
+    let answer = eyes.answer(&event, async |event| guard::answer(&guard, event).await).await;
+    finish(answer, wanted)
 }
 
 /// The guard of the primary, called from the standby: an invocation of its own, which may outlive the call.

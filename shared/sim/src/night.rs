@@ -8,7 +8,7 @@ use crate::simulation::{People, Simulation};
 use crate::world::{Break, Deployed, Place, Settings, Trouble};
 use serde_json::{Value, json};
 use understudy_core::handler::OpenRuns;
-use understudy_core::plan::{Mode, OnLeaseLoss, Problems};
+use understudy_core::plan::{Mode, OnLeaseLoss, Plan, Problems};
 use understudy_core::state::{Category, keys};
 use understudy_core::time::Millis;
 
@@ -31,12 +31,19 @@ pub enum Variant {
     Rehearsal,
 }
 
-/// The plans of all variants, read once.
-pub struct Plans([Deployed; 7]);
+/// The plans of all variants, read once: those that look at their ticks, and those that look between them, too.
+pub struct Plans {
+    ticks: [Deployed; 7],
+    looks: [Deployed; 7],
+}
 
 impl Plans {
     pub fn read() -> Result<Self, Problems> {
-        let armed = example::automatic()?;
+        Ok(Self { ticks: Self::of_all(&example::plan()?), looks: Self::of_all(&example::shipped()?) })
+    }
+
+    fn of_all(plan: &Plan) -> [Deployed; 7] {
+        let armed = example::in_no_hands(plan.clone());
         let mut asks = armed.clone();
         asks.policy.failover = Mode::Approval;
         let mut two = asks.clone();
@@ -45,13 +52,15 @@ impl Plans {
         stays.lease.on_loss = OnLeaseLoss::Stay;
         let mut alone = armed.clone();
         alone.regions.witness = None;
-        let rehearsal = example::rehearsal()?.unwrap_or_else(|| armed.clone());
-        let sessions = example::opens_soon()?;
-        Ok(Self([armed, asks, two, sessions, stays, alone, rehearsal].map(Deployed::from)))
+        let rehearsal = plan.rehearsal().map_or_else(|| armed.clone(), example::in_no_hands);
+        let sessions = example::opens_soon(plan.clone());
+        [armed, asks, two, sessions, stays, alone, rehearsal].map(Deployed::from)
     }
 
-    pub fn of(&self, variant: Variant) -> Deployed {
-        let Self([automatic, asks, two, sessions, stays, alone, rehearsal]) = self;
+    /// `looks`: between the ticks, too.
+    pub fn of(&self, variant: Variant, looks: bool) -> Deployed {
+        let all = if looks { &self.looks } else { &self.ticks };
+        let [automatic, asks, two, sessions, stays, alone, rehearsal] = all;
         match variant {
             Variant::Automatic => automatic,
             Variant::Asks => asks,
@@ -95,6 +104,8 @@ pub struct Night {
     pub twice_permille: u64,
     pub lost_permille: u64,
     pub ticks_anywhere: bool,
+    /// The plan looks between its ticks, too.
+    pub looks: bool,
     /// How a promotion goes on: unnoticed, modifying, rebooting; milliseconds.
     pub course: (i64, i64, i64),
     pub breaks: Vec<(When, Break)>,
@@ -177,6 +188,7 @@ impl Night {
             twice_permille: pick(&mut chance, &[0, 50, 300]),
             lost_permille: pick(&mut chance, &[0, 0, 20, 80]),
             ticks_anywhere: false,
+            looks: false,
             course: course(&mut chance),
             breaks: Vec::new(),
             deeds: Vec::new(),
@@ -194,6 +206,7 @@ impl Night {
         night.two_versions(&mut Chance::new(seed ^ 0x0002_BE25));
         night.outside_of_our_assumptions(&mut Chance::new(seed ^ 0x0075_1DE0));
         night.ticks_anywhere = Chance::new(seed ^ 0x71C5).happens(700);
+        night.looks_between(&mut Chance::new(seed ^ 0x0001_00C5));
         night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
     }
@@ -236,6 +249,17 @@ impl Night {
             self.breaks.push((When::At(seconds(stops + 62 + chance.below(60))), lost));
         } else if chance.happens(800) {
             self.breaks.push((When::At(seconds(early + 30 + chance.below(300))), Break::GuardOurs));
+        }
+    }
+
+    /// Half of the nights look between their ticks; of some of these the queues are away for a while.
+    fn looks_between(&mut self, chance: &mut Chance) {
+        self.looks = chance.happens(500);
+        if self.looks && chance.happens(60) {
+            let place = [Place::Primary, Place::Standby, Place::Witness];
+            let place = usize::try_from(chance.below(3)).ok().and_then(|drawn| place.get(drawn));
+            let away = When::At(seconds(chance.below(300)));
+            self.breaks.push((away, Break::QueuesAway(place.copied().unwrap_or(Place::Primary))));
         }
     }
 
@@ -367,7 +391,7 @@ impl Night {
 
     /// Lives the night to its end.
     pub fn live<'m>(&self, machine: &'m Machine, plans: &Plans) -> Simulation<'m> {
-        let mut simulation = Simulation::new(machine, plans.of(self.variant), self.settings);
+        let mut simulation = Simulation::new(machine, plans.of(self.variant, self.looks), self.settings);
         let (unnoticed, modifying, rebooting) = self.course;
         simulation.world.promotes_within(unnoticed, modifying, rebooting);
         simulation.clients_write_every(3_000);

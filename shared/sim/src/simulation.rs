@@ -63,6 +63,11 @@ pub(crate) enum Happening {
     },
     Break(Break),
     Deliver(Deliver),
+    /// A queue delivers a look that its function sent ahead.
+    Look {
+        function: Function,
+        due: Timestamp,
+    },
     Late(Effect),
     /// A person looks at the open question.
     Person {
@@ -245,6 +250,7 @@ impl<'m> Simulation<'m> {
             self.take_started();
             self.take_sent();
             self.take_asked();
+            self.take_ahead();
         }
         self.people_look();
         true
@@ -353,6 +359,7 @@ impl<'m> Simulation<'m> {
             Happening::Break(_) if self.world.is_calm() => {}
             Happening::Break(broken) => self.world.apply(broken),
             Happening::Deliver(deliver) => self.redeliver(deliver),
+            Happening::Look { function, due } => self.look(function, due),
             Happening::Late(effect) => self.world.arrive(effect),
             Happening::Person { execution, says } => drop(self.says(&execution, says)),
             Happening::Hold(raised, category) => self.hold(raised, category),
@@ -409,6 +416,36 @@ impl<'m> Simulation<'m> {
             let wait = i64::try_from(self.chance.below(3_000)).unwrap_or(0);
             self.invoke(function, Rc::clone(&self.tick), Purpose::Unheard, wait);
         }
+    }
+
+    /// Delays count in whole seconds, and a poller takes its time. SQS delivers at least once, or not while it is away.
+    fn take_ahead(&mut self) {
+        for (function, due, wait) in self.world.take_ahead() {
+            if self.chance.happens(self.lost_permille) {
+                self.world.cover("look lost");
+                continue;
+            }
+            let drawn = self.chance.draw();
+            let late = if drawn.is_multiple_of(64) { (drawn >> 8) % 40_000 } else { (drawn >> 8) % 1_000 };
+            let whole = wait.secs_ceil().saturating_mul(1_000);
+            let wait = i64::try_from(whole.saturating_add(late)).unwrap_or(0);
+            self.plan_in(wait, Happening::Look { function, due });
+            if self.chance.happens(self.twice_permille) {
+                self.world.cover("look twice");
+                let again = i64::try_from(self.chance.below(20_000)).unwrap_or(0);
+                self.plan_in(wait + again, Happening::Look { function, due });
+            }
+        }
+    }
+
+    fn look(&mut self, function: Function, due: Timestamp) {
+        if !self.world.invokes(function.place()) || self.world.queues_away(function.place()) {
+            return;
+        }
+        let body = json!({ "look": due }).to_string();
+        let event = json!({"Records": [{"eventSource": "aws:sqs", "body": body}]});
+        let wait = self.starts();
+        self.invoke(function, event.into(), Purpose::Unheard, wait);
     }
 
     fn resume(&mut self, name: &Rc<str>, turn: u64) {

@@ -5,6 +5,8 @@ use crate::checkers::Violation;
 use crate::night::{Night, Plans};
 use crate::world::Coverage;
 use std::collections::BTreeMap;
+use understudy_core::report::Report;
+use understudy_core::run::Kind;
 use understudy_core::time::{Millis, elapsed};
 
 /// What many nights add up to.
@@ -16,6 +18,9 @@ pub struct Tally {
     /// Calls of ports.
     pub calls: u64,
     pub coverage: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    /// From the last good probe to the accepted outage, of every unplanned failover that was sealed: of plans that look at
+    /// their ticks, and of those that look between them.
+    pub detected: [Vec<Millis>; 2],
     /// The first night that broke a law, by its seed.
     pub broken: Option<(u64, Vec<Violation>)>,
 }
@@ -23,10 +28,14 @@ pub struct Tally {
 impl Tally {
     /// Lives one night and judges it; false when it broke a law.
     pub fn add(&mut self, seed: u64, machine: &Machine, plans: &Plans) -> bool {
-        let night = Night::of(seed).live(machine, plans);
+        let drawn = Night::of(seed);
+        let night = drawn.live(machine, plans);
         self.nights += 1;
-        for end in night.ends().values() {
+        for (execution, end) in night.ends() {
             *self.ends.entry(end.clone()).or_insert(0) += 1;
+            let [ticks, looks] = &mut self.detected;
+            let times = if drawn.looks { looks } else { ticks };
+            times.extend(night.report(execution).as_ref().and_then(detection));
         }
         let spent = elapsed(crate::simulation::DAWN, night.world.now());
         self.simulated = self.simulated.saturating_add(spent);
@@ -56,6 +65,9 @@ impl Tally {
         self.nights += other.nights;
         self.calls += other.calls;
         self.simulated = self.simulated.saturating_add(other.simulated);
+        for (ours, theirs) in self.detected.iter_mut().zip(other.detected) {
+            ours.extend(theirs);
+        }
         for (end, times) in other.ends {
             *self.ends.entry(end).or_insert(0) += times;
         }
@@ -99,6 +111,21 @@ impl Tally {
         }
         table.concat()
     }
+}
+
+/// How long an outage lasted before it was accepted; a planned move has none.
+fn detection(report: &Report) -> Option<Millis> {
+    let last_good = report.clock.last_good.filter(|_| report.kind == Kind::Failover)?;
+    Some(elapsed(last_good, report.clock.accepted))
+}
+
+/// The median, the 99th of a hundred and the longest of what was measured.
+pub fn spread(times: &[Millis]) -> Option<(Millis, Millis, Millis)> {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    let at =
+        |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied();
+    Some((at(50)?, at(99)?, *times.last()?))
 }
 
 /// Tasks and waits: what takes time, so that something can meet it.

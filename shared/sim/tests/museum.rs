@@ -260,7 +260,7 @@ fn every_scenario_of_the_museum_is_played() {
             Plan::Asks => Variant::Asks,
             Plan::Stays => Variant::Stays,
         };
-        let mut simulation = Simulation::new(&machine, plans.of(variant), Settings::default());
+        let mut simulation = Simulation::new(&machine, plans.of(variant, false), Settings::default());
         simulation.people = match scenario.people {
             Answers::Absent => People::Absent,
             Answers::Yes => People::Answer { after: Millis::from_secs(60), yes: true },

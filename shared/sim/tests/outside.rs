@@ -131,7 +131,7 @@ fn whom_the_replica_follows_is_looked_at_once_more_at_the_door() {
 #[test]
 fn a_session_that_opens_on_the_way_is_asked_about_before_it_opens() {
     let machine = machine();
-    let plan = example::opens_soon().expect("the example");
+    let plan = example::opens_soon(example::plan().expect("the example"));
     let mut simulation = Simulation::new(&machine, plan.clone(), Settings::default());
     simulation.run_for(Millis::from_secs(70));
     simulation.break_now(Break::Kill(Place::Primary));
@@ -143,4 +143,36 @@ fn a_session_that_opens_on_the_way_is_asked_about_before_it_opens() {
     let refused = report(&mut simulation);
     assert_eq!((refused.end, executions(&simulation)), (End::Refused, 1), "{}", story(&simulation));
     assert_lawful(&simulation, "a session that opens");
+}
+
+/// The primary's queues are away: a guard whose looks do not come renews at its ticks, and gives its lease as long as ticks
+/// need. What that costs a healthy application ends with the next tick.
+#[test]
+fn a_primary_whose_looks_do_not_come_is_not_fenced() {
+    let machine = machine();
+    let plan = example::in_no_hands(example::shipped().expect("the example"));
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    simulation.ticks_anywhere = true;
+    simulation.run_for(minutes(5));
+    assert_eq!(longest_pause(&simulation, Millis::ZERO), Millis::from_secs(1), "no write was refused");
+    simulation.break_now(Break::QueuesAway(Place::Primary));
+    simulation.run_for(minutes(30));
+    let first = longest_pause(&simulation, Millis::ZERO);
+    assert!(first <= Millis::from_secs(75), "{first}: from the end of its lease to the next tick");
+    assert_eq!(longest_pause(&simulation, minutes(8)), Millis::from_secs(1), "and none behind it");
+    assert_eq!(executions(&simulation), 0, "nobody moves away from a primary that serves");
+    assert_lawful(&simulation, "the primary's queues are away");
+}
+
+/// The longest time without a write that the primary took of a client beside it, from so long after dawn on.
+fn longest_pause(simulation: &Simulation<'_>, from: Millis) -> Millis {
+    let begin = understudy_core::time::after(understudy_sim::simulation::DAWN, from);
+    let trace = simulation.world.trace();
+    let taken: Vec<_> = trace
+        .iter()
+        .filter(|event| event.at >= begin && matches!(event.what, What::Acknowledged { client: "local", .. }))
+        .map(|event| event.at)
+        .collect();
+    let pauses = taken.iter().zip(taken.iter().skip(1)).map(|(one, next)| elapsed(*one, *next));
+    pauses.max().unwrap_or_default()
 }

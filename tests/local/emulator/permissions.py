@@ -98,7 +98,18 @@ def _read_cbor(log: Lines) -> None:
         return extract_resource_arn
 
     _iam_actions.replace("extract_iam_action", name_action)
+    _iam_actions.replace("extract_iam_action", _batches_as_one)
     _iam_actions.replace("extract_resource_arn", name_resource)
+
+
+def _batches_as_one(original: Any) -> Any:
+    """SQS has no action for a batch: who may send a message may send ten."""
+
+    def extract_iam_action(*args: Any) -> str | None:
+        action = original(*args)
+        return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
+
+    return extract_iam_action
 
 
 def cbor_as_json(body: bytes) -> bytes:

@@ -10,7 +10,7 @@ use understudy_local::config::Cloud;
 use understudy_local::deliveries::Order;
 use understudy_local::python::Python;
 use understudy_local::torture::{self, Torture};
-use understudy_local::up::{Options, People, down, running_plan, up};
+use understudy_local::up::{Options, People, down, fastest, running_plan, up};
 use understudy_local::{adopt, demo, progress, serve};
 
 #[derive(Parser)]
@@ -84,7 +84,8 @@ struct Setup {
     /// Run the plan of its rehearsal environment instead; a drill always does.
     #[arg(long)]
     rehearsal: bool,
-    /// Divides every period and every duration of the plan.
+    /// Divides every period and every duration of the plan, as far as its looks allow: none comes sooner than a second
+    /// behind the one before it.
     #[arg(long, default_value_t = 20.0)]
     speed: f64,
     /// What people do when the plan asks.
@@ -307,13 +308,14 @@ impl Setup {
         let binaries =
             std::env::current_exe()?.parent().map(PathBuf::from).ok_or("this binary has no folder")?;
         let plan = root.join(self.plan);
+        let speed = self.speed.min(fastest(&plan));
         Ok(Options {
             plan,
             root,
             binaries,
             folder: "run".to_owned(),
             rehearsal: self.rehearsal,
-            speed: self.speed,
+            speed,
             people: self.approve,
             armed: !self.unarmed,
         })

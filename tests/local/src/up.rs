@@ -155,6 +155,11 @@ pub fn running_plan(options: &Options) -> Result<Plan, UpError> {
     read_plan(&options.state_dir().join("plan.yaml"))
 }
 
+/// How fast a cloud of this plan may run; without bound where it cannot be read, which bringing it up will tell.
+pub fn fastest(plan: &Path) -> f64 {
+    read_plan(plan).map_or(f64::INFINITY, |plan| plan.fastest())
+}
+
 pub(crate) fn given_plan(options: &Options) -> Result<Plan, UpError> {
     let plan = read_plan(&options.plan)?;
     if !options.rehearsal {

@@ -97,13 +97,14 @@ pub(super) fn shown(look: &Look<'_>) -> Vec<Finding> {
                 "no report of an unplanned failover can show an RPO of {rpo} as met: the lease alone bounds the loss by {}",
                 span(bound.least)
             );
-            let help = "a shorter tick and lease narrow the bound; what was really lost is counted afterwards, and may be far less";
+            let help = "a lease that is renewed more often (`look`) and runs out sooner narrows the bound; what was really lost is counted afterwards, and may be far less";
             let sum = format!(
-                "{} + {} + {} - 2 x a tick of {} = {}",
+                "{} + {} + {} - 2 x a {} of {} = {}",
                 lease.ttl,
                 lease.commit_margin,
                 lease.drift,
-                plan.tick,
+                crate::budget::pace_field(plan),
+                plan.pace(),
                 span(bound.least)
             );
             vec![finding(Level::Warning, message, help).at(fields).computed(vec![sum])]

@@ -49,10 +49,10 @@ codes! {
 
     // Values beside each other.
     REGIONS_DIFFER = "PL-40", "primary, standby and witness are not three different Regions";
-    WINDOW_TICKS = "PL-41", "the detection window holds fewer than two ticks";
+    WINDOW_TICKS = "PL-41", "the detection window holds fewer than two looks";
     VOTE_AGE = "PL-42", "a vote may be too old before the next look renews it";
-    PROBE_TIMEOUT = "PL-43", "a probe may outlast the tick";
-    LEASE_TTL = "PL-44", "the lease is shorter than four ticks";
+    PROBE_TIMEOUT = "PL-43", "a probe may outlast the time to the next look";
+    LEASE_TTL = "PL-44", "the lease is shorter than four looks";
     COMMIT_MARGIN = "PL-45", "the commit margin is not shorter than the lease";
     LAG_ORDER = "PL-46", "lag thresholds are not typical <= warn <= block";
     QUORUM_VOTES = "PL-47", "the quorum asks for more votes than there are voters";
@@ -79,4 +79,5 @@ codes! {
     SHIPPED_EVERY = "PL-68", "a store that is shipped in pieces, and not one other, says how often";
     HOOKS_OUTLAST = "PL-69", "the hooks of one moment may outlast the step that calls them";
     STORE_OPTIONAL = "PL-70", "a store that would be promoted is optional: nothing arms or fences it";
+    LOOK_TICK = "PL-71", "a look of its own is not shorter than the tick, or shorter than a second";
 }

@@ -37,6 +37,12 @@ pub use schedule::Schedule;
 pub use schema::schema;
 
 impl Plan {
+    /// The longest time between two looks of one function that are due one after the other.
+    #[must_use]
+    pub fn pace(&self) -> crate::time::Millis {
+        self.look.unwrap_or(self.tick)
+    }
+
     /// SHA-256 over the plan's canonical JSON (its fields in declared order), in hex: what every record names.
     ///
     /// Comments and layout of the file do not count; every value does.

@@ -51,8 +51,10 @@ record! {
         /// Planned work during which nothing moves by itself; people are paged instead. Absent: none.
         maintenance: Vec<Maintenance> =
             any(many("a list of maintenance windows", rec()), super::calendar::MAINTENANCE_EXAMPLE);
-        /// How often probers, guard and deciders look.
+        /// How often every function that watches looks by its schedule.
         tick: Millis = need(DURATION, "60s");
+        /// How often probers, decider and guard look between two ticks, too. Absent: at ticks only.
+        look: Option<Millis> = may(DURATION, "15s");
         /// When the primary counts as down.
         detection: Detection = need(rec(), DETECTION);
         /// The writer's right to write.

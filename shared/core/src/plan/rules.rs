@@ -26,6 +26,7 @@ pub(super) fn check(reader: &mut Reader) {
     regions(seen, &mut drafts);
     quorum(seen, &mut drafts);
     vote_age(seen, &mut drafts);
+    look(seen, &mut drafts);
     fence(seen, &mut drafts);
     arming(seen, &mut drafts);
     each(seen, "stores", |store| store_roles(seen, store, &mut drafts));
@@ -43,6 +44,8 @@ pub(super) fn check(reader: &mut Reader) {
     promises::check(seen, &mut drafts);
     reader.drafts.extend(drafts);
 }
+
+const SHORTEST_LOOK: Millis = Millis::from_secs(1);
 
 #[derive(Clone, Copy)]
 enum Must {
@@ -65,11 +68,13 @@ struct Relation {
 #[rustfmt::skip]
 const RELATIONS: &[Relation] = &[
     Relation { code: codes::WINDOW_TICKS, left: "detection.window", must: Must::AtLeast, times: 2,
-        right: "tick", why: "one bad look must never decide" },
+        right: "look", why: "one bad look must never decide" },
     Relation { code: codes::PROBE_TIMEOUT, left: "detection.probe_timeout", must: Must::Below, times: 1,
-        right: "tick", why: "a probe must end before the next one starts" },
+        right: "look", why: "a probe must end before the next one starts" },
+    Relation { code: codes::LOOK_TICK, left: "look", must: Must::Below, times: 1,
+        right: "tick", why: "looks come between two ticks" },
     Relation { code: codes::LEASE_TTL, left: "lease.ttl", must: Must::AtLeast, times: 4,
-        right: "tick", why: "a schedule fires anywhere within its tick, so that two renewals may lie two ticks apart, and three \
+        right: "look", why: "a schedule fires anywhere within its tick, so that two renewals may lie two apart, and three \
             where one is lost; the fourth is for what a renewal itself takes" },
     Relation { code: codes::COMMIT_MARGIN, left: "lease.commit_margin", must: Must::Below, times: 1,
         right: "lease.ttl", why: "the margin is the end of a writer's time, not all of it" },
@@ -97,6 +102,8 @@ impl Relation {
     }
 
     fn compare(&self, seen: &Seen, left: &str, right: &str, drafts: &mut Vec<Draft>) {
+        // A plan without looks of their own looks at its ticks.
+        let right = if right == "look" && !seen.has("look") { "tick" } else { right };
         let (Some((value, at)), Some((other, beside))) = (duration(seen, left), duration(seen, right)) else {
             return;
         };
@@ -247,6 +254,17 @@ fn vote_age(seen: &Seen, drafts: &mut Vec<Draft>) {
              `detection.probe_timeout`"
         );
         drafts.push(draft(codes::VOTE_AGE, path, at, message, help).beside(beside, "`tick`".to_owned()));
+    }
+}
+
+/// A message of SQS is delayed by whole seconds.
+fn look(seen: &Seen, drafts: &mut Vec<Draft>) {
+    let path = "look";
+    let Some(((look, written), at)) = duration(seen, path) else { return };
+    if look < SHORTEST_LOOK {
+        let message = format!("`{path}` is `{written}`, and messages are delayed by whole seconds");
+        let help = "write `10s` or more: Lambda and a probe take seconds themselves".to_owned();
+        drafts.push(draft(codes::LOOK_TICK, path, at, message, help));
     }
 }
 

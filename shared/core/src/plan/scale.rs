@@ -12,18 +12,24 @@ const CALL_MIN: Millis = Millis(500);
 /// Half of the margin bounds a statement and a pause of every writer. A real process takes its time to answer, however
 /// fast the plan runs: less than this ends the transactions of a busy application.
 const MARGIN_MIN: Millis = Millis(2000);
-/// A tick below this leaves no room for a probe.
-const TICK_MIN: Millis = Millis(1000);
+/// A tick or a look below this leaves no room for a probe, and SQS delays by whole seconds.
+const PACE_MIN: Millis = Millis(1000);
 
 impl Plan {
+    /// The factor beyond which a look would come too soon behind the one before it.
+    #[must_use]
+    pub fn fastest(&self) -> f64 {
+        float(self.pace()) / float(PACE_MIN)
+    }
+
     /// The plan with its durations divided by `factor`.
     ///
     /// | field | becomes |
     /// |---|---|
-    /// | `tick` | divided, rounded down, at least 1 s: the factor itself is lowered where it would ask for less |
+    /// | `tick`, `look` | divided, rounded down, at least 1 s: the factor itself is lowered where it would ask for less |
     /// | `detection.window`, `cooldown` | divided, rounded up |
     /// | `detection.vote_max_age` | divided, rounded up, at least two ticks and a probe |
-    /// | `detection.probe_timeout` | divided, at least 1 s for its two asks, always below the tick |
+    /// | `detection.probe_timeout` | divided, at least 1 s for its two asks, always below `look`, or `tick` without |
     /// | `lease.ttl`, `drift` | divided, rounded up |
     /// | `lease.commit_margin` | divided, at least 2 s unless the plan says less, always below the scaled `ttl` |
     /// | `policy.approval_timeout`, `stores[].promote_timeout` | divided, rounded up |
@@ -38,12 +44,14 @@ impl Plan {
     /// does not shorten (1 or less, or not a number) leaves the plan as it is.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
-        let factor = factor.min(float(self.tick) / float(TICK_MIN));
+        let factor = factor.min(self.fastest());
         if factor.is_nan() || factor <= 1.0 {
             return self.clone();
         }
         let scale = Scale(factor);
-        let tick = scale.down(self.tick);
+        let look = self.look.map(|look| scale.down(look).max(PACE_MIN));
+        let tick =
+            scale.down(self.tick).max(look.map_or(Millis::ZERO, |look| look.saturating_add(Millis(1))));
         Self {
             objectives: Objectives {
                 rto: scale.down(self.objectives.rto),
@@ -55,7 +63,8 @@ impl Plan {
                 ..self.objectives
             },
             tick,
-            detection: scale.detection(&self.detection, tick),
+            look,
+            detection: scale.detection(&self.detection, tick, look.unwrap_or(tick)),
             lease: scale.lease(&self.lease),
             policy: Policy {
                 approval_timeout: scale.up(self.policy.approval_timeout),
@@ -92,8 +101,8 @@ impl Scale {
         self.down(span).max(CALL_MIN.times(2)).min(span)
     }
 
-    fn detection(self, detection: &Detection, tick: Millis) -> Detection {
-        let probe_timeout = self.probe(detection.probe_timeout).min(tick.saturating_sub(Millis(1)));
+    fn detection(self, detection: &Detection, tick: Millis, pace: Millis) -> Detection {
+        let probe_timeout = self.probe(detection.probe_timeout).min(pace.saturating_sub(Millis(1)));
         let least = tick.times(2).saturating_add(probe_timeout);
         Detection {
             window: self.up(detection.window),

@@ -12,13 +12,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 use understudy_core::steps::STEPS;
+use understudy_core::words::span;
 use understudy_sim::asl::Machine;
 use understudy_sim::checkers::Violation;
 use understudy_sim::matching::differences;
 use understudy_sim::night::{Night, Plans};
 use understudy_sim::shrink::shrink;
 use understudy_sim::story::story;
-use understudy_sim::tally::Tally;
+use understudy_sim::tally::{Tally, spread};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -157,6 +158,18 @@ fn tell(total: &Tally, seconds: f64) {
         total.calls as f64 / total.nights.max(1) as f64,
         ends.join(", ")
     );
+    for (eyes, times) in ["at ticks", "between ticks, too"].iter().zip(&total.detected) {
+        if let Some((median, late, longest)) = spread(times) {
+            say!(
+                "looking {eyes}: an outage was accepted {} after the last good probe (median of {}), 99 of 100 within {}, \
+                 at worst {}",
+                span(median),
+                times.len(),
+                span(late),
+                span(longest)
+            );
+        }
+    }
     if let Ok((machine, _)) = read() {
         say!("{}", total.coverage_table(&machine).trim_end());
     }

@@ -61,6 +61,8 @@ pub enum Break {
     DiskHangs,
     /// Somebody drops the triggers of the primary: no statement is stopped any more, and the next heartbeat shows it.
     GateDropped,
+    /// The Region's queues take and deliver nothing.
+    QueuesAway(Place),
     /// The evidence bucket is away.
     BucketAway,
     /// Somebody else publishes that the standby serves.
@@ -102,6 +104,7 @@ impl Break {
             Self::ClocksWrong(_) => "clocks wrong",
             Self::Restored => "primary restored",
             Self::DiskHangs => "disk hangs",
+            Self::QueuesAway(_) => "queues away",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
             Self::Heal => "heals",
@@ -191,6 +194,7 @@ impl Inner {
                 self.stores.iter_mut().for_each(|store| store.restore(instant));
             }
             Break::DiskHangs => self.disk_hangs = true,
+            Break::QueuesAway(place) => self.queues_away.insert(place),
             Break::BucketAway => self.bucket_away = true,
             Break::RogueSwitch => {
                 let now = self.now;
@@ -211,6 +215,7 @@ impl Inner {
         self.application_down.clear();
         self.flapping = false;
         self.bucket_away = false;
+        self.queues_away.clear();
         self.disk_hangs = false;
         self.sets_nothing = false;
         self.clocks.wrong = 0;

@@ -3,6 +3,7 @@
 //! The world knows nothing of incidents, steps or workflows, and never checks a law: it only behaves, breaks,
 //! and writes down what happened.
 
+mod ahead;
 mod breaks;
 mod clocks;
 mod desk;
@@ -16,6 +17,7 @@ mod stores;
 mod tables;
 mod web;
 
+pub use ahead::Ahead;
 pub use breaks::Break;
 pub use clocks::HostClock;
 pub use desk::{Bucket, Desk, Notary, Starter};
@@ -139,6 +141,10 @@ struct Inner {
     application_down: Places,
     flapping: bool,
     bucket_away: bool,
+    /// Queues there take and deliver nothing.
+    queues_away: Places,
+    /// Looks that functions sent ahead to themselves.
+    ahead: Vec<(Function, Timestamp, Millis)>,
     /// The primary's disk acknowledges nothing.
     disk_hangs: bool,
     /// Nor is any lease set in the primary's databases.
@@ -198,6 +204,8 @@ impl World {
             application_down: Places::default(),
             flapping: false,
             bucket_away: false,
+            queues_away: Places::default(),
+            ahead: Vec::new(),
             disk_hangs: false,
             sets_nothing: false,
             guard: None,
@@ -320,7 +328,10 @@ impl World {
     /// Whether an execution, a token or an invocation waits to be taken up.
     pub(crate) fn asks(&self) -> bool {
         let inner = self.inner.borrow();
-        !(inner.to_start.is_empty() && inner.sent.is_empty() && inner.asked.is_empty())
+        !(inner.to_start.is_empty()
+            && inner.sent.is_empty()
+            && inner.asked.is_empty()
+            && inner.ahead.is_empty())
     }
 
     /// The state that the execution is in, for the table of what met what.

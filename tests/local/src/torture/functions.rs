@@ -25,7 +25,7 @@ const TICKING: [&str; 7] = [
 /// Lets every schedule run until the returned set is dropped. A tick never waits for the one before it.
 pub fn schedules(region: &Rc<Region>) -> tokio::task::JoinSet<()> {
     let mut all = tokio::task::JoinSet::new();
-    let tick = region.plan.tick.as_std();
+    let tick = region.plan.pace().as_std();
     for function in TICKING {
         let region = Rc::clone(region);
         // Schedules of AWS are not in step with each other.
@@ -36,7 +36,8 @@ pub fn schedules(region: &Rc<Region>) -> tokio::task::JoinSet<()> {
             loop {
                 let region = Rc::clone(&region);
                 running.spawn_local(async move {
-                    if let Err(fault) = invoke(&region, function, json!({"tick": true})).await {
+                    let due = jiff::Timestamp::now();
+                    if let Err(fault) = invoke(&region, function, json!({"look": due})).await {
                         tracing::info!(function, %fault, "a tick failed");
                     }
                 });
