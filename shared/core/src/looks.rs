@@ -88,16 +88,17 @@ impl<C: Cells, K: Clock, Q: Looks> Eyes<'_, C, K, Q> {
                 "the plan has `look`, and this stack was deployed without the parameter `Look`",
             ));
         };
-        let now = self.clock.now();
         let horizon = self.plan.tick.times(AHEAD).min(LONGEST_DELAY);
         let key = keys::looks(self.function);
         // What cannot be read was perhaps not sent: a look too many costs nothing but itself.
         let sent = look::<Sent>(self.cells, &key).await.ok().flatten().map(|sent| sent.until);
+        let now = self.clock.now();
         let due = due(now, sent, every, horizon);
         let Some(until) = due.last().copied() else { return Ok(()) };
         queue.send(&due.iter().map(|due| (*due, elapsed(now, *due))).collect::<Vec<_>>()).await?;
-        // Behind the sending: who dies between the two sends twice rather than not at all.
-        update::<Sent, _>(self.cells, &key, |_| Ok(Change::Write(Sent { until }))).await.map(|_| ())
+        // Behind the sending, and whatever comes of it: what is not on record is sent twice rather than not at all.
+        let _ = update::<Sent, _>(self.cells, &key, |_| Ok(Change::Write(Sent { until }))).await;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::aws::{Aws, AwsError};
 use crate::config::{Cloud, Place};
 use crate::python::{Python, PythonError, run};
+use crate::tls;
 use crate::up::Options;
 use std::fs;
 use std::io;
@@ -28,12 +29,12 @@ pub enum DeployError {
 }
 
 /// Packages the built binaries as for AWS, only compressed quickly.
-pub async fn package(options: &Options, plan: &Plan) -> Result<(), DeployError> {
+pub async fn package(options: &Options, cloud: &Cloud, plan: &Plan) -> Result<(), DeployError> {
     let path = options.state_dir().join("plan.yaml");
     fs::write(&path, plan.to_yaml()).map_err(|source| DeployError::Package { path: path.clone(), source })?;
     let mut package = Command::new(options.binaries.join("understudy"));
     package.current_dir(&options.root).args(["package", "--quick", "--plan"]).arg(&path);
-    package.arg("--binaries").arg(&options.binaries);
+    package.arg("--binaries").arg(&options.binaries).arg("--rds-ca").arg(tls::roots(cloud));
     run(&mut package).await?;
     Ok(())
 }
@@ -80,7 +81,6 @@ async fn deploy_role(
     Aws::at(cloud, place).await.create_bucket(&uploads(place)).await?;
     let sam_folder = keep_sam_quiet(options, place)?;
     let mut given = parameters(plan, role);
-    given.insert("DatabaseTls", "off".to_owned());
     if role == Role::Standby {
         given.insert("SigningKey", "create".to_owned());
     }

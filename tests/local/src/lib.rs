@@ -39,5 +39,6 @@ pub mod python;
 pub mod rds;
 pub mod ready;
 pub mod serve;
+pub mod tls;
 pub mod torture;
 pub mod up;

@@ -5,6 +5,7 @@
 //! [`Links`] for the same states, so that a broken pair cuts AWS calls and TCP alike.
 
 use crate::config::{Cloud, Place};
+use crate::tls::{Front, Stream, TlsError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -119,12 +120,11 @@ impl Gate {
 
 /// Why the forwarders cannot start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for the link {from} -> {to}; another local cloud may use this block")]
-pub struct BindError {
-    address: SocketAddr,
-    from: Place,
-    to: Place,
-    source: io::Error,
+pub enum BindError {
+    #[error("cannot listen on {address} for the link {from} -> {to}; another local cloud may use this block")]
+    Address { address: SocketAddr, from: Place, to: Place, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// The forwarders, bound and not yet running.
@@ -136,6 +136,8 @@ struct Forwarder {
     listener: TcpListener,
     target: SocketAddr,
     gate: Gate,
+    /// In front of databases.
+    front: Option<Front>,
 }
 
 impl Forwarders {
@@ -143,16 +145,16 @@ impl Forwarders {
     pub async fn bind(cloud: &Cloud, links: &Links) -> Result<Self, BindError> {
         let mut forwarders = Vec::new();
         for (from, to) in Place::pairs() {
-            for port in [cloud.web_port, cloud.db_port] {
+            for (port, front) in [(cloud.web_port, None), (cloud.db_port, Front::of(cloud, to)?)] {
                 let address = SocketAddr::from((cloud.link(from, to), port));
-                let listener = TcpListener::bind(address).await.map_err(|source| BindError {
+                let listener = TcpListener::bind(address).await.map_err(|source| BindError::Address {
                     address,
                     from,
                     to,
                     source,
                 })?;
                 let target = SocketAddr::from((cloud.own(to), port));
-                forwarders.push(Forwarder { listener, target, gate: links.follow(from, to) });
+                forwarders.push(Forwarder { listener, target, gate: links.follow(from, to), front });
             }
         }
         Ok(Self(forwarders))
@@ -167,7 +169,8 @@ impl Forwarders {
 
 impl Forwarder {
     async fn run(self) {
-        accept_each(&self.listener, |client| carry(client, self.target, self.gate.clone())).await;
+        let carried = |client| carry(client, self.target, self.gate.clone(), self.front.clone());
+        accept_each(&self.listener, carried).await;
     }
 }
 
@@ -198,21 +201,43 @@ where
 }
 
 /// One connection from its first byte to its last.
-async fn carry(mut client: TcpStream, target: SocketAddr, mut gate: Gate) {
+async fn carry(client: TcpStream, target: SocketAddr, mut gate: Gate, front: Option<Front>) {
     if admitted(&client, &mut gate).await.is_err() {
         return reset(&client);
     }
     // As a host without a listener would answer: refused.
     let Ok(mut server) = TcpStream::connect(target).await else { return reset(&client) };
     let _ = server.set_nodelay(true);
+    let mut client: Box<dyn Stream> = match front {
+        None => Box::new(client),
+        Some(front) => match met(&front, client, &mut server, &gate).await {
+            Ok(client) => client,
+            Err(_) => return reset(&server),
+        },
+    };
     let ended = tokio::select! {
-        ended = exchange(&mut client, &mut server, &gate) => ended,
+        ended = exchange(client.as_mut(), &mut server, &gate) => ended,
         refused = async { gate.clone().refused().await } => Err(io::Error::other(refused)),
     };
     if ended.is_err() {
-        reset(&client);
+        reset(client.tcp());
         reset(&server);
     }
+}
+
+/// The stream of a client whose first message was answered, or passed on.
+async fn met(
+    front: &Front,
+    client: TcpStream,
+    server: &mut TcpStream,
+    gate: &Gate,
+) -> io::Result<Box<dyn Stream>> {
+    let (client, first) = tokio::select! {
+        met = front.meet(client) => met?,
+        refused = async { gate.clone().refused().await } => return Err(io::Error::other(refused)),
+    };
+    server.write_all(&first).await?;
+    Ok(client)
 }
 
 /// Waits until the link lets a new connection in, or until its client has given up.
@@ -226,8 +251,8 @@ async fn admitted(client: &TcpStream, gate: &mut Gate) -> io::Result<()> {
 }
 
 /// Both directions, until both have ended or one has failed.
-async fn exchange(client: &mut TcpStream, server: &mut TcpStream, gate: &Gate) -> io::Result<()> {
-    let (from_client, to_client) = client.split();
+async fn exchange(client: &mut dyn Stream, server: &mut TcpStream, gate: &Gate) -> io::Result<()> {
+    let (from_client, to_client) = tokio::io::split(client);
     let (from_server, to_server) = server.split();
     let there = pin!(pump(from_client, to_server, gate.clone()));
     let back = pin!(pump(from_server, to_client, gate.clone()));

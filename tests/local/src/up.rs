@@ -12,6 +12,7 @@ use crate::processes::{ProcessError, Processes};
 use crate::progress::step;
 use crate::python::{Python, PythonError};
 use crate::ready::{self, NotReady};
+use crate::tls::{self, TlsError};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -88,6 +89,8 @@ pub enum UpError {
     #[error("the links cannot start")]
     Links(#[from] BindError),
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Aws(#[from] AwsError),
     #[error(transparent)]
     Deploy(#[from] DeployError),
@@ -120,6 +123,7 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
     step("emulator of AWS", start_emulator(options, &cloud, &python, &processes)).await?;
     cloud.zone_id = Aws::at(&cloud, Place::Standby).await.create_zone(&zone_name(&given)).await?;
     cloud.save(&options.cloud_file())?;
+    tls::make(&cloud)?;
     let plan = localised(given, &cloud, options);
     step("databases: primary and streaming standby", start_databases(&cloud, &plan)).await?;
     step("network: links, gateway, DNS, RDS", start_network(options, &cloud, &processes)).await?;
@@ -131,7 +135,7 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
                 .await?;
         }
     }
-    step("packages: binaries and plan", deploy::package(options, &plan)).await?;
+    step("packages: binaries and plan", deploy::package(options, &cloud, &plan)).await?;
     step("stacks: standby, witness, primary", deploy::deploy(options, &cloud, &python, &plan)).await?;
     step("ready: lease renewed, votes up, standby fit", ready::wait(&cloud, &plan)).await?;
     Ok(Up { cloud, plan })
