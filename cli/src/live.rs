@@ -21,7 +21,9 @@ use understudy_aws::scaffold::operator_config;
 use understudy_aws::secrets::SecretsManager;
 use understudy_core::checks::{Finding, Grade};
 use understudy_core::fault::Fault;
-use understudy_core::live::{Deployment, LiveFunction, LiveRoute, LiveStore, RecordSet, findings, functions};
+use understudy_core::live::{
+    Deployment, Follows, HealthCheck, LiveFunction, LiveRoute, LiveStore, RecordSet, findings, functions,
+};
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Plan, Region, Route, Store};
 use understudy_core::ports::Role;
@@ -103,12 +105,26 @@ async fn look_at_route(zone: &Zone, route: &Route) -> LiveRoute {
     )
     .await;
     let named: BTreeSet<String> = [&public, &verdict].into_iter().flat_map(health_checks).collect();
-    let checks = named.into_iter().map(|id| async {
+    let mut checks = look_at_checks(zone, named).await;
+    let below = checks.iter().filter_map(|(_, check)| children(check.value()?.as_ref()?)).flatten().cloned();
+    let below = look_at_checks(zone, below.collect()).await;
+    checks.extend(below);
+    LiveRoute { route: route.name.clone(), public, verdict, checks }
+}
+
+async fn look_at_checks(zone: &Zone, ids: BTreeSet<String>) -> Vec<(String, Observed<Option<HealthCheck>>)> {
+    join_all(ids.into_iter().map(|id| async {
         let check = bounded("Route 53", zone.health_check(&id)).await;
         (id, check)
-    });
-    let checks = join_all(checks).await;
-    LiveRoute { route: route.name.clone(), public, verdict, checks }
+    }))
+    .await
+}
+
+fn children(check: &HealthCheck) -> Option<&[String]> {
+    match &check.follows {
+        Follows::Calculated { children, .. } => Some(children),
+        Follows::Alarm { .. } | Follows::Endpoint { .. } | Follows::Other(_) => None,
+    }
 }
 
 fn health_checks(records: &Observed<Vec<RecordSet>>) -> Vec<String> {
@@ -132,7 +148,7 @@ async fn look_at_functions(plan: &Plan, profile: Option<&str>) -> Vec<LiveFuncti
     let placed = roles.filter_map(|role| Some((role, role.region(&plan.regions)?)));
     let asked = placed.map(|(role, region)| async move {
         let config = operator_config(region, profile).await;
-        let looks = functions(role).iter().map(|name| look_at_function(plan, &config, role, name));
+        let looks = functions(plan, role).map(|name| look_at_function(plan, &config, role, name));
         join_all(looks).await
     });
     join_all(asked).await.into_iter().flatten().collect()

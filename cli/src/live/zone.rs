@@ -85,6 +85,10 @@ fn health_check(config: HealthCheckConfig) -> HealthCheck {
         HealthCheckType::Http | HealthCheckType::Https => Follows::Endpoint {
             host: config.fully_qualified_domain_name.or(config.ip_address).unwrap_or_default(),
         },
+        HealthCheckType::Calculated => Follows::Calculated {
+            children: config.child_health_checks.unwrap_or_default(),
+            threshold: config.health_threshold.unwrap_or_default(),
+        },
         other => Follows::Other(other.as_str().to_owned()),
     };
     HealthCheck {

@@ -16,6 +16,9 @@ const ASSESS: Millis = Millis::from_secs(10);
 const PROMOTE_RDS: Range = Range { least: Millis::from_secs(180), most: Millis::from_secs(600) };
 /// An alarm's standard period, one for the datapoint and one for its evaluation: Route 53 follows no shorter one.
 const ALARM_PERIOD: Millis = Millis::from_secs(60);
+/// Route 53's checkers ask a fast endpoint this often; one to see it and as long for its name servers to follow. The
+/// service says "10 seconds" of the first, and nothing of the second.
+const CHECK_PERIOD: Millis = Millis::from_secs(10);
 
 /// From, to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -126,6 +129,16 @@ fn counts(plan: &Plan, report: &Report) -> bool {
 /// between two ticks one may be lost.
 const APART: u64 = 2;
 
+/// Route 53's own checkers find the primary bad after three looks, 30 s apart; their verdict is read by a name.
+const CHECKERS_TAKE: Millis = Millis::from_secs(90);
+
+/// How much later the votes complete where Route 53's own is among those that are needed.
+fn checkers(plan: &Plan) -> Millis {
+    let voters = if plan.regions.witness.is_some() { 3 } else { 2 };
+    let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or(Millis::ZERO);
+    if plan.detection.quorum >= voters { CHECKERS_TAKE.saturating_add(ttl) } else { Millis::ZERO }
+}
+
 /// From the last good probe to the accepted signal. At least: the first bad probe begins the window, and the last
 /// renewal was made `APART` looks before it. At most, of the votes: the first bad probe comes `APART` looks late, the one
 /// that completes the window a look behind it, and whoever decides looks `APART` looks later. Of the lease: a renewal in
@@ -136,6 +149,8 @@ fn detect(plan: &Plan) -> Phase {
     let least = detection.window.max(ttl.saturating_sub(apart));
     let votes =
         apart.saturating_add(detection.probe_timeout).saturating_add(detection.window).saturating_add(pace);
+    let checkers = checkers(plan);
+    let votes = votes.saturating_add(checkers);
     let stale = apart.saturating_add(ttl);
     let most = votes.max(stale).saturating_add(apart);
     let late = match plan.look {
@@ -155,10 +170,15 @@ fn detect(plan: &Plan) -> Phase {
         takes: Range::new(least, most),
         source: Source::Plan,
         because: format!(
-            "votes bad for {} and the lease of {} stale; {late}, and a probe takes up to {}",
+            "votes bad for {} and the lease of {} stale; {late}, and a probe takes up to {}{}",
             span(detection.window),
             span(ttl),
-            span(detection.probe_timeout)
+            span(detection.probe_timeout),
+            if checkers == Millis::ZERO {
+                String::new()
+            } else {
+                format!("; Route 53's own vote is needed, and comes {} later", span(checkers))
+            }
         ),
         fields: fields(&["detection.window", "lease.ttl", pace_field(plan), "detection.probe_timeout"]),
     }
@@ -251,6 +271,14 @@ fn switch(plan: &Plan, past: &[&Report]) -> Phase {
     let ttl = plan.routes.iter().map(|route| route.ttl).max().unwrap_or(Millis::ZERO);
     let (seen, source, because) = match measured("switch", past) {
         Some(seen) => (seen, Source::Runs, count(past.len(), "past run")),
+        None if plan.routes.iter().all(|route| route.fast) => (
+            Range::new(Millis::from_secs(1), CHECK_PERIOD.times(2)),
+            Source::Service,
+            format!(
+                "checkers that ask every {}, and as long until the name servers follow",
+                span(CHECK_PERIOD)
+            ),
+        ),
         None => (
             Range::new(Millis::from_secs(1), ALARM_PERIOD.times(2)),
             Source::Service,
@@ -262,7 +290,7 @@ fn switch(plan: &Plan, past: &[&Report]) -> Phase {
         takes: seen.plus(Range::new(Millis::ZERO, ttl)),
         source,
         because: format!("{because}; then caches for up to {}", span(ttl)),
-        fields: fields(&["routes[].ttl"]),
+        fields: fields(&["routes[].ttl", "routes[].fast"]),
     }
 }
 

@@ -79,6 +79,11 @@ pub enum Follows {
     Endpoint {
         host: String,
     },
+    /// Others: healthy if so many of them are.
+    Calculated {
+        children: Vec<String>,
+        threshold: i32,
+    },
     /// Another kind, by the service's name for it.
     Other(String),
 }
@@ -124,8 +129,17 @@ pub struct LiveFunction {
     pub state: Observed<Option<String>>,
 }
 
-/// The functions that the template deploys for `role`; a test holds both together.
-pub fn functions(role: Role) -> &'static [&'static str] {
+/// The function that a fast switch alone has.
+const FAST: &str = "switch-status";
+
+/// The functions that the template deploys for `role` of `plan`.
+pub fn functions(plan: &Plan, role: Role) -> impl Iterator<Item = &'static str> {
+    let fast = plan.routes.iter().any(|route| route.fast);
+    all_functions(role).iter().copied().filter(move |name| fast || *name != FAST)
+}
+
+/// Of whichever plan; a test holds this and the template together.
+pub fn all_functions(role: Role) -> &'static [&'static str] {
     match role {
         Role::Standby => &[
             "alarm-handler",
@@ -138,6 +152,7 @@ pub fn functions(role: Role) -> &'static [&'static str] {
             "sql-agent",
             "step-runner",
             "store-promoter",
+            FAST,
         ],
         Role::Primary => &["primary-guard", "sql-agent"],
         Role::Witness => &["route-prober"],
@@ -240,18 +255,18 @@ fn watched(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
 fn deployed(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
     let roles = [Role::Standby, Role::Witness, Role::Primary];
     let placed = roles.into_iter().filter_map(|role| Some((role, role.region(&plan.regions)?)));
-    placed.map(|(role, region)| deployed_role(&Row { id, subject: &region.0 }, role, seen)).collect()
+    placed.map(|(role, region)| deployed_role(&Row { id, subject: &region.0 }, plan, role, seen)).collect()
 }
 
-fn deployed_role(row: &Row<'_>, role: Role, seen: &Deployment) -> Finding {
-    let all = functions(role).len();
+fn deployed_role(row: &Row<'_>, plan: &Plan, role: Role, seen: &Deployment) -> Finding {
+    let all = functions(plan, role).count();
     let (mut absent, mut idle, mut unread) = (Vec::new(), Vec::new(), Vec::new());
-    for name in functions(role) {
-        let found = seen.functions.iter().find(|one| one.role == role && one.function == *name);
+    for name in functions(plan, role) {
+        let found = seen.functions.iter().find(|one| one.role == role && one.function == name);
         match found.map(|one| &one.state) {
             Some(Observed::Known { value: Some(state), .. }) if state == "Active" => {}
             Some(Observed::Known { value: Some(state), .. }) => idle.push(format!("{name} is {state}")),
-            Some(Observed::Known { value: None, .. }) => absent.push((*name).to_owned()),
+            Some(Observed::Known { value: None, .. }) => absent.push(name.to_owned()),
             Some(Observed::Unknown { reason }) => unread.push(format!("{name}: {reason}")),
             None => unread.push(format!("{name}: it was not looked at")),
         }

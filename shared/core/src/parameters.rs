@@ -60,6 +60,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
             ("ZoneId", route.zone_id.clone()),
             ("RecordName", route.record.clone()),
             ("RecordTtl", route.ttl.secs_ceil().to_string()),
+            ("FastSwitch", route.fast.to_string()),
             ("VerdictName", route.verdict_record.clone()),
             ("PrimaryName", host(&route.primary)),
             ("StandbyName", host(&route.standby)),

@@ -622,7 +622,7 @@ pub fn line(record: &Record) -> Line {
             format!("fenced: proved, no writer was left at {quiet_since}")
         }
         Entry::Fenced { receipt: Receipt::Expired { lapsed_at, .. } } => {
-            format!("fenced: expired, no commit possible after {}", instant(*lapsed_at))
+            format!("fenced: expired, no commit passes the gates after {}", instant(*lapsed_at))
         }
         Entry::Fenced { receipt: Receipt::Accepted { by, risk, .. } } => {
             format!("fenced: accepted by {by}: {risk}")

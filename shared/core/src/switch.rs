@@ -1,5 +1,7 @@
 //! Which side the routes should serve: one desired-state item, published as a level.
 
+use crate::ports::Cells;
+use crate::state::{keys, look};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,4 +47,24 @@ pub struct Desired {
     pub set_at: Timestamp,
     /// The last time the level was published.
     pub published_at: Option<Timestamp>,
+}
+
+/// What a function URL answers, in the shape that Lambda takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Told {
+    #[serde(rename = "statusCode")]
+    pub status_code: u16,
+    pub body: &'static str,
+}
+
+/// What a checker of Route 53 is told: 200 if the standby serves. Its health check is inverted, so that whatever else it
+/// sees, no answer included, leaves clients to the metric.
+pub async fn answer_checker(cells: &impl Cells) -> Told {
+    match look::<Desired>(cells, &keys::switch()).await {
+        Ok(Some(desired)) if desired.serves == Side::Standby => {
+            Told { status_code: 200, body: "the standby serves" }
+        }
+        Ok(_) => Told { status_code: 503, body: "the primary serves" },
+        Err(_) => Told { status_code: 503, body: "not known" },
+    }
 }

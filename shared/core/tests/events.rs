@@ -284,6 +284,8 @@ fn parse(function: &str, event: &Value) -> Result<(), Fault> {
         "approver" => approval::read(event).map(|_| ()),
         "drill-runner" => drill::read(event).map(|_| ()),
         "primary-guard" => guard::read(event).map(|_| ()),
+        // Whatever it is asked, it says whether the standby serves.
+        "switch-status" => Ok(()),
         _ => call::read(event).map(|_| ()),
     }
 }
@@ -329,7 +331,8 @@ fn no_mutation_panics_or_goes_unexplained() {
         for mutation in mutations(&example.event, SEED + index, EACH) {
             tally.count(&example, &known, &mutation.text);
         }
-        assert!(tally.invalid > EACH / 20, "{}/{}: too tame", example.function, example.name);
+        let tame = example.function == "switch-status";
+        assert!(tame || tally.invalid > EACH / 20, "{}/{}: too tame", example.function, example.name);
         println!(
             "{:20} {:24} {:5} mutations, {:4} Ok, {:4} Invalid, {:2} no JSON",
             example.function, example.name, tally.mutations, tally.ok, tally.invalid, tally.not_json

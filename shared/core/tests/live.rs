@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use understudy_core::checks::{Finding, Grade, Verdict};
 use understudy_core::live::{
     Deployment, Follows, Half, HealthCheck, HeldSecret, Instance, LiveFunction, LiveRoute, LiveStore,
-    QUESTIONS, RecordSet, findings, functions,
+    QUESTIONS, RecordSet, all_functions, findings,
 };
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Plan, read};
@@ -82,7 +82,7 @@ fn instance(source: Option<&str>) -> Instance {
 /// A deployment of which nothing is to be said.
 fn healthy() -> Deployment {
     let stack = |role| {
-        functions(role).iter().map(move |function| LiveFunction {
+        all_functions(role).iter().map(move |function| LiveFunction {
             role,
             function,
             state: known(Some("Active".to_owned())),
@@ -418,7 +418,7 @@ fn what_could_not_be_read_is_never_good() {
 /// Which roles a function's condition in the template gives it.
 fn roles_of(condition: &str) -> &'static [Role] {
     match condition {
-        "IsStandby" => &[Role::Standby],
+        "IsStandby" | "HasFastSwitch" => &[Role::Standby],
         "IsPrimary" => &[Role::Primary],
         "IsWitness" => &[Role::Witness],
         "HasTable" => &[Role::Standby, Role::Witness],
@@ -448,7 +448,7 @@ fn the_template_deploys_these_functions() {
         }
     }
     for role in ROLES {
-        let ours: BTreeSet<&str> = functions(role).iter().copied().collect();
+        let ours: BTreeSet<&str> = all_functions(role).iter().copied().collect();
         assert_eq!(deployed.get(name_of(role)), Some(&ours), "{role:?}");
     }
 }
@@ -459,4 +459,33 @@ fn name_of(role: Role) -> &'static str {
         Role::Primary => "primary",
         Role::Witness => "witness",
     }
+}
+
+/// PRIMARY hangs on a check that counts the metric's and the endpoint's.
+#[test]
+fn a_fast_switch_is_the_metric_and_its_endpoint_together() {
+    let fast = |children: [&str; 2], threshold, inverted| {
+        let mut seen = healthy();
+        let live = seen.routes.first_mut().expect("a route");
+        live.public = known(vec![
+            record("CNAME", Half::Primary, "primary.rag.example.com.", Some("both")),
+            record("CNAME", Half::Secondary, "standby.rag.example.com", None),
+        ]);
+        let children = children.map(str::to_owned).to_vec();
+        live.checks.push(("both".to_owned(), check(Follows::Calculated { children, threshold })));
+        let follows = Follows::Endpoint { host: "x.lambda-url.us-west-2.on.aws".to_owned() };
+        let endpoint = HealthCheck { follows, inverted, disabled: false };
+        live.checks.push(("told".to_owned(), known(Some(endpoint))));
+        let found = findings(&plan(), &seen);
+        found.into_iter().find(|finding| finding.id == "LV-02").map(|finding| finding.grade)
+    };
+    assert_eq!(fast(["switch", "told"], 2, true), Some(Grade::Pass));
+    assert_eq!(fast(["switch", "told"], 1, true), Some(Grade::Block), "one of the two would do");
+    assert_eq!(
+        fast(["switch", "told"], 2, false),
+        Some(Grade::Block),
+        "it would leave clients where they are for ever"
+    );
+    assert_eq!(fast(["told", "told"], 2, true), Some(Grade::Block), "nothing holds the metric");
+    assert_eq!(fast(["switch", "gone"], 2, true), Some(Grade::Unknown), "what was not looked at");
 }

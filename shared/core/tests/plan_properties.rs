@@ -448,6 +448,7 @@ fn route() -> impl Strategy<Value = Route> {
                 zone_id,
                 ttl: Millis::from_secs(ttl),
                 strategy: Move::SwitchMetric,
+                fast: tls,
                 primary: format!("{word}://p.{domain}{tail}"),
                 standby: format!("{word}://s.{domain}{tail}"),
                 verdict_record: format!("_verdict.{domain}"),

@@ -145,8 +145,8 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             Grade::Block,
             [why].into_iter().chain(unarmed(s)).collect::<Vec<_>>().join("; "),
             "deploy the same plan in both Regions, and run the script of `understudy plan sql` again: it puts the gate on \
-             every table of the plan and on what was added to it since. The server must take no prepared transactions: \
-             `max_prepared_transactions = 0`",
+             every table of the plan and on what was added to it since. Transactions from before the lease had an end have to be \
+             over",
         ),
         (None, Some(longer)) => finding(
             id,

@@ -4,7 +4,7 @@
 //! standby that still refuses writes, or back to a primary that was fenced.
 
 use super::{Deployment, Follows, Half, HealthCheck, LiveRoute, RecordSet, Row};
-use crate::checks::Finding;
+use crate::checks::{Finding, Grade};
 use crate::observed::Observed;
 use crate::parameters::host;
 use crate::plan::{Plan, Route};
@@ -86,6 +86,14 @@ pub(super) fn switched(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<
         };
         Some(match look_up(live, check) {
             Err(reason) => row.unknown(reason, "let this login read health checks"),
+            Ok(Some(HealthCheck {
+                follows: Follows::Calculated { children, threshold },
+                inverted,
+                disabled,
+            })) => {
+                let plainly = !inverted && !disabled && usize::try_from(*threshold) == Ok(children.len());
+                follows_both(&row, plan, live, check, (children, plainly))
+            }
             Ok(found) => follows_switch(&row, plan, check, found),
         })
     })
@@ -97,6 +105,41 @@ fn look_up<'a>(live: &'a LiveRoute, id: &str) -> Result<Option<&'a HealthCheck>,
         Some((_, Observed::Known { value, .. })) => Ok(value.as_ref()),
         Some((_, Observed::Unknown { reason })) => Err(reason.clone()),
         None => Err(format!("health check `{id}` was not looked at")),
+    }
+}
+
+/// The fast switch: PRIMARY is healthy while the metric says so and no checker was told that the standby serves.
+fn follows_both(
+    row: &Row<'_>,
+    plan: &Plan,
+    live: &LiveRoute,
+    id: &str,
+    (children, plainly): (&[String], bool),
+) -> Finding {
+    let fix = "deploy the standby's stack again, which makes this check of the switch's metric and its endpoint, and change nothing \
+               about it";
+    let mut metric = None;
+    let mut endpoint = false;
+    for child in children {
+        match look_up(live, child) {
+            Err(reason) => return row.unknown(reason, "let this login read health checks"),
+            Ok(Some(HealthCheck { follows: Follows::Endpoint { .. }, inverted: true, disabled: false })) => {
+                endpoint = true;
+            }
+            Ok(found) => metric = Some(follows_switch(row, plan, child, found)),
+        }
+    }
+    match metric {
+        Some(metric) if metric.grade != Grade::Pass => metric,
+        Some(_) if endpoint && plainly && children.len() == 2 => row.pass(format!(
+            "PRIMARY hangs on `{id}`: the switch's metric, and its endpoint every ten seconds"
+        )),
+        _ => row.block(
+            format!(
+                "PRIMARY hangs on `{id}`, which is not the switch's metric and its inverted endpoint together"
+            ),
+            fix,
+        ),
     }
 }
 
@@ -129,6 +172,9 @@ fn told(follows: &Follows) -> String {
     match follows {
         Follows::Alarm { name, region, .. } => format!("the data of alarm `{name}` in {region}"),
         Follows::Endpoint { host } => format!("the endpoint `{host}`"),
+        Follows::Calculated { children, threshold } => {
+            format!("{threshold} of {} other health checks", children.len())
+        }
         Follows::Other(kind) => format!("something of kind {kind}"),
     }
 }

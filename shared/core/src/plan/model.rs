@@ -320,6 +320,8 @@ record! {
         /// How long resolvers keep an answer.
         ttl: Millis = need(DNS_TTL, "60s");
         strategy: Strategy = need(STRATEGY, "switch-metric");
+        /// Whether Route 53's checkers ask the standby every ten seconds, beside the metric.
+        fast: bool = or(false, TRUTH, "true");
         /// Where the primary answers by its own name, whatever the public record says.
         primary: String = need(ENDPOINT, "https://primary.example.com");
         /// Where the standby does; same scheme and port, which are those of the public name too.

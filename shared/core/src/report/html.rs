@@ -308,7 +308,7 @@ fn fenced(receipt: &Receipt) -> Markup {
                 }
                 Receipt::Expired { last_renewal_seen_at, lapsed_at, .. } => {
                     dt { "Last renewal seen" } dd { (time(*last_renewal_seen_at)) }
-                    dt { "No commit possible after" } dd { (time(*lapsed_at)) }
+                    dt { "No commit passes the gates after" } dd { (time(*lapsed_at)) }
                 }
                 Receipt::Accepted { by, at, risk, .. } => {
                     dt { "Accepted by" } dd { b { (by) } " at " (time(*at)) }

@@ -194,8 +194,8 @@ pub fn receipt(receipt: &Receipt) -> (Sign, &'static str) {
             sign("✓", "expired", Tone::Good),
             "The old primary's lease ran out, and the dead-man in its database was seen armed with the last renewal. \
              A managed database cannot refuse an old writer by itself: this is safe in practice; it does not make a \
-             second writer impossible. It speaks of the plan's tables, and of commits: a disk that hung may have told a \
-             client later of one that was made in time, and that one may be lost.",
+             second writer impossible. It speaks of the plan's tables, and of commits: a disk that hung, or a host that \
+             stood still, may have told a client later of one that was made in time, and that one may be lost.",
         ),
         Receipt::Accepted { .. } => (
             sign("!", "accepted", Tone::Caution),

@@ -411,5 +411,10 @@ impl Inner {
         }
         let reachable = self.application_answers(Place::Outside, Place::Primary);
         self.web.check_primary(now, reachable);
+        if self.web.is_fast() {
+            let answers = self.open(Place::Outside, Place::Standby) && !self.still.contains(Place::Standby);
+            let told = answers && self.tables.standby_serves();
+            self.web.hear(now, told);
+        }
     }
 }

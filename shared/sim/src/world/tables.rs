@@ -18,6 +18,7 @@ use understudy_core::lease::Lease;
 use understudy_core::overrides::Overrides;
 use understudy_core::ports::{Cell, Cells, Key, Series, Written};
 use understudy_core::state::{Flag, keys};
+use understudy_core::switch::{Desired, Side};
 
 /// What lies in a cell.
 #[derive(Clone)]
@@ -79,6 +80,13 @@ pub(super) struct Tables {
 impl Tables {
     fn at(&mut self, place: Place) -> &mut Rows {
         if place == Place::Witness { &mut self.witness } else { &mut self.standby }
+    }
+
+    /// What the switch's own endpoint reads.
+    pub(super) fn standby_serves(&self) -> bool {
+        let key = keys::switch();
+        let there = self.get(Place::Standby, &key).and_then(|there| there.body.typed::<Desired>(&key).ok());
+        there.is_some_and(|desired| desired.serves == Side::Standby)
     }
 
     fn get(&self, place: Place, key: &Key) -> Option<&Versioned> {

@@ -27,6 +27,8 @@ pub(super) struct Web {
     /// From the end of a period to the names' answer.
     switch_delay: i64,
     ttl: i64,
+    /// Checkers ask the standby, too: since when they are told that it serves.
+    fast: Option<Told>,
     /// Since when Route 53's checkers have found the primary bad.
     bad_since: Option<Moment>,
     verdict_down: bool,
@@ -34,6 +36,12 @@ pub(super) struct Web {
     hosts: Vec<(String, Host)>,
     /// What the resolvers of clients last heard, and until when they keep it.
     cached: [Option<(Side, Moment)>; 2],
+}
+
+/// What the checkers are told by the standby's own endpoint, and how long names take to follow.
+struct Told {
+    since: Option<Moment>,
+    delay: i64,
 }
 
 /// A client's resolver: one that keeps to the TTL, and one that keeps what it heard for ten of them.
@@ -48,6 +56,10 @@ impl Web {
         Self {
             levels: Vec::new(),
             switch_delay: 10_000 + i64::try_from(chance.below(50_000)).unwrap_or(0),
+            fast: plan.routes.iter().all(|route| route.fast).then(|| Told {
+                since: None,
+                delay: 1_000 + i64::try_from(chance.below(19_000)).unwrap_or(0),
+            }),
             ttl: plan.routes.iter().map(|route| span(route.ttl)).max().unwrap_or(0),
             bad_since: None,
             verdict_down: false,
@@ -65,6 +77,17 @@ impl Web {
         self.verdict_down = now - since >= CHECKERS_PATIENCE;
     }
 
+    pub(super) fn is_fast(&self) -> bool {
+        self.fast.is_some()
+    }
+
+    /// What the standby's own endpoint tells the checkers.
+    pub(super) fn hear(&mut self, now: Moment, standby_serves: bool) {
+        if let Some(told) = &mut self.fast {
+            told.since = standby_serves.then(|| told.since.unwrap_or(now));
+        }
+    }
+
     /// Takes a datapoint. The alarm's statistic is the minimum of a period: a stray 1 cannot beat a 0.
     pub(super) fn publish(&mut self, now: Moment, level: f64) {
         let end = now - now.rem_euclid(PERIOD) + PERIOD;
@@ -76,6 +99,11 @@ impl Web {
 
     /// The side that the public name answers at `now`. Missing data leaves it where it was.
     fn serves(&self, now: Moment) -> Side {
+        if let Some(Told { since: Some(since), delay }) = self.fast
+            && now - since >= delay
+        {
+            return Side::Standby;
+        }
         let seen = now - self.switch_delay;
         let level = self.levels.iter().rev().find(|(at, _)| *at <= seen);
         if level.is_some_and(|(_, level)| *level >= 1.0) { Side::Standby } else { Side::Primary }

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use understudy_invoke_tests::{Example, examples};
 
 /// The binaries under test.
-pub const FUNCTIONS: [&str; 11] = [
+pub const FUNCTIONS: [&str; 12] = [
     "alarm-handler",
     "approver",
     "dns-switcher",
@@ -26,6 +26,7 @@ pub const FUNCTIONS: [&str; 11] = [
     "sql-agent",
     "step-runner",
     "store-promoter",
+    "switch-status",
 ];
 
 /// The four errors that leave a function.

@@ -15,6 +15,8 @@ pub enum CheckKind {
     Metric,
     /// An address that is asked over the link from outside.
     Endpoint,
+    /// Other checks.
+    Calculated,
 }
 
 /// One check's state.

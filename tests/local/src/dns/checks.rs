@@ -23,6 +23,10 @@ use tokio::time::MissedTickBehavior;
 
 /// How often a metric is read: a few times in the shortest period that a demonstration has.
 const METRIC_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the checks that count others look at them.
+const OTHERS_INTERVAL: Duration = Duration::from_millis(100);
+/// The host of a function URL, which the emulator serves by its name.
+const FUNCTION_URL: &str = ".lambda-url.";
 /// What Route 53 gives an endpoint to accept a connection, and to answer.
 const CONNECT_MAX: Duration = Duration::from_secs(4);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -84,6 +88,9 @@ impl Outlook {
                 self.watch_metric(&check, alarm, region, *insufficient).await;
             }
             Target::Endpoint(endpoint) => self.watch_endpoint(&check, endpoint).await,
+            Target::Calculated { children, threshold } => {
+                self.watch_others(&check, children, *threshold).await;
+            }
         }
     }
 
@@ -105,6 +112,16 @@ impl Outlook {
                 }
                 Err(error) => tracing::debug!(check = check.id, %error, "a metric could not be read"),
             }
+        }
+    }
+
+    async fn watch_others(&self, check: &HealthCheck, children: &[String], threshold: usize) {
+        let mut ticks = interval(OTHERS_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let healthy = children.iter().filter(|child| self.board.is_healthy(child)).count();
+            let reason = format!("{healthy} of {} healthy", children.len());
+            self.report(check, CheckKind::Calculated, healthy >= threshold, reason);
         }
     }
 
@@ -141,6 +158,10 @@ impl Outlook {
 
     /// Where a checker outside finds the endpoint: its place, over the link that leads there.
     fn locate(&self, endpoint: &Endpoint) -> Result<SocketAddr, ProbeError> {
+        // A function URL is a part of its Region's Lambda, and no host of a place.
+        if endpoint.host.as_ref().is_some_and(|host| host.to_ascii().contains(FUNCTION_URL)) {
+            return Ok(self.cloud.emulator());
+        }
         let healthy = |id: &str| self.board.is_healthy(id);
         let by_name = || {
             let snapshot = self.latest.borrow().clone()?;
@@ -202,6 +223,7 @@ fn kind_of(target: &Target) -> CheckKind {
     match target {
         Target::Metric { .. } => CheckKind::Metric,
         Target::Endpoint(_) => CheckKind::Endpoint,
+        Target::Calculated { .. } => CheckKind::Calculated,
     }
 }
 

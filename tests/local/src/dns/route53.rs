@@ -29,8 +29,17 @@ pub(super) struct HealthCheck {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Target {
-    Metric { alarm: String, region: String, insufficient: Insufficient },
+    Metric {
+        alarm: String,
+        region: String,
+        insufficient: Insufficient,
+    },
     Endpoint(Endpoint),
+    /// Healthy if so many of these are.
+    Calculated {
+        children: Vec<String>,
+        threshold: usize,
+    },
 }
 
 /// What a metric check says while the alarm's metric has no data.
@@ -186,6 +195,12 @@ fn parse_check(node: Node<'_, '_>) -> Result<HealthCheck, ReadError> {
     let target = match entry.required("Type")? {
         "CLOUDWATCH_METRIC" => parse_metric(&entry)?,
         "HTTP" | "HTTPS" => Target::Endpoint(parse_endpoint(&entry)?),
+        "CALCULATED" => Target::Calculated {
+            children: children(entry.node, "ChildHealthCheck")
+                .filter_map(|child| child.text().map(str::to_owned))
+                .collect(),
+            threshold: entry.parsed("HealthThreshold", number)?,
+        },
         other => return Err(entry.invalid("Type", other, "this type of health check is not modelled")),
     };
     Ok(HealthCheck {
