@@ -61,10 +61,15 @@ pub struct Told {
 /// sees, no answer included, leaves clients to the metric.
 pub async fn answer_checker(cells: &impl Cells) -> Told {
     match look::<Desired>(cells, &keys::switch()).await {
-        Ok(Some(desired)) if desired.serves == Side::Standby => {
+        Ok(desired) if standby_serves(desired.as_deref()) => {
             Told { status_code: 200, body: "the standby serves" }
         }
         Ok(_) => Told { status_code: 503, body: "the primary serves" },
         Err(_) => Told { status_code: 503, body: "not known" },
     }
+}
+
+/// Whether clients belong to the standby; before anybody moved them they do not.
+pub fn standby_serves(desired: Option<&Desired>) -> bool {
+    desired.is_some_and(|desired| desired.serves == Side::Standby)
 }

@@ -5,7 +5,9 @@
 
 mod support;
 
-use support::{assert_lawful, entered, executions, machine, minutes, pages, report, settled, start, story};
+use support::{
+    assert_lawful, entered, executions, longest_pause, machine, minutes, pages, report, settled, start, story,
+};
 use understudy_core::lease::Lease;
 use understudy_core::plan::{Mode, OnLeaseLoss};
 use understudy_core::run::{End, Receipt};
@@ -162,17 +164,4 @@ fn a_primary_whose_looks_do_not_come_is_not_fenced() {
     assert_eq!(longest_pause(&simulation, minutes(8)), Millis::from_secs(1), "and none behind it");
     assert_eq!(executions(&simulation), 0, "nobody moves away from a primary that serves");
     assert_lawful(&simulation, "the primary's queues are away");
-}
-
-/// The longest time without a write that the primary took of a client beside it, from so long after dawn on.
-fn longest_pause(simulation: &Simulation<'_>, from: Millis) -> Millis {
-    let begin = understudy_core::time::after(understudy_sim::simulation::DAWN, from);
-    let trace = simulation.world.trace();
-    let taken: Vec<_> = trace
-        .iter()
-        .filter(|event| event.at >= begin && matches!(event.what, What::Acknowledged { client: "local", .. }))
-        .map(|event| event.at)
-        .collect();
-    let pauses = taken.iter().zip(taken.iter().skip(1)).map(|(one, next)| elapsed(*one, *next));
-    pauses.max().unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use understudy_core::lease::Lease;
 use understudy_core::overrides::Overrides;
 use understudy_core::ports::{Cell, Cells, Key, Series, Written};
 use understudy_core::state::{Flag, keys};
-use understudy_core::switch::{Desired, Side};
+use understudy_core::switch::{Desired, standby_serves};
 
 /// What lies in a cell.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl Tables {
     pub(super) fn standby_serves(&self) -> bool {
         let key = keys::switch();
         let there = self.get(Place::Standby, &key).and_then(|there| there.body.typed::<Desired>(&key).ok());
-        there.is_some_and(|desired| desired.serves == Side::Standby)
+        standby_serves(there.as_deref())
     }
 
     fn get(&self, place: Place, key: &Key) -> Option<&Versioned> {

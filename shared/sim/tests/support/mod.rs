@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use understudy_core::report::Report;
 use understudy_core::state::{Flag, keys};
-use understudy_core::time::Millis;
+use understudy_core::time::{Millis, elapsed};
 use understudy_sim::asl::Machine;
 use understudy_sim::checkers;
 use understudy_sim::example;
@@ -91,4 +91,18 @@ pub fn report(simulation: &mut Simulation<'_>) -> Report {
 pub fn entered(simulation: &Simulation<'_>, wanted: &str) -> bool {
     let trace = simulation.world.trace();
     trace.iter().any(|event| matches!(&event.what, What::Entered { state, .. } if state == wanted))
+}
+
+/// The longest time without a write that the primary took of a client beside it, from so long after dawn on.
+#[allow(dead_code, reason = "as above")]
+pub fn longest_pause(simulation: &Simulation<'_>, from: Millis) -> Millis {
+    let begin = understudy_core::time::after(understudy_sim::simulation::DAWN, from);
+    let trace = simulation.world.trace();
+    let taken: Vec<_> = trace
+        .iter()
+        .filter(|event| event.at >= begin && matches!(event.what, What::Acknowledged { client: "local", .. }))
+        .map(|event| event.at)
+        .collect();
+    let pauses = taken.iter().zip(taken.iter().skip(1)).map(|(one, next)| elapsed(*one, *next));
+    pauses.max().unwrap_or_default()
 }
