@@ -44,7 +44,7 @@ pub struct Report {
     pub rto: Rto,
     pub rpo: Rpo,
     /// What the plan of this digest led to expect of an unplanned failover, phase by phase and as `sum`, before it
-    /// happened; empty for a planned move.
+    /// happened; empty for a planned move, and for a plan in fast motion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub predicted: Vec<Predicted>,
     pub verdict: Option<Verdict>,
@@ -233,8 +233,11 @@ pub fn build(plan: &Plan, whole: &Whole, attestation: Attestation) -> Result<Rep
     })
 }
 
+/// EventBridge Scheduler fires no more often: a plan whose tick is shorter is in fast motion, and what AWS takes is not.
+const SHORTEST_TICK: Millis = Millis::from_secs(60);
+
 fn predicted(plan: &Plan, kind: Kind) -> Vec<Predicted> {
-    if kind != Kind::Failover {
+    if kind != Kind::Failover || plan.tick < SHORTEST_TICK {
         return Vec::new();
     }
     let budget = budget(plan, &[]);

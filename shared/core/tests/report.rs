@@ -315,3 +315,11 @@ fn the_step_that_broke_off_is_named_whatever_came_after_it() {
         assert_eq!(told(known), "a step failed; the function's log has the error");
     }
 }
+
+/// What AWS takes is not divided with a plan: held against a run in fast motion it would flatter.
+#[test]
+fn nothing_is_predicted_of_a_run_in_fast_motion() {
+    assert_eq!(report(recovered()).predicted.len(), 6);
+    let fast = rendered(&plan().scaled(20.0), &chain(recovered())).expect("a report");
+    assert_eq!(fast.predicted, []);
+}

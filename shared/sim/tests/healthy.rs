@@ -26,7 +26,11 @@ fn a_primary_that_serves_is_left_alone() {
             simulation.lost_permille = 5;
             simulation.run_for(minutes(30));
             let told = format!("seed {seed}, a look every {every}");
-            assert_eq!(longest_pause(&simulation, Millis::ZERO), Millis::from_secs(1), "{told}: a write was refused");
+            assert_eq!(
+                longest_pause(&simulation, Millis::ZERO),
+                Millis::from_secs(1),
+                "{told}: a write was refused"
+            );
             assert_eq!(executions(&simulation), 0, "{told}: something started");
             assert_eq!(pages(&simulation), Vec::<String>::new(), "{told}: somebody was paged");
             assert_lawful(&simulation, &told);
