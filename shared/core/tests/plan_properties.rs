@@ -533,11 +533,11 @@ fn calendar() -> impl Strategy<Value = Calendar> {
         (days(), minute(), minute()).prop_map(|(days, open, close)| SessionHours { days, open, close });
     let half_day = (day(), minute()).prop_map(|(day, close)| HalfDay { day, close });
     (zone, vec(hours, 1..3), vec(day(), 0..3), vec(half_day, 0..2)).prop_map(
-        |(zone, sessions, holidays, half_days)| Calendar {
-            time_zone: zone.to_owned(),
-            sessions,
-            holidays,
-            half_days,
+        |(zone, sessions, mut holidays, half_days)| {
+            // Each day once: two draws may be alike.
+            holidays.sort_unstable();
+            holidays.dedup();
+            Calendar { time_zone: zone.to_owned(), sessions, holidays, half_days }
         },
     )
 }

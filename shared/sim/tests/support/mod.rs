@@ -22,12 +22,14 @@ pub fn machine() -> Machine {
     Machine::read(&workflow()).unwrap_or_else(|error| panic!("{error}"))
 }
 
+#[allow(dead_code, reason = "as below")]
 pub fn simulation(machine: &Machine, settings: Settings) -> Simulation<'_> {
     let plan = example::automatic().unwrap_or_else(|problems| panic!("{problems}"));
     Simulation::new(machine, plan, settings)
 }
 
 /// A simulation in which everything has run well for five minutes.
+#[allow(dead_code, reason = "as below")]
 pub fn settled(machine: &Machine) -> Simulation<'_> {
     let mut simulation = simulation(machine, Settings::default());
     simulation.run_for(minutes(5));
@@ -39,6 +41,7 @@ pub fn minutes(n: u64) -> Millis {
 }
 
 /// A person asks for an execution.
+#[allow(dead_code, reason = "as below")]
 pub fn start(kind: &str) -> Value {
     json!({"start": {"kind": kind, "by": "sre-1", "why": "a story"}})
 }
