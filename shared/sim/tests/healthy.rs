@@ -1,6 +1,6 @@
 //! Nothing breaks: nobody is fenced, nothing starts and nobody is paged, however schedules and queues deliver.
 
-#![expect(clippy::expect_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 mod support;
 
