@@ -8,5 +8,5 @@ use understudy_core::switch::answer_checker;
 async fn main() -> Result<(), lambda_runtime::Error> {
     let env = Environment::load()?;
     let cells = &Table::new(env.region(), &env.prefix()).await;
-    serve(|_request| async move { Ok(answer_checker(cells).await) }).await
+    serve(|event| async move { answer_checker(cells, &event).await }).await
 }

@@ -1,9 +1,11 @@
 //! Which side the routes should serve: one desired-state item, published as a level.
 
+use crate::fault::Fault;
 use crate::ports::Cells;
 use crate::state::{keys, look};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The side that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +61,24 @@ pub struct Told {
 
 /// What a checker of Route 53 is told: 200 if the standby serves. Its health check is inverted, so that whatever else it
 /// sees, no answer included, leaves clients to the metric.
-pub async fn answer_checker(cells: &impl Cells) -> Told {
-    match look::<Desired>(cells, &keys::switch()).await {
+pub async fn answer_checker(cells: &impl Cells, event: &Value) -> Result<Told, Fault> {
+    read_request(event)?;
+    Ok(match look::<Desired>(cells, &keys::switch()).await {
         Ok(desired) if standby_serves(desired.as_deref()) => {
             Told { status_code: 200, body: "the standby serves" }
         }
         Ok(_) => Told { status_code: 503, body: "the primary serves" },
         Err(_) => Told { status_code: 503, body: "not known" },
+    })
+}
+
+/// Whoever asks by the function URL asks in this shape; nothing else of the event is read.
+pub fn read_request(event: &Value) -> Result<(), Fault> {
+    let by_http = event.pointer("/requestContext/http").is_some_and(Value::is_object);
+    if by_http {
+        Ok(())
+    } else {
+        Err(Fault::invalid("requestContext.http: must be an object, as a function URL sends it"))
     }
 }
 

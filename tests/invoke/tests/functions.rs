@@ -19,6 +19,7 @@ use understudy_core::drill;
 use understudy_core::guard;
 use understudy_core::hint;
 use understudy_core::steps::{Step, spec};
+use understudy_core::switch;
 use understudy_invoke_tests::{Example, Mutation, examples, mutations};
 
 const PLAN: &str = "financial-rag";
@@ -56,6 +57,7 @@ fn expected(function: &str, text: &str) -> Expected {
         "drill-runner" if drill::read(&event).is_ok() => return Expected::Declined,
         "drill-runner" => false,
         "primary-guard" => guard::read(&event).is_ok(),
+        "switch-status" => switch::read_request(&event).is_ok(),
         "sql-agent" => call::statement(&event).is_ok_and(|statement| statement.store() == STORE),
         _ => call::read(&event).is_ok_and(|call| takes(function, &call)),
     };
