@@ -183,7 +183,7 @@ impl World {
         let now = now.as_millisecond();
         let mut chance = Chance::new(settings.seed);
         let stores =
-            plan.stores.iter().map(|store| Store::new(store, &plan.lease, now, &mut chance)).collect();
+            plan.stores.iter().map(|store| Store::new(store, &plan, now, &mut chance)).collect();
         let web = web::Web::new(&plan, &mut chance);
         let clocks = clocks::Clocks::new(&plan, settings, &mut chance);
         let inner = Inner {

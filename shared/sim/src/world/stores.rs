@@ -12,7 +12,7 @@ use crate::queue::Moment;
 use crate::seed::Chance;
 use crate::trace::{STALLED, What};
 use std::collections::BTreeMap;
-use understudy_core::plan::{self, OnLeaseLoss};
+use understudy_core::plan::{self, OnLeaseLoss, Plan};
 use understudy_core::ports::InstanceStatus;
 use understudy_core::sql::{Answer, FailureClass, Lineage, Lsn, Replica};
 use understudy_core::switch::Side;
@@ -95,14 +95,14 @@ pub(super) struct Store {
 
 impl Store {
     /// As the story begins: what arms it was done before, and one tick of the guard lies behind.
-    pub(super) fn new(store: &plan::Store, lease: &plan::Lease, now: Moment, chance: &mut Chance) -> Self {
+    pub(super) fn new(store: &plan::Store, plan: &Plan, now: Moment, chance: &mut Chance) -> Self {
         let mut below = |bound: u64| i64::try_from(chance.below(bound)).unwrap_or(0);
         Self {
             name: store.name.clone(),
             instance: store.standby.id.clone(),
             source: store.primary.id.clone(),
             tables: store.tables.clone(),
-            primary: armed(lease, now),
+            primary: armed(plan, now),
             own: None,
             received: 0,
             replayed: 0,
@@ -396,11 +396,12 @@ impl Store {
     }
 }
 
-fn armed(lease: &plan::Lease, now: Moment) -> Log {
+/// As a guard leaves it whose looks did not come yet.
+fn armed(plan: &Plan, now: Moment) -> Log {
     let mut log = Log::default();
-    if lease.on_loss == OnLeaseLoss::Fence {
-        let row =
-            LeaseRow { epoch: 1, since: Some(now), valid_until: Some(now + span(lease.ttl)), locked: false };
+    if plan.lease.on_loss == OnLeaseLoss::Fence {
+        let ends = now + span(plan.lease.ttl.max(plan.tick.times(4)));
+        let row = LeaseRow { epoch: 1, since: Some(now), valid_until: Some(ends), locked: false };
         log.commit(now, now, Wrote::Lease(row));
     }
     log
