@@ -52,6 +52,7 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         What::Lease { keeper, epoch, holder } => {
             format!("lease    epoch {epoch} is `{}`'s at the keeper in {keeper:?}", holder.0)
         }
+        What::PastLease => "database the primary's lease ran out under its writers".to_owned(),
         What::Flag { name, raised, by } => {
             format!("flag     {name} {} by `{by}`", if *raised { "raised" } else { "lowered" })
         }

@@ -28,6 +28,8 @@ pub enum What {
         client: &'static str,
         position: u64,
     },
+    /// The primary's own lease ran out under its writers; for each time once.
+    PastLease,
     /// A client outside was told no, or nothing.
     Failed {
         client: &'static str,

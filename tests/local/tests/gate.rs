@@ -179,15 +179,23 @@ async fn what_wrote_under_a_lease_that_ends_cannot_be_prepared() {
     server.restart().await.unwrap();
     let (client, plan) = (application(&room).await, plan());
     let store = plan.stores.first().unwrap();
-    // Nothing is armed yet, and nobody's ways are changed.
-    client.batch_execute(&format!("begin; {INSERT}; prepare transaction 'early'")).await.unwrap();
-    lease(&server, HOUR).await;
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     let look = async || statements::heartbeat(&operator, store, None).await.unwrap().unarmed;
-    assert_eq!(look().await, ["1 transactions were prepared before the lease had an end"]);
-    client.batch_execute("rollback prepared 'early'").await.unwrap();
-    assert_eq!(look().await, Vec::<String>::new());
+    // Nothing is armed yet, and nobody's ways are changed: prepared before the end is set, and behind it.
+    for behind in [false, true] {
+        lease(&server, "'infinity'").await;
+        client.batch_execute(&format!("begin; {}", unique("early"))).await.unwrap();
+        if behind {
+            lease(&server, HOUR).await;
+        }
+        client.batch_execute("prepare transaction 'early'").await.unwrap();
+        lease(&server, HOUR).await;
+        let waits = "1 prepared transactions wait: what wrote before the lease had an end may be among them";
+        assert_eq!(look().await, [waits], "behind the end: {behind}");
+        client.batch_execute("rollback prepared 'early'").await.unwrap();
+        assert_eq!(look().await, Vec::<String>::new());
+    }
     let refused = client.batch_execute(&format!("begin; {INSERT}; prepare transaction 'late'")).await;
     assert_eq!(code(&refused.unwrap_err()), "0A000");
     server.stop(Stop::Immediate).await.unwrap();
@@ -204,8 +212,30 @@ async fn what_wrote_before_the_lease_had_an_end_keeps_it_from_being_armed() {
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     let look = async || statements::heartbeat(&operator, store, None).await.unwrap().unarmed;
-    assert_eq!(look().await, ["1 transactions are open that may have written before the lease had an end"]);
+    let older = ["1 transactions are open that may have written before the lease had an end"];
+    assert_eq!(look().await, older);
     client.batch_execute("commit").await.unwrap();
+    assert_eq!(look().await, Vec::<String>::new());
+    // A session that tells nobody what it does is not known to be younger.
+    let superuser = server.superuser("rag").await.unwrap();
+    superuser
+        .batch_execute(&format!("alter role {} set track_activities = off", APPLICATION.role))
+        .await
+        .unwrap();
+    lease(&server, "'infinity'").await;
+    let hidden = application(&room).await;
+    hidden.batch_execute(&format!("begin; {}", unique("hidden"))).await.unwrap();
+    lease(&server, HOUR).await;
+    assert_eq!(look().await, older);
+    hidden.batch_execute("rollback").await.unwrap();
+    // And nobody is seen by a role that may not look.
+    let owner = server.administrator("rag").await.unwrap();
+    owner.batch_execute(&format!("revoke pg_monitor from {PRODUCT}")).await.unwrap();
+    let written = statements::heartbeat(&operator, store, None).await.unwrap();
+    let blind = "`understudy` may not see what sessions do: it wants `pg_monitor`, and to inherit it";
+    assert!(written.unarmed.iter().any(|why| why == blind), "{:?}", written.unarmed);
+    assert_eq!(written.sessions, None);
+    owner.batch_execute(&format!("grant pg_monitor to {PRODUCT}")).await.unwrap();
     client.batch_execute(&format!("begin; {}", unique("later"))).await.unwrap();
     assert_eq!(look().await, Vec::<String>::new());
     server.stop(Stop::Immediate).await.unwrap();

@@ -94,6 +94,16 @@ pub(super) fn switched(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<
                 let plainly = !inverted && !disabled && usize::try_from(*threshold) == Ok(children.len());
                 follows_both(&row, plan, live, check, (children, plainly))
             }
+            Ok(found) if route.fast => {
+                let metric = follows_switch(&row, plan, check, found);
+                if metric.grade != Grade::Pass {
+                    return Some(metric);
+                }
+                row.warn(
+                    "the plan says `fast`, and PRIMARY hangs on the metric alone: predictions count with seconds",
+                    "deploy the standby's stack with `FastSwitch=true`, once `made` and its checks are healthy",
+                )
+            }
             Ok(found) => follows_switch(&row, plan, check, found),
         })
     })
@@ -123,8 +133,12 @@ fn follows_both(
     for child in children {
         match look_up(live, child) {
             Err(reason) => return row.unknown(reason, "let this login read health checks"),
-            Ok(Some(HealthCheck { follows: Follows::Endpoint { .. }, inverted: true, disabled: false })) => {
-                endpoint = true;
+            Ok(Some(HealthCheck {
+                follows: Follows::Endpoint { host },
+                inverted: true,
+                disabled: false,
+            })) => {
+                endpoint = host.contains(&format!(".lambda-url.{}.", plan.regions.standby.0));
             }
             Ok(found) => metric = Some(follows_switch(row, plan, child, found)),
         }

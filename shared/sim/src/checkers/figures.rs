@@ -85,13 +85,14 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
     broken
 }
 
-/// From when a prober can see an outage: that of a database that takes no write behind a health path that answers, or of a
-/// name that somebody else's datapoint moved while our own was lost, only once the primary itself is lost, and lost for
-/// the time that led to the decision. ARCHITECTURE owes it.
+/// From when a prober can see an outage: that of a database that takes no write behind a health path that answers, as past
+/// its lease, or of a name that somebody else's datapoint moved while our own was lost, only once the primary itself is
+/// lost, and lost for the time that led to the decision. ARCHITECTURE owes it.
 fn seen_from(trace: &[Event], accepted: Timestamp) -> Timestamp {
     let unseen = |broken: &Break| {
         matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::GuardOf(_) | Break::RogueSwitch)
     };
+    let past = |event: &Event| event.at <= accepted && matches!(event.what, What::PastLease);
     let lost = |broken: &Break| {
         use Break::{ApplicationDown, Isolate, Kill};
         matches!(broken, Kill(at) | Isolate(at) | ApplicationDown(at) if *at == Place::Primary)
@@ -100,10 +101,10 @@ fn seen_from(trace: &[Event], accepted: Timestamp) -> Timestamp {
         let told = |event: &&Event| matches!(&event.what, What::Broke(broken) if wanted(broken));
         trace.iter().filter(|event| event.at <= accepted).rfind(told).map(|event| event.at)
     };
-    match broke(&unseen) {
-        None => Timestamp::MIN,
-        Some(_) => broke(&lost).unwrap_or(Timestamp::MAX),
+    if broke(&unseen).is_some() || trace.iter().any(past) {
+        return broke(&lost).unwrap_or(Timestamp::MAX);
     }
+    Timestamp::MIN
 }
 
 /// The other way round: a report that says more than clients saw. A probe that fails by itself may make it so,

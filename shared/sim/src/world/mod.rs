@@ -145,6 +145,8 @@ struct Inner {
     queues_away: Places,
     /// Looks that functions sent ahead to themselves.
     ahead: Vec<(Function, Timestamp, Millis)>,
+    /// The last write beside the primary was refused because its lease was over.
+    past_lease: bool,
     /// The primary's disk acknowledges nothing.
     disk_hangs: bool,
     /// Nor is any lease set in the primary's databases.
@@ -182,8 +184,7 @@ impl World {
         let Deployed { plan, digest } = deployed.into();
         let now = now.as_millisecond();
         let mut chance = Chance::new(settings.seed);
-        let stores =
-            plan.stores.iter().map(|store| Store::new(store, &plan, now, &mut chance)).collect();
+        let stores = plan.stores.iter().map(|store| Store::new(store, &plan, now, &mut chance)).collect();
         let web = web::Web::new(&plan, &mut chance);
         let clocks = clocks::Clocks::new(&plan, settings, &mut chance);
         let inner = Inner {
@@ -205,6 +206,7 @@ impl World {
             flapping: false,
             bucket_away: false,
             queues_away: Places::default(),
+            past_lease: false,
             ahead: Vec::new(),
             disk_hangs: false,
             sets_nothing: false,

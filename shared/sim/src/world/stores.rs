@@ -50,6 +50,10 @@ impl Refused {
         Self { answered: false, class: FailureClass::Unreachable, detail: "connection timed out" }
     }
 
+    pub(super) fn past_lease(&self) -> bool {
+        self.class == FailureClass::Fenced
+    }
+
     pub(super) fn by_server(class: FailureClass, detail: &'static str) -> Self {
         Self { answered: true, class, detail }
     }

@@ -153,7 +153,13 @@ impl World {
     pub fn local_write(&self) {
         let mut inner = self.inner();
         if inner.open(Place::Primary, Place::Primary) {
-            let _ = inner.write_as_application(Place::Primary, "local");
+            let past = inner
+                .write_as_application(Place::Primary, "local")
+                .is_err_and(|refused| refused.past_lease());
+            if past && !inner.past_lease {
+                inner.note(What::PastLease);
+            }
+            inner.past_lease = past;
         }
     }
 

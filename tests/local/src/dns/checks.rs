@@ -127,6 +127,10 @@ impl Outlook {
 
     async fn watch_endpoint(&self, check: &HealthCheck, endpoint: &Endpoint) {
         let mut state = Streak { healthy: true, against: 0, threshold: endpoint.failure_threshold };
+        if !self.knows(check) {
+            // Healthy until it has data, and inverted: unhealthy.
+            self.report(check, CheckKind::Endpoint, true, "no data yet".into());
+        }
         let mut ticks = interval(self.cloud.scaled(endpoint.interval));
         loop {
             ticks.tick().await;
