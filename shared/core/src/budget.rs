@@ -130,7 +130,7 @@ fn counts(plan: &Plan, report: &Report) -> bool {
 const APART: u64 = 2;
 
 /// Route 53's own checkers find the primary bad after three looks, 30 s apart; their verdict is read by a name.
-const CHECKERS_TAKE: Millis = Millis::from_secs(90);
+pub(crate) const CHECKERS_TAKE: Millis = Millis::from_secs(90);
 
 /// How much later the votes complete where Route 53's own is among those that are needed.
 fn checkers(plan: &Plan) -> Millis {

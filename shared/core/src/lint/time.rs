@@ -1,14 +1,12 @@
 //! Recovery time: what the promises ask, against what the way takes.
 
 use super::{Finding, Level, Look, finding};
-use crate::budget::{Phase, Range};
+use crate::budget::{CHECKERS_TAKE, Phase, Range};
 use crate::plan::{Mode, OnLeaseLoss, Plan, StoreKind};
 use crate::time::Millis;
 use crate::words::span;
 use std::net::IpAddr;
 
-/// How Route 53 watches the primary: every 30 s, three failures in a row.
-const CHECKERS_TAKE: Millis = Millis::from_secs(90);
 /// RDS has been seen to take this long to promote.
 const PROMOTION: Millis = Millis::from_secs(600);
 
