@@ -177,7 +177,7 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "plan {}, {}", self.plan, self.at)?;
-        let serves = self.serves.map_or_else(|| "unknown".to_owned(), |side| format!("{side:?}"));
+        let serves = self.serves.map_or("unknown", Side::name);
         writeln!(f, "  serves     {serves}")?;
         for (keeper, sighting) in &self.lease {
             match sighting {

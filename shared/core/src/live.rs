@@ -9,6 +9,7 @@ mod stores;
 
 use crate::checks::{Finding, Grade};
 use crate::observed::Observed;
+use crate::parameters::role_name;
 use crate::plan::Plan;
 use crate::ports::Role;
 use crate::steps::assess::Readiness;
@@ -271,7 +272,7 @@ fn deployed_role(row: &Row<'_>, plan: &Plan, role: Role, seen: &Deployment) -> F
             None => unread.push(format!("{name}: it was not looked at")),
         }
     }
-    let role = format!("{role:?}").to_lowercase();
+    let role = role_name(role);
     if !absent.is_empty() {
         let evidence = format!("{} of {all} are missing: {}", absent.len(), absent.join(", "));
         return row.block(evidence, format!("deploy the stack of the {role}, from packages of this plan"));

@@ -30,7 +30,7 @@ pub fn parameters(plan: &Plan, role: Role) -> BTreeMap<&'static str, String> {
 /// Never a day short of the years that were asked for.
 const DAYS_A_YEAR: u64 = 366;
 
-fn role_name(role: Role) -> &'static str {
+pub(crate) fn role_name(role: Role) -> &'static str {
     match role {
         Role::Standby => "standby",
         Role::Primary => "primary",

@@ -613,8 +613,9 @@ pub fn line(record: &Record) -> Line {
         Entry::Assessed { verdict, findings, .. } => {
             let blocking = findings.iter().filter(|finding| finding.blocks()).count();
             let overridden = overrides::shown(findings);
+            let fit = if *verdict == Verdict::Ready { "fit" } else { "not fit" };
             format!(
-                "standby assessed: {verdict:?}, {}, {blocking} blocking{}{overridden}",
+                "standby assessed: {fit}, {}, {blocking} blocking{}{overridden}",
                 count(findings.len(), "finding"),
                 if overridden.is_empty() { "" } else { "; " },
             )
