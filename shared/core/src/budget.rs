@@ -3,6 +3,7 @@
 //! The same arithmetic serves the linter and `understudy plan predict`. A part comes from the plan, from what is known
 //! of the AWS service, or from past runs, and says so; nothing here is a promise, and nothing here reads a clock.
 
+use crate::looks::{proved_after, unproved_ttl};
 use crate::plan::{Mode, OnLeaseLoss, Plan, Store};
 use crate::report::Report;
 use crate::run::End;
@@ -170,9 +171,18 @@ fn detect(plan: &Plan) -> Phase {
         takes: Range::new(least, most),
         source: Source::Plan,
         because: format!(
-            "votes bad for {} and the lease of {} stale; {late}, and a probe takes up to {}{}",
+            "votes bad for {} and the lease of {}{} stale; {late}, and a probe takes up to {}{}",
             span(detection.window),
             span(ttl),
+            if plan.look.is_some() {
+                format!(
+                    " ({} until looks came for {} without a gap)",
+                    span(unproved_ttl(plan)),
+                    span(proved_after(plan))
+                )
+            } else {
+                String::new()
+            },
             span(detection.probe_timeout),
             if checkers == Millis::ZERO {
                 String::new()

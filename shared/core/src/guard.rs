@@ -9,6 +9,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY, keepers};
 use crate::lease::{Enforced, Lease, Lost, renew};
+use crate::looks::{Unbroken, unproved_ttl};
 use crate::plan::{OnLeaseLoss, Plan, Region};
 use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
 use crate::returned::{Returned, fence_again};
@@ -76,7 +77,7 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
 ) -> Result<Answered, Fault> {
     let keepers = keepers(guard.standby, guard.witness);
     match read(event)? {
-        Asked::Tick { between } => tick(guard, &keepers, between).await.map(Answered::Tick),
+        Asked::Tick { look } => tick(guard, &keepers, look).await.map(Answered::Tick),
         Asked::Fence(order) => {
             let fenced = fence(guard, &keepers, &order).await?;
             Ok(Answered::Fenced(Fenced { fenced }))
@@ -89,7 +90,8 @@ pub async fn answer<C: Cells, K: Clock, S: Sql>(
 pub enum Asked {
     /// Time to renew: by the schedule, or between two of its ticks.
     Tick {
-        between: bool,
+        /// When the look was due.
+        look: Option<Timestamp>,
     },
     Fence(FenceOrder),
 }
@@ -98,7 +100,7 @@ pub enum Asked {
 pub fn read(event: &Value) -> Result<Asked, Fault> {
     let Some(order) = event.get("fence") else {
         return match call::read(event)? {
-            Call::Tick => Ok(Asked::Tick { between: call::look_due(event)?.is_some() }),
+            Call::Tick => Ok(Asked::Tick { look: call::look_due(event)? }),
             _ => Err(Fault::invalid("event: primary-guard takes ticks and the order to fence only")),
         };
     };
@@ -158,7 +160,7 @@ pub async fn stop_writers(
 async fn tick<C: Cells, K: Clock, S: Sql>(
     guard: &Guard<'_, C, K, S>,
     keepers: &[Keeper<'_, C>],
-    between: bool,
+    look: Option<Timestamp>,
 ) -> Result<Tick, Fault> {
     let Guard { plan, clock, sql, .. } = *guard;
     let seen = Seen::by(keepers).await;
@@ -171,9 +173,12 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         Ok(heartbeats) => heartbeats,
         Err(reason) => return Ok(Tick::NoHeartbeat { reason }),
     };
-    let looked_at = if between { Some(clock.now()) } else { seen.looked_at() };
-    let ttl = ttl(plan, looked_at, clock.now());
-    let enforced = Enforced { looked_at, ..enforced(plan, ttl, guard.plan_digest, &seen, &heartbeats) };
+    let looks = match look {
+        Some(due) => Some(Unbroken::and(seen.looks(), due, plan.pace())),
+        None => seen.looks().cloned(),
+    };
+    let ttl = ttl(plan, looks.as_ref(), clock.now());
+    let enforced = Enforced { looks, ..enforced(plan, ttl, guard.plan_digest, &seen, &heartbeats) };
     let armed = plan.lease.on_loss == OnLeaseLoss::Fence
         && enforced.within.is_some()
         && !heartbeats.is_empty()
@@ -222,6 +227,7 @@ impl Seen {
             commit_margin: ours.commit_margin.max(theirs.commit_margin),
             drift: ours.drift.max(theirs.drift),
             within: longer(ours.within, to_come),
+            looks: Unbroken::longer(ours.looks.clone(), theirs.looks.clone()),
             ..ours.clone()
         }
     }
@@ -235,9 +241,9 @@ impl Seen {
         self.newest.as_ref().map_or(plan.lease.ttl, |lease| lease.ttl(&plan.lease))
     }
 
-    /// When a renewal was made last by a look between two ticks.
-    fn looked_at(&self) -> Option<Timestamp> {
-        self.newest.as_ref()?.enforced.as_ref()?.looked_at
+    /// The looks between two ticks that renewed without a gap so far.
+    fn looks(&self) -> Option<&Unbroken> {
+        self.newest.as_ref()?.enforced.as_ref()?.looks.as_ref()
     }
 }
 
@@ -279,7 +285,7 @@ fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &He
     Enforced {
         plan: digest.to_owned(),
         ttl,
-        looked_at: None,
+        looks: None,
         commit_margin: lease.commit_margin,
         drift: lease.drift,
         within,
@@ -288,10 +294,11 @@ fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &He
 }
 
 /// For how long this renewal is good. A lease that counts on looks between the ticks must not run out under a healthy
-/// writer because they do not come: without them it lasts four ticks, as one of a plan without looks does.
-fn ttl(plan: &Plan, looked_at: Option<Timestamp>, now: Timestamp) -> Millis {
-    let come = looked_at.is_some_and(|at| elapsed(at, now) <= plan.pace().times(3));
-    if come { plan.lease.ttl } else { plan.lease.ttl.max(plan.tick.times(4)) }
+/// writer because some or all do not come: until they are proved to, it lasts four ticks, as one of a plan without looks
+/// does.
+fn ttl(plan: &Plan, looks: Option<&Unbroken>, now: Timestamp) -> Millis {
+    let proved = looks.is_some_and(|looks| looks.proved(plan, now));
+    if proved { plan.lease.ttl } else { unproved_ttl(plan) }
 }
 
 /// The longer of two spans, of which `None` has no end.

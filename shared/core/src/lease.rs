@@ -7,6 +7,7 @@
 //! versions of plan and code live side by side in every deploy.
 
 use crate::fault::Fault;
+use crate::looks::Unbroken;
 use crate::observed::Observed;
 use crate::plan::{Lease as LeasePlan, Region};
 use crate::state::Change;
@@ -46,11 +47,11 @@ pub struct Lease {
 pub struct Enforced {
     /// The digest of the guard's plan.
     pub plan: String,
-    /// What the guard gives the lease: its plan's, or longer while looks between the ticks do not come.
+    /// What the guard gives the lease: its plan's, or longer until looks between the ticks are counted on.
     pub ttl: Millis,
-    /// When the last renewal was made that came by a look between two ticks.
+    /// The looks between the ticks that came without a gap, each of which renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub looked_at: Option<Timestamp>,
+    pub looks: Option<Unbroken>,
     pub commit_margin: Millis,
     pub drift: Millis,
     /// The longest that any database may let writers in, from this renewal's heartbeat on: what it set, what it found, and

@@ -31,6 +31,55 @@ pub struct Sent {
     pub until: Timestamp,
 }
 
+/// Looks of which none is missing between the first and the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbroken {
+    /// When the first of them was due.
+    pub since: Timestamp,
+    /// When the last of them was due.
+    pub last: Timestamp,
+}
+
+/// Looks are counted on once this many ticks went by without one missing: a lease of four looks ends if four in a row are
+/// lost and no tick comes, and where many are lost, one is lost within fifteen minutes, too.
+const PROVED: u64 = 15;
+
+/// For how long looks must come before the lease counts on them.
+pub(crate) fn proved_after(plan: &Plan) -> Millis {
+    plan.tick.times(PROVED)
+}
+
+/// How long a lease lasts that counts on ticks alone.
+pub(crate) fn unproved_ttl(plan: &Plan) -> Millis {
+    plan.lease.ttl.max(plan.tick.times(4))
+}
+
+impl Unbroken {
+    /// `before` with the look that is due at `due`; a look that is missing between the two begins anew.
+    pub fn and(before: Option<&Self>, due: Timestamp, every: Millis) -> Self {
+        match before {
+            Some(before) if elapsed(before.last, due) <= every => {
+                Self { since: before.since, last: before.last.max(due) }
+            }
+            _ => Self { since: due, last: due },
+        }
+    }
+
+    /// The longer of two that two invocations saw at the same time.
+    pub(crate) fn longer(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        one.into_iter().chain(other).max_by_key(|looks| (looks.last, elapsed(looks.since, looks.last)))
+    }
+
+    /// Looks came for so long without a gap, and still come, that a lease may count on them.
+    pub(crate) fn proved(&self, plan: &Plan, now: Timestamp) -> bool {
+        let long = elapsed(self.since, self.last) >= proved_after(plan);
+        long && elapsed(self.last, now) <= plan.pace().times(LATE)
+    }
+}
+
+/// A look that comes later than by so many looks says nothing any more.
+const LATE: u64 = 2;
+
 /// One function that looks between its ticks.
 pub struct Eyes<'a, C, K, Q> {
     pub plan: &'a Plan,
@@ -66,7 +115,7 @@ impl<C: Cells, K: Clock, Q: Looks> Eyes<'_, C, K, Q> {
     ) -> Result<Looked<T>, Fault> {
         if let Some(due) = delivered(event)? {
             // An outage of Lambda or of the queue must not end in a crowd of old looks.
-            if elapsed(due, self.clock.now()) > self.plan.pace().times(2) {
+            if elapsed(due, self.clock.now()) > self.plan.pace().times(LATE) {
                 return Ok(Looked { answer: None, late: Some(due), looks_missed: None });
             }
             let answer = inner(&json!({ "look": due })).await?;

@@ -67,7 +67,7 @@ fn renewal(armed: bool, at: Timestamp) -> Lease {
         ttl: plan.ttl,
         commit_margin: plan.commit_margin,
         drift: plan.drift,
-        looked_at: None,
+        looks: None,
         within: Some(plan.ttl),
         set: true,
     };

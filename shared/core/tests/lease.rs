@@ -227,7 +227,7 @@ fn enforced(ttl: u64, within: Option<u64>) -> Enforced {
         ttl: Millis(ttl),
         commit_margin: plan.commit_margin,
         drift: plan.drift,
-        looked_at: None,
+        looks: None,
         within: within.map(Millis),
         set: true,
     }

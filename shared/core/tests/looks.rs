@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use understudy_core::fault::Fault;
-use understudy_core::looks::{Eyes, due};
+use understudy_core::looks::{Eyes, Unbroken, due};
 use understudy_core::plan::{Plan, read};
 use understudy_core::ports::{Cell, Cells, Clock, Key, Looks, Written};
 use understudy_core::time::Millis;
@@ -168,4 +168,23 @@ fn what_is_no_look_is_told() {
     let alarm = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "{}"}}]});
     let (answer, _) = answered(&world, 0, &alarm);
     assert_eq!(answer.unwrap(), json!({ "inner": alarm }));
+}
+
+proptest! {
+    /// Looks that come late, twice or in another order do not lengthen a run; one that is missing begins it anew.
+    #[test]
+    fn a_run_of_looks_has_no_gap(grid in prop::collection::vec(0i64..40, 1..60), every in 5i64..30) {
+        let pace = Millis::from_secs(every.unsigned_abs());
+        let mut run: Option<Unbroken> = None;
+        for (n, look) in grid.iter().enumerate() {
+            let next = Unbroken::and(run.as_ref(), at(look * every), pace);
+            let came = grid.get(..=n).unwrap();
+            let (since, last) = (next.since.duration_since(at(0)), next.last.duration_since(at(0)));
+            for between in since.as_secs() / every..=last.as_secs() / every {
+                prop_assert!(came.contains(&between), "{between} never came: {next:?}");
+            }
+            prop_assert!(next.last >= at(look * every));
+            run = Some(next);
+        }
+    }
 }

@@ -106,6 +106,8 @@ pub struct Night {
     pub ticks_anywhere: bool,
     /// The plan looks between its ticks, too.
     pub looks: bool,
+    /// Its looks came for long when the night begins.
+    pub settled: bool,
     /// How a promotion goes on: unnoticed, modifying, rebooting; milliseconds.
     pub course: (i64, i64, i64),
     pub breaks: Vec<(When, Break)>,
@@ -189,6 +191,7 @@ impl Night {
             lost_permille: pick(&mut chance, &[0, 0, 20, 80]),
             ticks_anywhere: false,
             looks: false,
+            settled: false,
             course: course(&mut chance),
             breaks: Vec::new(),
             deeds: Vec::new(),
@@ -207,6 +210,7 @@ impl Night {
         night.outside_of_our_assumptions(&mut Chance::new(seed ^ 0x0075_1DE0));
         night.ticks_anywhere = Chance::new(seed ^ 0x71C5).happens(700);
         night.looks_between(&mut Chance::new(seed ^ 0x0001_00C5));
+        night.settled = Chance::new(seed ^ 0x5E77_1ED0).happens(700);
         night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
     }
@@ -398,6 +402,9 @@ impl Night {
         simulation.people = self.people;
         simulation.twice_permille = self.twice_permille;
         simulation.lost_permille = self.lost_permille;
+        if self.settled {
+            simulation.world.looks_came();
+        }
         simulation.ticks_anywhere = self.ticks_anywhere;
         if let Some(only) = &self.only {
             simulation.world.only(only.clone());

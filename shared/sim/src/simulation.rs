@@ -130,8 +130,10 @@ pub struct Simulation<'m> {
     at_states: Vec<(String, i64, Happening)>,
     /// Each tick is delivered twice in this many of a thousand cases.
     pub twice_permille: u64,
-    /// And is lost in this many.
+    /// And is lost in this many, as a look is.
     pub lost_permille: u64,
+    /// So many looks are lost beside these.
+    pub looks_lost_permille: u64,
     /// A schedule fires anywhere within its tick, as EventBridge Scheduler's do, and not always at the same moment of it.
     pub ticks_anywhere: bool,
     pub people: People,
@@ -163,6 +165,7 @@ impl<'m> Simulation<'m> {
             at_states: Vec::new(),
             twice_permille: 0,
             lost_permille: 0,
+            looks_lost_permille: 0,
             ticks_anywhere: false,
             people: People::default(),
             write_every: 1_000,
@@ -421,7 +424,7 @@ impl<'m> Simulation<'m> {
     /// Delays count in whole seconds, and a poller takes its time. SQS delivers at least once, or not while it is away.
     fn take_ahead(&mut self) {
         for (function, due, wait) in self.world.take_ahead() {
-            if self.chance.happens(self.lost_permille) {
+            if self.chance.happens(self.lost_permille) || self.chance.happens(self.looks_lost_permille) {
                 self.world.cover("look lost");
                 continue;
             }

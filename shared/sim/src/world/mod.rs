@@ -12,6 +12,7 @@ mod late;
 mod log;
 mod places;
 mod quotas;
+mod settled;
 mod sql;
 mod stores;
 mod tables;

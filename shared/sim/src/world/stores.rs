@@ -16,6 +16,7 @@ use understudy_core::plan::{self, OnLeaseLoss, Plan};
 use understudy_core::ports::InstanceStatus;
 use understudy_core::sql::{Answer, FailureClass, Lineage, Lsn, Replica};
 use understudy_core::switch::Side;
+use understudy_core::time::Millis;
 
 /// Rows that each table held before the story begins.
 const ROWS: u64 = 1_000_000;
@@ -400,15 +401,18 @@ impl Store {
     }
 }
 
-/// As a guard leaves it whose looks did not come yet.
+/// As a guard leaves it that does not count on looks yet.
 fn armed(plan: &Plan, now: Moment) -> Log {
     let mut log = Log::default();
     if plan.lease.on_loss == OnLeaseLoss::Fence {
-        let ends = now + span(plan.lease.ttl.max(plan.tick.times(4)));
-        let row = LeaseRow { epoch: 1, since: Some(now), valid_until: Some(ends), locked: false };
-        log.commit(now, now, Wrote::Lease(row));
+        log.commit(now, now, Wrote::Lease(lease_row(now, plan.lease.ttl.max(plan.tick.times(4)))));
     }
     log
+}
+
+/// The first lease, given at `now` for `ttl`.
+fn lease_row(now: Moment, ttl: Millis) -> LeaseRow {
+    LeaseRow { epoch: 1, since: Some(now), valid_until: Some(now + span(ttl)), locked: false }
 }
 
 pub(super) fn side_of(at: Place) -> Side {
@@ -416,6 +420,14 @@ pub(super) fn side_of(at: Place) -> Side {
 }
 
 impl Inner {
+    /// A renewal of the first lease, as a guard made it just now.
+    pub(super) fn renew_in_databases(&mut self, ttl: Millis) {
+        let now = self.now;
+        for store in &mut self.stores {
+            store.primary.commit(now, now, Wrote::Lease(lease_row(now, ttl)));
+        }
+    }
+
     /// One row in every store, as the application in `at` writes it; acknowledged only if all took it.
     pub(super) fn write_as_application(&mut self, at: Place, client: &'static str) -> Result<(), Refused> {
         self.catch_up();
