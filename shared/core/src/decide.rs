@@ -126,13 +126,15 @@ fn confirmed(q: &Question<'_>, onset: Onset, votes: &[(Observer, Vote)]) -> Deci
     match q.lease {
         // The lease outlives the window: a renewal from before the outage says nothing of now. One that was made then is
         // seen within two ticks, for schedules fire anywhere within theirs.
-        Standing::Renewed { seen_at, .. } if *seen_at <= after(onset.first_bad, q.plan.tick.times(2)) => {
+        Standing::Renewed { seen_at, ttl, .. }
+            if *seen_at <= after(onset.first_bad, q.plan.tick.times(2)) =>
+        {
             watch(format!(
                 "the primary cannot be reached ({}); its last renewal was seen at {}, and whether it lives is known once \
                  its lease of {} has run out",
                 describe(votes),
                 instant(*seen_at),
-                span(q.plan.lease.ttl)
+                span(*ttl)
             ))
         }
         // A renewing writer is alive: moving away from it is a switchover, by a person (L8, L11).

@@ -78,6 +78,8 @@ pub enum Entry {
     Intent { step: Step, what: String },
     /// What is known of an effect after it.
     Outcome { step: Step, outcome: String, detail: String },
+    /// The lease was claimed: nobody renews it any more at the keepers that are known here.
+    LeaseClosed { closed_at: Timestamp, keepers: Vec<KeeperView> },
     /// The old primary is fenced.
     Fenced { receipt: Receipt },
     /// What the standby had received when the old primary was fenced.

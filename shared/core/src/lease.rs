@@ -233,7 +233,7 @@ pub fn stopped_since(views: &[KeeperView]) -> Option<Timestamp> {
 }
 
 /// What the standby knows of one keeper.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeeperView {
     pub keeper: String,
     pub sighting: Observed<Sighting>,
@@ -243,8 +243,8 @@ pub struct KeeperView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "lease", rename_all = "snake_case")]
 pub enum Standing {
-    /// Some keeper saw a renewal within its time to live: the primary writes, or did at `seen_at`, the newest of them.
-    Renewed { keeper: String, seen_at: Timestamp },
+    /// Some keeper saw a renewal within its time to live, `ttl`: the primary writes, or did at `seen_at`, the newest of them.
+    Renewed { keeper: String, seen_at: Timestamp, ttl: Millis },
     /// No keeper saw one for longer than the time to live.
     Stale { since: Timestamp },
     /// The standby already holds the newest epoch.
@@ -262,7 +262,11 @@ pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: T
     }
     let fresh = known().filter(|(_, seen)| elapsed(seen.first_seen_at, now) <= seen.lease.ttl(plan));
     if let Some((view, seen)) = fresh.max_by_key(|(_, seen)| seen.first_seen_at) {
-        return Standing::Renewed { keeper: view.keeper.clone(), seen_at: seen.first_seen_at };
+        return Standing::Renewed {
+            keeper: view.keeper.clone(),
+            seen_at: seen.first_seen_at,
+            ttl: seen.lease.ttl(plan),
+        };
     }
     if let Some((keeper, reason)) = views.iter().find_map(|view| match &view.sighting {
         Observed::Unknown { reason } => Some((&view.keeper, reason)),

@@ -11,6 +11,8 @@ use crate::budget::{Range, budget};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Whole};
+use crate::lease::KeeperView;
+use crate::observed::Observed;
 use crate::overrides;
 use crate::plan::Plan;
 use crate::run::{End, Kind, Position, Receipt};
@@ -18,7 +20,7 @@ use crate::steps::Step;
 use crate::steps::handover::behind;
 use crate::time::{Millis, before, elapsed};
 use crate::votes::Onset;
-use crate::words::{count, instant};
+use crate::words::{count, instant, span};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -449,6 +451,7 @@ impl Told {
                 self.cause.clone_from(cause);
             }
             Entry::Accepted { .. }
+            | Entry::LeaseClosed { .. }
             | Entry::Asked { .. }
             | Entry::Answered { .. }
             | Entry::Intent { .. }
@@ -595,6 +598,21 @@ fn not_measured(rto: &Rto, rpo: &Rpo) -> Vec<String> {
         .collect()
 }
 
+/// What the last renewal at a keeper proves of the old writer, in words.
+fn last_renewal(view: &KeeperView) -> String {
+    let keeper = &view.keeper;
+    let seen = match &view.sighting {
+        Observed::Known { value, .. } => value,
+        Observed::Unknown { reason } => return format!("`{keeper}` NOT: {reason}"),
+    };
+    let (at, lease) = (instant(seen.counts_from()), &seen.lease);
+    let within = lease.enforced.as_ref().and_then(|enforced| enforced.within);
+    match within.filter(|_| lease.armed) {
+        Some(within) => format!("`{keeper}`, last renewed at {at}, good for {}", span(within)),
+        None => format!("`{keeper}`, last renewed at {at}, with no dead-man armed"),
+    }
+}
+
 /// One record as people read it.
 pub fn line(record: &Record) -> Line {
     let text = match &record.entry {
@@ -641,6 +659,9 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Answered { matter, yes, by, .. } => {
             format!("{:?}: {} by {by}", matter, if *yes { "yes" } else { "no" })
+        }
+        Entry::LeaseClosed { keepers, .. } => {
+            format!("lease closed: {}", keepers.iter().map(last_renewal).collect::<Vec<_>>().join("; "))
         }
         Entry::Captured { positions } => {
             let one = |p: &Position| match p.received {

@@ -56,7 +56,7 @@ impl Rival<'_> {
     pub fn told(&self, plan: &Plan, now: Timestamp) -> Option<String> {
         let Sighting { lease, first_seen_at } = self.sighting;
         let age = elapsed(*first_seen_at, now);
-        (age <= plan.lease.ttl).then(|| {
+        (age <= lease.ttl(&plan.lease)).then(|| {
             let (primary, standby) = (&plan.regions.primary.0, &plan.regions.standby.0);
             format!(
                 "{}: TWO WRITERS are possible. The old primary in {primary} renewed its lease at keeper `{}` under epoch {} \

@@ -3,6 +3,7 @@
 //! One cell for each execution. It is state, not evidence: a report reads the journal, never this.
 
 use crate::fault::Fault;
+use crate::lease::KeeperView;
 use crate::overrides::Override;
 use crate::ports::Cells;
 use crate::sql::Lsn;
@@ -220,6 +221,9 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub at: Timestamp,
+    /// Every keeper with its last renewal, or why it could not be closed.
+    #[serde(default)]
+    pub keepers: Vec<KeeperView>,
     /// Every keeper of the plan was closed; otherwise no *expired* receipt exists.
     pub all: bool,
     pub last_renewal_seen_at: Option<Timestamp>,

@@ -52,6 +52,7 @@ fn leases() -> [Standing; 5] {
     let renewed = |seconds| Standing::Renewed {
         keeper: "witness".to_owned(),
         seen_at: before(NOW, Millis::from_secs(seconds)),
+        ttl: Millis::from_secs(240),
     };
     [
         renewed(5),
@@ -369,7 +370,7 @@ fn a_drill_starts_in_a_rehearsal_environment_only() {
         assert!(!starts(&plan(), Kind::Drill), "{lease:?}");
         assert_eq!(starts(&rehearsal, Kind::Drill), starts(&rehearsal, Kind::Switchover), "{lease:?}");
     }
-    let lives = Standing::Renewed { keeper: "standby".to_owned(), seen_at: NOW };
+    let lives = Standing::Renewed { keeper: "standby".to_owned(), seen_at: NOW, ttl: Millis::from_secs(240) };
     assert!(matches!(
         asked_of(&rehearsal, Kind::Drill, &lives, [Say::Up; 3], None, Some("sre-2")),
         Decision::Declined { .. }

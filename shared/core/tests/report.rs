@@ -5,6 +5,8 @@
 use jiff::Timestamp;
 use understudy_core::checks::{Finding, Grade, Verdict};
 use understudy_core::journal::{Entry, GENESIS, Record, Stored, Whole, verify_chain};
+use understudy_core::lease::{Enforced, KeeperView, Lease, Sighting};
+use understudy_core::observed::Observed;
 use understudy_core::plan::{Plan, read};
 use understudy_core::report::{Attestation, Figure, Met, Report, build, cause};
 use understudy_core::run::{End, Kind, Position, Receipt};
@@ -72,6 +74,27 @@ fn captured(commit_at: Option<Timestamp>) -> Entry {
     }
 }
 
+fn lease_closed() -> Entry {
+    let plan = plan();
+    let enforced = Enforced {
+        plan: "of this plan".to_owned(),
+        ttl: plan.lease.ttl,
+        looks: None,
+        commit_margin: plan.lease.commit_margin,
+        drift: plan.lease.drift,
+        within: Some(plan.lease.ttl),
+        set: true,
+    };
+    let granted = Lease::granted(1, &plan.regions.primary, true);
+    let lease = Lease { renewed_at: Some(at(9)), enforced: Some(enforced), ..granted };
+    let seen = Observed::known(Sighting { lease, first_seen_at: at(10) }, "standby", at(185));
+    let keepers = vec![
+        KeeperView { keeper: "standby".to_owned(), sighting: seen },
+        KeeperView { keeper: "witness".to_owned(), sighting: Observed::unknown("it does not answer") },
+    ];
+    Entry::LeaseClosed { closed_at: at(185), keepers }
+}
+
 fn expired() -> Entry {
     let receipt = Receipt::Expired { epoch: 2, last_renewal_seen_at: at(10), lapsed_at: at(201) };
     Entry::Fenced { receipt }
@@ -90,6 +113,7 @@ fn recovered() -> Vec<(u64, Entry)> {
         (180, accepted()),
         (182, assessed(Grade::Pass)),
         (184, intent(Step::CloseLease)),
+        (185, lease_closed()),
         (202, expired()),
         (203, captured(Some(at(50)))),
         (204, intent(Step::Promote)),

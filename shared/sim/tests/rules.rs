@@ -12,6 +12,7 @@ use support::{machine, minutes, settled};
 use understudy_core::approval::{Matter, Question};
 use understudy_core::checks::{Grade, Verdict};
 use understudy_core::journal::{Entry, Record};
+use understudy_core::lease::Sighting;
 use understudy_core::observed::Observed;
 use understudy_core::overrides::Override;
 use understudy_core::plan::{Mode, OnLeaseLoss};
@@ -21,8 +22,18 @@ use understudy_core::time::{Millis, after, before};
 use understudy_core::votes::Vote;
 use understudy_sim::world::{Break, Place};
 
+/// Changes the last renewal that the witness was closed with.
+fn closed_with(record: &mut Record, change: impl Fn(&mut Sighting)) {
+    if let Entry::LeaseClosed { keepers, .. } = &mut record.entry
+        && let Some(witness) = keepers.get_mut(1)
+        && let Observed::Known { value, .. } = &mut witness.sighting
+    {
+        change(value);
+    }
+}
+
 /// What is said of a record that was changed so.
-const PLANTED: [(&str, PlantRecord); 36] = [
+const PLANTED: [(&str, PlantRecord); 46] = [
     ("for epoch 7", |record| {
         if let Entry::Fenced { receipt: Receipt::Expired { epoch, .. } } = &mut record.entry {
             *epoch = 7;
@@ -32,6 +43,54 @@ const PLANTED: [(&str, PlantRecord); 36] = [
         if let Entry::Fenced { receipt: Receipt::Expired { lapsed_at, .. } } = &mut record.entry {
             *lapsed_at = before(*lapsed_at, Millis(1));
         }
+    }),
+    ("no keeper is on record as closed", |record| {
+        if matches!(record.entry, Entry::LeaseClosed { .. }) {
+            record.entry = Entry::Probed { route: "api".to_owned(), good: false, detail: String::new() };
+        }
+    }),
+    ("`fence` before `say what the close found`", |record| {
+        if matches!(record.entry, Entry::LeaseClosed { .. }) {
+            record.entry = Entry::Probed { route: "api".to_owned(), good: false, detail: String::new() };
+        }
+    }),
+    ("1 of 2 keepers were closed", |record| {
+        if let Entry::LeaseClosed { keepers, .. } = &mut record.entry {
+            keepers.truncate(1);
+        }
+    }),
+    ("keeper `witness` was not closed", |record| {
+        if let Entry::LeaseClosed { keepers, .. } = &mut record.entry
+            && let Some(witness) = keepers.get_mut(1)
+        {
+            witness.sighting = Observed::unknown("it does not answer");
+        }
+    }),
+    ("by a renewal that was not the last", |record| {
+        closed_with(record, |seen| seen.first_seen_at = after(seen.first_seen_at, Millis::from_secs(1)));
+    }),
+    ("came with no dead-man armed", |record| closed_with(record, |seen| seen.lease.armed = false)),
+    ("does not say what it enforces", |record| closed_with(record, |seen| seen.lease.enforced = None)),
+    ("under another version of the plan", |record| {
+        closed_with(record, |seen| {
+            if let Some(enforced) = &mut seen.lease.enforced {
+                "another".clone_into(&mut enforced.plan);
+            }
+        });
+    }),
+    ("lets writers in without end", |record| {
+        closed_with(record, |seen| {
+            if let Some(enforced) = &mut seen.lease.enforced {
+                enforced.within = None;
+            }
+        });
+    }),
+    ("a commit is possible until", |record| {
+        closed_with(record, |seen| {
+            if let Some(enforced) = &mut seen.lease.enforced {
+                enforced.within = Some(Millis::from_secs(900));
+            }
+        });
     }),
     ("called expired at", |record| {
         if matches!(record.entry, Entry::Fenced { .. }) {

@@ -8,7 +8,7 @@ use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
-use crate::words::{count, instant, span};
+use crate::words::{count, instant};
 
 /// Looks again: between the alarm and now the primary may have come back.
 pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
@@ -39,7 +39,7 @@ pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
 
 fn describe_lease(lease: &Standing) -> String {
     match lease {
-        Standing::Renewed { keeper, seen_at } => {
+        Standing::Renewed { keeper, seen_at, .. } => {
             format!("renewed at `{keeper}`, seen {}", instant(*seen_at))
         }
         Standing::Stale { since } => format!("stale, last renewal seen {}", instant(*since)),
@@ -241,7 +241,6 @@ pub(super) fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
 /// Whoever arms the dead-man should know how often it would have stopped a writer. It never blocks.
 pub(super) fn would_have_fenced(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-15";
-    let ttl = span(plan.lease.ttl);
     vec![match &s.shadow {
         Observed::Unknown { reason } => {
             finding(id, &plan.name, Grade::Warn, reason, "make the state table readable")
@@ -255,7 +254,9 @@ pub(super) fn would_have_fenced(plan: &Plan, s: &Situation) -> Vec<Finding> {
         ),
         Observed::Known { value: Some(shadow), .. } => {
             let (times, since) = (count(shadow.times as usize, "time"), instant(shadow.since));
-            let evidence = format!("{times} since {since} no renewal was taken for longer than {ttl}");
+            let evidence = format!(
+                "{times} since {since} no renewal was taken within the lease that the one before had given"
+            );
             match shadow.last {
                 None => pass(id, &plan.name, evidence),
                 Some(gap) => finding(

@@ -11,7 +11,8 @@ use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::{Entry, Stored};
 use crate::keepers::{Keeper, peek};
-use crate::lease::{self, Claim, Lease, Sighting, close, last_renewals, made_ahead};
+use crate::lease::{self, Claim, KeeperView, Lease, Sighting, close, last_renewals, made_ahead};
+use crate::observed::Observed;
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Both, Cells, Clock, GivesWay, Sql};
 use crate::run::{Closed, Kind, Position, Receipt, Run};
@@ -34,6 +35,7 @@ pub async fn close_lease<C: Cells, K: Clock>(
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     if let Some(closed) = &run.closed {
+        note_closed(ctx, closed).await?;
         return Ok(Reply::new(Outcome::Done, closed_text(closed)));
     }
     let epoch = run.claimed_epoch()?;
@@ -54,7 +56,7 @@ pub async fn close_lease<C: Cells, K: Clock>(
     {
         return Err(fenced.clone());
     }
-    let seen: Vec<Sighting> = answers.into_iter().filter_map(Result::ok).collect();
+    let seen: Vec<Sighting> = answers.iter().filter_map(|answer| answer.as_ref().ok()).cloned().collect();
     if seen.len() < keepers.len() {
         // One throttled call must not cost the receipt: the workflow asks again before a keeper is left open.
         if seen.is_empty() || looks <= CLOSE_LOOKS {
@@ -67,17 +69,35 @@ pub async fn close_lease<C: Cells, K: Clock>(
     let unarmed = last.unarmed.or(ahead);
     let closed = Closed {
         at,
+        keepers: keepers.iter().zip(answers).map(|(keeper, answer)| view(keeper.name, answer, at)).collect(),
         all: seen.len() == keepers.len(),
         last_renewal_seen_at: last.seen_at,
         armed: unarmed.is_none(),
         unarmed,
         lapses_at: last.lapses_at,
     };
-    Run::change(ctx.cells, ctx.execution, |run| {
+    let run = Run::change(ctx.cells, ctx.execution, |run| {
         run.closed.get_or_insert_with(|| closed.clone());
     })
     .await?;
-    ctx.outcome(Step::CloseLease, Outcome::Done, closed_text(&closed)).await
+    let closed = run.closed.as_ref().unwrap_or(&closed);
+    note_closed(ctx, closed).await?;
+    ctx.outcome(Step::CloseLease, Outcome::Done, closed_text(closed)).await
+}
+
+/// What a keeper that was to be closed came to.
+fn view(keeper: &str, answer: Result<Sighting, Fault>, at: Timestamp) -> KeeperView {
+    let sighting = match answer {
+        Ok(seen) => Observed::known(seen, keeper, at),
+        Err(fault) => Observed::unknown(fault.to_string()),
+    };
+    KeeperView { keeper: keeper.to_owned(), sighting }
+}
+
+/// What every receipt of a lost primary is judged by. The first close stands, whoever delivers the step again.
+async fn note_closed<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, closed: &Closed) -> Result<(), Fault> {
+    let entry = Entry::LeaseClosed { closed_at: closed.at, keepers: closed.keepers.clone() };
+    ctx.journal().append_once(entry).await
 }
 
 fn closed_text(closed: &Closed) -> String {
@@ -267,10 +287,11 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
 ) -> Option<Timestamp> {
     let views = peek(keepers, ctx.cells, ctx.clock).await;
     let open = views.iter().filter_map(|view| view.sighting.value());
-    let since =
-        open.filter(|seen| seen.lease.holder == ctx.plan.regions.primary).map(|seen| seen.first_seen_at);
-    let before = run.closed.as_ref().and_then(|closed| closed.last_renewal_seen_at);
-    since.chain(before).max().filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl)
+    let since = open.filter(|seen| seen.lease.holder == ctx.plan.regions.primary);
+    let closed = run.closed.iter().flat_map(|closed| &closed.keepers);
+    let before = closed.filter_map(|view| view.sighting.value());
+    let within = |seen: &&Sighting| elapsed(seen.counts_from(), now) <= seen.lease.ttl(&ctx.plan.lease);
+    since.chain(before).filter(within).map(Sighting::counts_from).max()
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.

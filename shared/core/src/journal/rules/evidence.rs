@@ -125,8 +125,8 @@ fn alive(record: &Record, at: Timestamp, view: &KeeperView, plan: Option<&Plan>)
         return Some(breach("L4", record, format!("keeper `{}` is unknown", view.keeper)));
     };
     let plan = plan?;
-    let fresh =
-        seen.lease.holder == plan.regions.primary && elapsed(seen.first_seen_at, at) <= plan.lease.ttl;
+    let given = seen.lease.enforced.as_ref().map_or(plan.lease.ttl, |theirs| theirs.ttl.max(plan.lease.ttl));
+    let fresh = seen.lease.holder == plan.regions.primary && elapsed(seen.first_seen_at, at) <= given;
     fresh.then(|| {
         breach("L8", record, format!("keeper `{}` still gets renewals: the primary lives", view.keeper))
     })

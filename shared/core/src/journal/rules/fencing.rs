@@ -3,10 +3,12 @@
 use super::{Breach, Chain, breach, is_intent};
 use crate::approval::Matter;
 use crate::journal::{Entry, Record};
-use crate::plan::OnLeaseLoss;
+use crate::lease::Sighting;
+use crate::plan::{OnLeaseLoss, Plan};
 use crate::run::{Kind, LastWritten, Receipt};
 use crate::steps::Step;
-use crate::time::after;
+use crate::time::{Millis, after, elapsed};
+use jiff::Timestamp;
 
 fn receipt(record: &Record) -> Option<&Receipt> {
     match &record.entry {
@@ -53,21 +55,13 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
             Some("a living primary is proved to give way, not waited out".to_owned())
         }
         Receipt::Expired { last_renewal_seen_at, lapsed_at, .. } => {
-            let lease = chain.plan.map(|plan| &plan.lease);
             if record.at <= *lapsed_at {
                 return Some(format!("called expired at {}, and it lapses at {lapsed_at}", record.at));
             }
-            if lease.is_some_and(|lease| lease.on_loss == OnLeaseLoss::Stay) {
+            if chain.plan.is_some_and(|plan| plan.lease.on_loss == OnLeaseLoss::Stay) {
                 return Some("called expired, and the plan arms no dead-man".to_owned());
             }
-            // Said here once more: a rule does not borrow from what it watches.
-            let due = lease.map(|lease| {
-                let span = lease.ttl.saturating_add(lease.drift).saturating_add(lease.commit_margin);
-                after(*last_renewal_seen_at, span)
-            });
-            due.filter(|due| lapsed_at < due).map(|due| {
-                format!("called expired from {lapsed_at} on, and a commit is possible until {due}")
-            })
+            unexpired(chain, record, *last_renewal_seen_at, *lapsed_at)
         }
         Receipt::Proved { quiet_since, proved_at, last_written, .. } => {
             if !planned {
@@ -95,6 +89,83 @@ fn unproved(chain: &Chain<'_>, record: &Record, receipt: &Receipt) -> Option<Str
             let yes = heard.join(" and ") == *by;
             (!yes).then(|| format!("called accepted by `{by}`, who was not heard to say so"))
         }
+    }
+}
+
+/// Why a writer may still commit behind a receipt that was waited for: each keeper of the plan was closed, and what the last
+/// renewal at each says of its dead-man is over. Said here once more: a rule does not borrow from what it watches.
+fn unexpired(
+    chain: &Chain<'_>,
+    record: &Record,
+    last_renewal_seen_at: Timestamp,
+    lapsed_at: Timestamp,
+) -> Option<String> {
+    let closed = chain.before(record).find_map(|earlier| match &earlier.entry {
+        Entry::LeaseClosed { keepers, .. } => Some(keepers),
+        _ => None,
+    });
+    let Some(keepers) = closed else {
+        return Some("called expired, and no keeper is on record as closed".to_owned());
+    };
+    let of_the_plan = chain.plan.map_or(1, |plan| if plan.regions.witness.is_some() { 2 } else { 1 });
+    if keepers.len() < of_the_plan {
+        return Some(format!("called expired, and {} of {of_the_plan} keepers were closed", keepers.len()));
+    }
+    if let Some(open) = keepers.iter().find(|view| view.sighting.value().is_none()) {
+        return Some(format!("called expired, and keeper `{}` was not closed", open.keeper));
+    }
+    let seen = || keepers.iter().filter_map(|view| Some((view.keeper.as_str(), view.sighting.value()?)));
+    if seen().any(|(_, seen)| counts_from(seen) > last_renewal_seen_at) {
+        return Some("called expired by a renewal that was not the last".to_owned());
+    }
+    let newest = seen().map(|(_, seen)| (seen.lease.renewed_at, seen.first_seen_at)).max()?;
+    seen().find_map(|(keeper, seen)| {
+        let good_for = good_for(seen, chain.plan);
+        let since = |one: Option<Timestamp>, two: Option<Timestamp>| {
+            one.zip(two).is_some_and(|(one, two)| elapsed(one, two) > good_for)
+        };
+        // Of one that was made so long before the newest, by both clocks, nothing holds any more.
+        let outlived =
+            since(seen.lease.renewed_at, newest.0) && since(Some(seen.first_seen_at), Some(newest.1));
+        if let Some(why) = unarmed(seen, record).filter(|_| !outlived) {
+            return Some(format!("called expired, and the last renewal at `{keeper}` {why}"));
+        }
+        let due = after(counts_from(seen), good_for);
+        (lapsed_at < due)
+            .then(|| format!("called expired from {lapsed_at} on, and a commit is possible until {due}"))
+    })
+}
+
+/// No earlier than it was seen, nor than the primary says that it was made.
+fn counts_from(seen: &Sighting) -> Timestamp {
+    seen.lease.renewed_at.map_or(seen.first_seen_at, |made| made.max(seen.first_seen_at))
+}
+
+/// How long its holder may commit behind a renewal: by what its guard enforces, and by the plan at hand.
+fn good_for(seen: &Sighting, plan: Option<&Plan>) -> Millis {
+    let theirs = seen.lease.enforced.as_ref();
+    let ours = plan.map(|plan| &plan.lease);
+    let longest = |spans: [Option<Millis>; 3]| spans.into_iter().flatten().max().unwrap_or(Millis::ZERO);
+    let ttl = longest([
+        theirs.map(|their| their.ttl),
+        theirs.and_then(|their| their.within),
+        ours.map(|our| our.ttl),
+    ]);
+    let margin = longest([theirs.map(|their| their.commit_margin), ours.map(|our| our.commit_margin), None]);
+    let drift = longest([theirs.map(|their| their.drift), ours.map(|our| our.drift), None]);
+    ttl.saturating_add(margin).saturating_add(drift)
+}
+
+/// Why a renewal is no proof that a dead-man would stop its holder.
+fn unarmed(seen: &Sighting, record: &Record) -> Option<&'static str> {
+    match &seen.lease.enforced {
+        _ if !seen.lease.armed => Some("came with no dead-man armed"),
+        None => Some("does not say what it enforces"),
+        Some(theirs) if theirs.plan != record.plan_digest => {
+            Some("was made under another version of the plan")
+        }
+        Some(theirs) if theirs.within.is_none() => Some("lets writers in without end"),
+        Some(_) => None,
     }
 }
 

@@ -16,6 +16,7 @@ const MILESTONES: &[Milestone] = &[
     ("assess the standby", |entry| matches!(entry, Entry::Assessed { .. })),
     ("freeze", |entry| is_intent(entry, Step::Freeze)),
     ("close the lease", |entry| is_intent(entry, Step::CloseLease)),
+    ("say what the close found", |entry| matches!(entry, Entry::LeaseClosed { .. })),
     ("fence", |entry| matches!(entry, Entry::Fenced { .. })),
     ("capture", |entry| matches!(entry, Entry::Captured { .. })),
     ("promote", |entry| is_intent(entry, Step::Promote)),
