@@ -71,7 +71,7 @@ impl Unbroken {
     }
 
     /// Looks came for so long without a gap, and still come, that a lease may count on them.
-    pub(crate) fn proved(&self, plan: &Plan, now: Timestamp) -> bool {
+    pub fn proved(&self, plan: &Plan, now: Timestamp) -> bool {
         let long = elapsed(self.since, self.last) >= proved_after(plan);
         long && elapsed(self.last, now) <= plan.pace().times(LATE)
     }

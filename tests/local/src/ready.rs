@@ -2,6 +2,7 @@
 
 use crate::aws::Aws;
 use crate::config::{Cloud, Place};
+use jiff::Timestamp;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use understudy_core::votes::{History, Observer, Seen};
 const LISTEN_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Ticks of the plan that arming may take.
-const READY_TICKS: u32 = 15;
+const READY_TICKS: u32 = 20;
 const READY_AT_LEAST: Duration = Duration::from_secs(40);
 
 /// What did not come.
@@ -41,14 +42,28 @@ pub async fn listening(what: &'static str, at: SocketAddr) -> Result<(), NotRead
     Err(NotReady::Silent { what, at })
 }
 
-/// Waits until the lease is renewed with an armed dead-man, every vote is up, and the standby is fit.
+/// What [`wait`] waits for, for people.
+pub fn awaited(cloud: &Cloud, plan: &Plan) -> &'static str {
+    if waits_for_looks(cloud, plan) {
+        "ready: lease renewed, votes up, standby fit, and 15 ticks of looks without a gap"
+    } else {
+        "ready: lease renewed, votes up, standby fit"
+    }
+}
+
+fn waits_for_looks(cloud: &Cloud, plan: &Plan) -> bool {
+    cloud.speed <= 1.0 && plan.look.is_some()
+}
+
+/// Waits until the lease is renewed with an armed dead-man, every vote is up, and the standby is fit. At the plan's own
+/// speed also until looks are counted on, for what is predicted counts on them; in fast motion nothing is.
 pub async fn wait(cloud: &Cloud, plan: &Plan) -> Result<(), NotReady> {
     let limit = (plan.tick.as_std() * READY_TICKS).max(READY_AT_LEAST);
     let began = Instant::now();
     let standby = Aws::at(cloud, Place::Standby).await.table(&plan.name);
     let witness = Aws::at(cloud, Place::Witness).await.table(&plan.name);
     loop {
-        let missing = missing(plan, &standby, &witness).await;
+        let missing = missing(plan, waits_for_looks(cloud, plan), &standby, &witness).await;
         if missing.is_empty() {
             return Ok(());
         }
@@ -61,11 +76,23 @@ pub async fn wait(cloud: &Cloud, plan: &Plan) -> Result<(), NotReady> {
 
 type Table = understudy_aws::dynamodb::Table;
 
-async fn missing(plan: &Plan, standby: &Table, witness: &Table) -> String {
+fn looks_proved(lease: &Lease, plan: &Plan) -> bool {
+    let looks = lease.enforced.as_ref().and_then(|enforced| enforced.looks.as_ref());
+    looks.is_some_and(|looks| looks.proved(plan, Timestamp::now()))
+}
+
+async fn missing(plan: &Plan, counts_on_looks: bool, standby: &Table, witness: &Table) -> String {
     let mut missing = String::new();
     // Writing to a String cannot fail.
     for (name, table) in [("standby", standby), ("witness", witness)] {
         match load::<Lease>(table, &keys::lease()).await {
+            Ok(Some(lease)) if counts_on_looks && !looks_proved(&lease, plan) => {
+                let looks = lease.enforced.as_ref().and_then(|enforced| enforced.looks.as_ref());
+                let _ = writeln!(
+                    missing,
+                    "  keeper {name}: looks between ticks are not counted on yet: {looks:?}"
+                );
+            }
             Ok(Some(lease)) if lease.armed || plan.lease.on_loss == OnLeaseLoss::Stay => {}
             other => {
                 let _ = writeln!(missing, "  keeper {name}: {other:?}");

@@ -137,7 +137,7 @@ pub async fn up(options: &Options) -> Result<Up, UpError> {
     }
     step("packages: binaries and plan", deploy::package(options, &cloud, &plan)).await?;
     step("stacks: standby, witness, primary", deploy::deploy(options, &cloud, &python, &plan)).await?;
-    step("ready: lease renewed, votes up, standby fit", ready::wait(&cloud, &plan)).await?;
+    step(ready::awaited(&cloud, &plan), ready::wait(&cloud, &plan)).await?;
     Ok(Up { cloud, plan })
 }
 
