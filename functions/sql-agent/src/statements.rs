@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_postgres::Client;
 use understudy_core::ddl::{
-    APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK, UNBOUNDED,
-    UNLOCK,
+    APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_RELATIVES, GATE_TRIGGER, JOB_RUNS, LEASE_END,
+    LOCK, UNBOUNDED, UNLOCK,
 };
 use understudy_core::plan::Store;
 use understudy_core::sql::{
@@ -84,7 +84,7 @@ impl Looked {
 }
 
 async fn look(client: &Client, store: &Store, bound: Option<Millis>) -> Looked {
-    let ungated = told(ungated(client, store).await);
+    let ungated = told(gated(client, store).await);
     let past = told(writes_past(client, store).await);
     // Gates that stand stop everybody, but who writes past them.
     let others = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await };
@@ -231,6 +231,15 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     // What was counted by then stands.
     let _ = tokio::time::timeout(COUNTED_WITHIN, counting).await;
     rows
+}
+
+/// As [`ungated`], behind an attempt to put a gate on what lacks one: a partition comes every day.
+async fn gated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
+    let lacking = ungated(client, store).await?;
+    if lacking.is_empty() || client.execute(&format!("select {GATE_RELATIVES}"), &[]).await.is_err() {
+        return Ok(lacking);
+    }
+    ungated(client, store).await
 }
 
 /// Tables that no gate guards, in words: the plan's, all that is part of them, and the application's own test table.

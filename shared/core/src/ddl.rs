@@ -34,6 +34,8 @@ pub const BOUNDS: &str = "understudy.bound";
 /// The functions that lock the writers out and let them in again.
 pub const LOCK: &str = "understudy.lock_writers()";
 pub const UNLOCK: &str = "understudy.unlock_writers()";
+/// Puts the gate on what became part of a guarded table since.
+pub const GATE_RELATIVES: &str = "understudy.gate_relatives()";
 /// The job of pg_cron that does the same once the lease has run out, where the server has pg_cron.
 pub const JOB: &str = "understudy_dead_man";
 /// Whether that job ran of late.
@@ -65,10 +67,11 @@ pub fn script(plan: &Plan, store: &Store) -> String {
     for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
         let _ = write!(sql, "\nbegin;\n{LOCK_TIMEOUT}\nselect understudy.put_gate('{table}');\ncommit;\n");
     }
-    if let Some(bound) = commit_bound(plan) {
-        for role in &store.writer_roles {
-            let _ = write!(sql, "{}", bounds(role, bound));
-        }
+    for role in &store.writer_roles {
+        let _ = match commit_bound(plan) {
+            Some(bound) => write!(sql, "{}", bounds(role, bound)),
+            None => write!(sql, "{}", unbound(role)),
+        };
     }
     sql
 }
@@ -155,6 +158,17 @@ fn gate(bound: Option<Millis>) -> String {
             bound = bound.0
         )
     });
+    let patience = bound.map_or_else(String::new, |bound| {
+        format!(
+            "
+  -- Behind this look a commit may still wait for locks: to empty temporary tables, and to notify. No other time-out counts
+  -- within a commit.
+  if not (current_setting('lock_timeout')::interval between '1 ms' and '{half} ms') then
+    perform set_config('lock_timeout', '{half}ms', true);
+  end if;",
+            half = bound.0 / 2
+        )
+    });
     format!(
         "
 -- The dead-man: past the lease no statement writes, whatever the session has set.
@@ -181,7 +195,7 @@ begin
   select last_value into strict ends from {LEASE_END};
   if ends <= extract(epoch from clock_timestamp()) * 1000000 then
     perform understudy.refuse_past_lease();
-  end if;
+  end if;{patience}
   perform set_config('understudy.left', extract(epoch from creation_time)::text, false)
     from pg_cursors where name = '{COMMIT_CURSOR}';
 end
@@ -253,6 +267,27 @@ begin
   end loop;
 end
 $put$;
+
+-- The gate for partitions and children that came since, of tables that have it: called at each heartbeat that misses one.
+-- With the rights of whoever runs this script. One that is busy is left to the next heartbeat, for whoever waits for a lock
+-- lets no writer pass; one that belongs to somebody else stays as it is, and disarms by name.
+create or replace function understudy.gate_relatives() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $relatives$
+declare
+  relative regclass;
+begin
+  for relative in select distinct relatives from pg_trigger, lateral understudy.family(tgrelid) as relatives
+      where tgfoid = 'understudy.gate'::regproc and not exists (
+        select from pg_trigger as its where its.tgrelid = relatives and its.tgfoid = 'understudy.gate'::regproc) loop
+    begin
+      perform understudy.put_gate(relative);
+    exception when lock_not_available or insufficient_privilege then
+      null;
+    end;
+  end loop;
+end
+$relatives$;
+revoke all on function understudy.gate_relatives() from public;
 ";
 
 /// The sequence follows the row, whoever sets that: the row's lock orders the two, and its epoch and `since` were held
@@ -295,6 +330,8 @@ begin
     execute format('alter role %I nologin', writer);
     insert into understudy.locked (role) values (writer) on conflict do nothing;
   end loop;
+  -- Within a transaction the list of sessions is read once.
+  perform pg_stat_clear_snapshot();
   perform pg_terminate_backend(pid) from pg_stat_activity where usename = any (array[{roles}]::name[]);
 end
 $lock$;
@@ -323,17 +360,19 @@ revoke all on function understudy.lock_writers(), understudy.unlock_writers() fr
 fn job() -> String {
     format!(
         "
--- Past the lease the writers are locked out; true when they were. Nothing is written while the lease lasts.
+-- Past the lease the writers are locked out; true when they were. Nothing is written while the lease lasts. Null: it was
+-- renewed meanwhile, and whoever looks again must end its transaction first, which holds the row.
 create or replace function understudy.lapse() returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $lapse$
 begin
   if exists (select from understudy.lease where valid_until > clock_timestamp()) then
     return false;
   end if;
-  -- Waits for a renewal that is being written, and looks again: whom that lets in, this must not lock out.
-  perform from understudy.lease for update;
-  if exists (select from understudy.lease where valid_until > clock_timestamp()) then
-    return false;
+  -- Looks again behind the row's lock: whom a renewal lets in, this must not lock out. One that is being written is not
+  -- waited for.
+  perform from understudy.lease for update skip locked;
+  if not found or exists (select from understudy.lease where valid_until > clock_timestamp()) then
+    return null;
   end if;
   perform understudy.lock_writers();
   return true;
@@ -345,7 +384,7 @@ create or replace function understudy.watch_lease() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $watch$
 begin
   for look in 1..6 loop
-    exit when understudy.lapse() or look = 6;
+    exit when understudy.lapse() is distinct from false or look = 6;
     perform pg_sleep(10);
   end loop;
 end
@@ -396,7 +435,7 @@ fn grants(store: &Store) -> String {
         "\ngrant usage on schema understudy to {operator};\n\
          grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
          grant select on {LEASE_END}, {ENDS_SINCE}, {UNBOUNDED}, {BOUNDS} to {operator};\n\
-         grant execute on function understudy.family(regclass) to {operator};\n\
+         grant execute on function understudy.family(regclass), {GATE_RELATIVES} to {operator};\n\
          grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
     );
@@ -431,6 +470,26 @@ alter role {role} set idle_in_transaction_session_timeout = '{bound}ms';
 insert into {BOUNDS} as there (role, span, set_at) values ('{role}', '{bound} ms', clock_timestamp())
   on conflict (role) do update set span = excluded.span,
     set_at = case when there.span > excluded.span then excluded.set_at else there.set_at end;
+commit;
+"
+    )
+}
+
+/// Takes back what [`bounds`] set, where it did.
+fn unbound(role: &str) -> String {
+    format!(
+        "
+begin;
+{LOCK_TIMEOUT}
+do $unbound$
+begin
+  if exists (select from {BOUNDS} where role = '{role}') then
+    alter role {role} reset statement_timeout;
+    alter role {role} reset idle_in_transaction_session_timeout;
+    delete from {BOUNDS} where role = '{role}';
+  end if;
+end
+$unbound$;
 commit;
 "
     )

@@ -218,8 +218,9 @@ impl Seen {
     /// What is enforced beside a renewal that was made, perhaps by another version, since this tick looked: its lease may
     /// still reach the databases.
     fn beside(&self, ours: &Enforced, copy: &Lease, at: Option<Timestamp>) -> Enforced {
-        let known = self.copies.iter().any(|seen| seen.renewed_at == copy.renewed_at);
-        let Some((given_at, at)) = copy.renewed_at.zip(at).filter(|_| !known) else { return ours.clone() };
+        let Some((given_at, at)) = copy.renewed_at.zip(at).filter(|_| !self.knows(copy)) else {
+            return ours.clone();
+        };
         let Some(theirs) = &copy.enforced else { return Enforced { within: None, ..ours.clone() } };
         let to_come = theirs.within.map(|span| elapsed(at, after(given_at, span)));
         Enforced {
@@ -230,6 +231,18 @@ impl Seen {
             looks: Unbroken::longer(ours.looks.clone(), theirs.looks.clone()),
             ..ours.clone()
         }
+    }
+
+    /// A copy as it was when this tick began. Two that were renewed at the same instant may differ: the later of two
+    /// renewals stands, whichever was written last.
+    fn knows(&self, copy: &Lease) -> bool {
+        let same = |seen: &&Lease| (seen.renewed_at, &seen.enforced) == (copy.renewed_at, &copy.enforced);
+        self.copies.iter().any(|seen| same(&seen))
+    }
+
+    /// Whether a renewal counts as armed: a newer one that was made meanwhile may have seen a gate missing.
+    fn armed(&self, ours: bool, copy: Option<&Lease>, at: Option<Timestamp>) -> bool {
+        ours && copy.is_none_or(|copy| copy.armed || copy.renewed_at <= at || self.knows(copy))
     }
 
     fn renewed_at(&self) -> Option<Timestamp> {
@@ -259,27 +272,27 @@ struct Renewal {
 /// What this renewal enforces. The longest that a database may let writers in is not only what is about to be set: a
 /// longer end may stand there, and one that another renewal gave, perhaps of another version of the plan, may be on its
 /// way (L2). A database takes them in the order of their heartbeats, so that once a newer one stands there an older one
-/// counts no more.
+/// counts no more. All of it counts from the first heartbeat, which is the instant of the renewal.
 fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &Heartbeats) -> Enforced {
     let lease = &plan.lease;
-    let ours = (lease.on_loss == OnLeaseLoss::Fence).then_some(ttl);
-    let mut within = ours;
-    let mut set = true;
+    let first = heartbeats.iter().map(|(_, written)| written.before).min();
+    let mut within = (lease.on_loss == OnLeaseLoss::Fence).then_some(ttl);
     for (_, written) in heartbeats {
+        let first = first.unwrap_or(written.before);
+        within = within.map(|within| within.max(elapsed(first, after(written.before, ttl))));
         let Some(inside) = &written.lease else {
-            (within, set) = (None, false);
+            within = None;
             continue;
         };
-        let found = inside.ends.map(|ends| elapsed(written.before, ends));
+        let found = inside.ends.map(|ends| elapsed(first, ends));
         within = longer(within, found);
         for copy in seen.copies.iter().filter(|copy| copy.holder == plan.regions.primary) {
             let Some(given_at) = copy.renewed_at else { continue };
             if inside.epoch >= copy.epoch && inside.since.is_some_and(|since| since >= given_at) {
                 continue;
             }
-            set = false;
             let to_come = copy.enforced.as_ref().and_then(|enforced| enforced.within);
-            within = longer(within, to_come.map(|span| elapsed(written.before, after(given_at, span))));
+            within = longer(within, to_come.map(|span| elapsed(first, after(given_at, span))));
         }
     }
     Enforced {
@@ -289,7 +302,6 @@ fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &He
         commit_margin: lease.commit_margin,
         drift: lease.drift,
         within,
-        set,
     }
 }
 
@@ -344,17 +356,19 @@ async fn renew_everywhere<C: Cells>(
     };
     let renewals = keepers.iter().map(|keeper| async move {
         let Renewal { armed, at, enforced } = renewal;
-        let renewed = update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, *armed) {
-            Ok(lease) => {
-                // Two ticks may overlap: the later of the two stands, for both were made.
-                let renewed_at = lease.renewed_at.max(*at);
-                let enforced = Some(seen.beside(enforced, &lease, *at));
-                Ok(Change::Write(Lease { renewed_at, enforced, ..lease }))
-            }
-            Err(Lost { epoch, holder }) => {
-                Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
-            }
-        });
+        let armed = |lease: Option<&Lease>| seen.armed(*armed, lease, *at);
+        let renewed =
+            update::<Lease, _>(keeper.cells, key, |lease| match renew(lease, epoch, me, armed(lease)) {
+                Ok(lease) => {
+                    // Two ticks may overlap: the later of the two stands, for both were made.
+                    let renewed_at = lease.renewed_at.max(*at);
+                    let enforced = Some(seen.beside(enforced, &lease, *at));
+                    Ok(Change::Write(Lease { renewed_at, enforced, ..lease }))
+                }
+                Err(Lost { epoch, holder }) => {
+                    Err(Fault::Fenced(format!("epoch {epoch} belongs to `{}`", holder.0)))
+                }
+            });
         (keeper.name, renewed.await)
     });
     let (taken, refused): (Vec<_>, Vec<_>) =

@@ -57,8 +57,6 @@ pub struct Enforced {
     /// The longest that any database may let writers in, from this renewal's heartbeat on: what it set, what it found, and
     /// what an earlier renewal may still set. `None`: without end.
     pub within: Option<Millis>,
-    /// The renewal before this one reached every database: its lease is the one that it gave.
-    pub set: bool,
 }
 
 impl Lease {

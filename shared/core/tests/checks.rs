@@ -69,7 +69,6 @@ fn renewal(armed: bool, at: Timestamp) -> Lease {
         drift: plan.drift,
         looks: None,
         within: Some(plan.ttl),
-        set: true,
     };
     let granted = Lease::granted(1, &self::plan().regions.primary, armed);
     Lease { renewed_at: Some(at), enforced: Some(enforced), ..granted }

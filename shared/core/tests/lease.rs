@@ -229,7 +229,6 @@ fn enforced(ttl: u64, within: Option<u64>) -> Enforced {
         drift: plan.drift,
         looks: None,
         within: within.map(Millis),
-        set: true,
     }
 }
 

@@ -403,7 +403,7 @@ impl Night {
         simulation.twice_permille = self.twice_permille;
         simulation.lost_permille = self.lost_permille;
         if self.settled {
-            simulation.world.looks_came();
+            simulation.looks_came();
         }
         simulation.ticks_anywhere = self.ticks_anywhere;
         if let Some(only) = &self.only {

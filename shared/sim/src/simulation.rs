@@ -132,6 +132,8 @@ pub struct Simulation<'m> {
     pub twice_permille: u64,
     /// And is lost in this many, as a look is.
     pub lost_permille: u64,
+    /// Looks came for long when the story began.
+    settled: bool,
     /// So many looks are lost beside these.
     pub looks_lost_permille: u64,
     /// A schedule fires anywhere within its tick, as EventBridge Scheduler's do, and not always at the same moment of it.
@@ -166,6 +168,7 @@ impl<'m> Simulation<'m> {
             twice_permille: 0,
             lost_permille: 0,
             looks_lost_permille: 0,
+            settled: false,
             ticks_anywhere: false,
             people: People::default(),
             write_every: 1_000,
@@ -299,12 +302,20 @@ impl<'m> Simulation<'m> {
         (journals, reports)
     }
 
+    /// Looks came without a gap until now, so that the guard counts on them, as whatever is predicted does.
+    pub fn looks_came(&mut self) {
+        self.world.looks_came();
+        self.settled = true;
+    }
+
     /// Whether nothing can have gone wrong that the trace does not show.
     fn is_calm(&self) -> bool {
         let Settings { slow_permille, lambda_permille, .. } = self.world.settings;
         slow_permille == 0
             && lambda_permille == 0
             && self.lost_permille == 0
+            && self.looks_lost_permille == 0
+            && (self.settled || self.world.plan.look.is_none())
             && !self.world.is_aimed_at()
             && self.deliveries.is_empty()
     }

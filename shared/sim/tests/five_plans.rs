@@ -36,7 +36,7 @@ fn plans() -> Vec<Plan> {
 /// Breaks the primary once all has run well, lets the plan's people answer yes, and waits for the sealed report.
 fn played(machine: &Machine, plan: &Plan, broken: Break) -> Report {
     let mut simulation = Simulation::new(machine, plan.clone(), Settings::default());
-    simulation.world.looks_came();
+    simulation.looks_came();
     simulation.run_for(minutes(5));
     simulation.break_now(broken);
     let people = if plan.policy.approvers.is_empty() {

@@ -22,7 +22,7 @@ fn a_primary_that_serves_is_left_alone() {
             let settings = Settings { seed, primary_ahead: Millis(150), drift: true, ..Settings::default() };
             let mut simulation = Simulation::new(&machine, plan, settings);
             if seed % 2 == 0 {
-                simulation.world.looks_came();
+                simulation.looks_came();
             }
             simulation.ticks_anywhere = true;
             simulation.twice_permille = 300;
@@ -51,7 +51,7 @@ fn a_primary_whose_looks_come_in_part_is_left_alone() {
         for seed in 1..=30 {
             let settings = Settings { seed, primary_ahead: Millis(150), drift: true, ..Settings::default() };
             let mut simulation = Simulation::new(&machine, plan.clone(), settings);
-            simulation.world.looks_came();
+            simulation.looks_came();
             simulation.ticks_anywhere = true;
             simulation.looks_lost_permille = lost;
             simulation.run_for(minutes(40));

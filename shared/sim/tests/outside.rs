@@ -155,7 +155,7 @@ fn a_primary_whose_looks_do_not_come_is_not_fenced() {
     let plan = example::in_no_hands(example::shipped().expect("the example"));
     let mut simulation = Simulation::new(&machine, plan, Settings::default());
     simulation.ticks_anywhere = true;
-    simulation.world.looks_came();
+    simulation.looks_came();
     simulation.run_for(minutes(5));
     assert_eq!(longest_pause(&simulation, Millis::ZERO), Millis::from_secs(1), "no write was refused");
     simulation.break_now(Break::QueuesAway(Place::Primary));

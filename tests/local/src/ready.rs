@@ -76,9 +76,12 @@ pub async fn wait(cloud: &Cloud, plan: &Plan) -> Result<(), NotReady> {
 
 type Table = understudy_aws::dynamodb::Table;
 
+/// Looks are counted on, and what was given before they were is over in the databases.
 fn looks_proved(lease: &Lease, plan: &Plan) -> bool {
-    let looks = lease.enforced.as_ref().and_then(|enforced| enforced.looks.as_ref());
-    looks.is_some_and(|looks| looks.proved(plan, Timestamp::now()))
+    lease.enforced.as_ref().is_some_and(|enforced| {
+        let proved = enforced.looks.as_ref().is_some_and(|looks| looks.proved(plan, Timestamp::now()));
+        proved && enforced.within.is_none_or(|within| within <= plan.lease.ttl)
+    })
 }
 
 async fn missing(plan: &Plan, counts_on_looks: bool, standby: &Table, witness: &Table) -> String {

@@ -291,7 +291,11 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
     let closed = run.closed.iter().flat_map(|closed| &closed.keepers);
     let before = closed.filter_map(|view| view.sighting.value());
     let within = |seen: &&Sighting| elapsed(seen.counts_from(), now) <= seen.lease.ttl(&ctx.plan.lease);
-    since.chain(before).filter(within).map(Sighting::counts_from).max()
+    // A close by an older version of this code notes no keepers.
+    let noted = run.closed.as_ref().filter(|closed| closed.keepers.is_empty());
+    let noted = noted.and_then(|closed| closed.last_renewal_seen_at);
+    let noted = noted.filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl);
+    since.chain(before).filter(within).map(Sighting::counts_from).chain(noted).max()
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.

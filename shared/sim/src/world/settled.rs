@@ -20,7 +20,7 @@ const LOOKING: [(Function, &str); 4] = [
 impl World {
     /// Looks came without a gap until now, and those of the next three ticks are on their way. The last renewal was made just
     /// now, and its lease is the plan's.
-    pub fn looks_came(&self) {
+    pub(crate) fn looks_came(&self) {
         let (plan, now) = (&self.plan, self.now());
         let Some(every) = plan.look else { return };
         let coming = due(now, None, every, plan.tick.times(3));
@@ -41,7 +41,6 @@ impl World {
             commit_margin: plan.lease.commit_margin,
             drift: plan.lease.drift,
             within: fences.then_some(plan.lease.ttl),
-            set: true,
         };
         let granted = Lease::granted(1, &plan.regions.primary, fences);
         let lease = Lease { renewed_at: Some(now), enforced: Some(enforced), ..granted };
