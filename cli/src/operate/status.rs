@@ -78,7 +78,7 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
     Ok(Status {
         plan: deployed.plan.name.clone(),
         at: Timestamp::now(),
-        hold: raised(table, &keys::hold()).await.map_err(failed)?,
+        hold: raised(table, &keys::hold(), Timestamp::now()).await.map_err(failed)?,
         overrides: given(deployed).await?,
         serves: load::<Desired>(table, &keys::switch()).await.map_err(failed)?.map(|desired| desired.serves),
         lease,

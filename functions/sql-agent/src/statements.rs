@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use understudy_core::ddl::{
-    APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_RELATIVES, GATE_TRIGGER, JOB_RUNS, LEASE_END,
-    LOCK, UNBOUNDED, UNLOCK,
+    APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_RELATIVE, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK,
+    UNBOUNDED, UNLOCK,
 };
 use understudy_core::plan::Store;
 use understudy_core::sql::{
@@ -19,6 +20,9 @@ use understudy_core::time::{Millis, after};
 /// `bound`: the longest time-outs that the plan's margin allows a writer; `None` where the plan arms nothing.
 pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
     let written = beat(client, store, bound).await?;
+    if bound.is_some() {
+        gate_relatives(client, store).await;
+    }
     // Last: behind a count that was given up the session answers nothing more.
     Ok(Written { rows: count_rows(client, store).await, ..written })
 }
@@ -84,7 +88,7 @@ impl Looked {
 }
 
 async fn look(client: &Client, store: &Store, bound: Option<Millis>) -> Looked {
-    let ungated = told(gated(client, store).await);
+    let ungated = told(ungated(client, store).await);
     let past = told(writes_past(client, store).await);
     // Gates that stand stop everybody, but who writes past them.
     let others = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await };
@@ -233,13 +237,32 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     rows
 }
 
-/// As [`ungated`], behind an attempt to put a gate on what lacks one: a partition comes every day.
-async fn gated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal> {
-    let lacking = ungated(client, store).await?;
-    if lacking.is_empty() || client.execute(&format!("select {GATE_RELATIVES}"), &[]).await.is_err() {
-        return Ok(lacking);
+/// Relatives of listed tables that one heartbeat gives their gate at the most.
+const GATED_AT_ONCE: i64 = 8;
+
+/// A partition comes every day: what lacks its gate gets it, one a transaction, and the next heartbeat finds it. The first
+/// one that is busy ends this: each waits a moment for its table, and its writers with it. What cannot have its gate is
+/// named by the look, and costs nothing here.
+async fn gate_relatives(client: &Client, store: &Store) {
+    let lacking = client
+        .query(
+            &format!(
+                "select distinct member::oid from unnest($1::text[]) as wanted, \
+                   lateral understudy.family(to_regclass(wanted)) as member \
+                   where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}') \
+                   limit {GATED_AT_ONCE}"
+            ),
+            &[&store.tables],
+        )
+        .await;
+    for row in lacking.unwrap_or_default() {
+        let Ok(relative) = row.try_get::<_, u32>(0) else { continue };
+        let put = client.execute(&format!("select {GATE_RELATIVE}({relative}::oid::regclass)"), &[]).await;
+        let busy = |error: &tokio_postgres::Error| error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        if put.is_err_and(|error| busy(&error)) {
+            return;
+        }
     }
-    ungated(client, store).await
 }
 
 /// Tables that no gate guards, in words: the plan's, all that is part of them, and the application's own test table.
@@ -330,7 +353,9 @@ pub async fn set_lease(
         (_, None) => None,
     };
     let transaction = client.transaction().await?;
-    // The row last: its sequence moves at once, also past a roll-back.
+    // The job of pg_cron holds the row while it locks the writers: what it locked is let in again behind it.
+    transaction.execute("select from understudy.lease for update", &[]).await?;
+    // The row is written last: its sequence moves at once, also past a roll-back.
     transaction.execute(&format!("select {UNLOCK}"), &[]).await?;
     let written = transaction
         .execute(

@@ -34,8 +34,8 @@ pub const BOUNDS: &str = "understudy.bound";
 /// The functions that lock the writers out and let them in again.
 pub const LOCK: &str = "understudy.lock_writers()";
 pub const UNLOCK: &str = "understudy.unlock_writers()";
-/// Puts the gate on what became part of a guarded table since.
-pub const GATE_RELATIVES: &str = "understudy.gate_relatives()";
+/// Puts the gate on one table that became part of a listed one since.
+pub const GATE_RELATIVE: &str = "understudy.gate_relative";
 /// The job of pg_cron that does the same once the lease has run out, where the server has pg_cron.
 pub const JOB: &str = "understudy_dead_man";
 /// Whether that job ran of late.
@@ -63,6 +63,12 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         locks = locks(store),
         job = job(),
         grants = grants(store),
+    );
+    let names = store.tables.iter().map(|table| format!("('{table}')")).collect::<Vec<_>>().join(", ");
+    let _ = write!(
+        sql,
+        "\nbegin;\n{LOCK_TIMEOUT}\ndelete from understudy.listed;\n\
+         insert into understudy.listed (name) select distinct name from (values {names}) as plan (name);\ncommit;\n"
     );
     for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
         let _ = write!(sql, "\nbegin;\n{LOCK_TIMEOUT}\nselect understudy.put_gate('{table}');\ncommit;\n");
@@ -251,43 +257,47 @@ language sql stable set search_path = pg_catalog, pg_temp as $family$
     join pg_class on oid = id where relpersistence <> 't'
 $family$;
 
+create or replace function understudy.put_gate_on(member regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $one$
+begin
+  if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
+      and tgfoid = 'understudy.gate'::regproc and tgtype = 60 and tgqual is null and tgattr = '') then
+    execute format('drop trigger if exists understudy_gate on %s', member);
+    execute format('create trigger understudy_gate after insert or update or delete or truncate on %s '
+      'for each statement execute function understudy.gate()', member);
+    execute format('alter table %s enable always trigger understudy_gate', member);
+  end if;
+end
+$one$;
+
 create or replace function understudy.put_gate(listed regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $put$
 declare
   member regclass;
 begin
   for member in select understudy.family(listed) loop
-    if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
-        and tgfoid = 'understudy.gate'::regproc and tgtype = 60 and tgqual is null and tgattr = '') then
-      execute format('drop trigger if exists understudy_gate on %s', member);
-      execute format('create trigger understudy_gate after insert or update or delete or truncate on %s '
-        'for each statement execute function understudy.gate()', member);
-      execute format('alter table %s enable always trigger understudy_gate', member);
-    end if;
+    perform understudy.put_gate_on(member);
   end loop;
 end
 $put$;
 
--- The gate for partitions and children that came since, of tables that have it: called at each heartbeat that misses one.
--- With the rights of whoever runs this script. One that is busy is left to the next heartbeat, for whoever waits for a lock
--- lets no writer pass; one that belongs to somebody else stays as it is, and disarms by name.
-create or replace function understudy.gate_relatives() returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $relatives$
-declare
-  relative regclass;
+-- The gate for one partition or child that came since, of a table that the plan lists: called behind a heartbeat that missed
+-- it, one a transaction. With the rights of whoever runs this script, and for those tables alone. It waits for no writer:
+-- whoever waits for a table lets nobody else pass.
+create table if not exists understudy.listed (
+  name text primary key
+);
+
+create or replace function understudy.gate_relative(relative regclass) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '100ms' as $relative$
 begin
-  for relative in select distinct relatives from pg_trigger, lateral understudy.family(tgrelid) as relatives
-      where tgfoid = 'understudy.gate'::regproc and not exists (
-        select from pg_trigger as its where its.tgrelid = relatives and its.tgfoid = 'understudy.gate'::regproc) loop
-    begin
-      perform understudy.put_gate(relative);
-    exception when lock_not_available or insufficient_privilege then
-      null;
-    end;
-  end loop;
+  if exists (select from understudy.listed, lateral understudy.family(to_regclass(name)) as member where member = relative) then
+    perform understudy.put_gate_on(relative);
+  end if;
 end
-$relatives$;
-revoke all on function understudy.gate_relatives() from public;
+$relative$;
+revoke all on function understudy.put_gate_on(regclass), understudy.put_gate(regclass),
+  understudy.gate_relative(regclass) from public;
 ";
 
 /// The sequence follows the row, whoever sets that: the row's lock orders the two, and its epoch and `since` were held
@@ -435,7 +445,7 @@ fn grants(store: &Store) -> String {
         "\ngrant usage on schema understudy to {operator};\n\
          grant select, insert, update on understudy.lease, understudy.heartbeat to {operator};\n\
          grant select on {LEASE_END}, {ENDS_SINCE}, {UNBOUNDED}, {BOUNDS} to {operator};\n\
-         grant execute on function understudy.family(regclass), {GATE_RELATIVES} to {operator};\n\
+         grant execute on function understudy.family(regclass), {GATE_RELATIVE}(regclass) to {operator};\n\
          grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
     );

@@ -15,7 +15,7 @@ use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
 use crate::returned::{Returned, fence_again};
 use crate::shadow;
 use crate::sql::{Answer, Statement, Written};
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, load, update, update_note};
 use crate::time::{Millis, after, elapsed};
 use crate::watermark::Watermark;
 use futures_util::future::join_all;
@@ -429,7 +429,7 @@ async fn record<C: Cells>(
     for (store, written) in heartbeats {
         let watermark =
             Watermark { store: store.clone(), written: written.clone(), recorded_at: clock.now() };
-        update::<Watermark, _>(standby.cells, &keys::watermark(store), |_| {
+        update_note::<Watermark, _>(standby.cells, &keys::watermark(store), |_| {
             Ok(Change::Write(watermark.clone()))
         })
         .await?;

@@ -4,23 +4,25 @@
 //! is conditional; what it starts has a name that can be used once (L5).
 
 use crate::approval;
+use crate::checks::Finding;
 use crate::decide::{Decision, Question, decide, decide_asked};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, Keeper, keepers};
-use crate::lease::{KeeperView, standing, stopped_since};
+use crate::lease::{KeeperView, Standing, standing, stopped_since};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::returned;
 use crate::rival::rivals;
 use crate::run::{Confirmation, Run};
-use crate::state::{Change, Flag, keys, load, look, note, raised, update};
-use crate::steps::assess::{Readiness, votes};
+use crate::state::{Change, Flag, keys, load, look, note, raised, update, update_note};
+use crate::steps::assess::{Readiness, Unfit, votes};
 use crate::time::{Millis, elapsed};
 use crate::votes::Votes;
+use crate::words::{count, instant};
 use futures_util::future::join;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,11 @@ use std::sync::Arc;
 
 /// An unchanged matter is paged again after this many ticks.
 const REPAGE_TICKS: u64 = 15;
+/// A standby is told of once so many looks in a row found it unfit, over so many ticks: a redeploy or a lost call is over by
+/// then, and a tick may come twice.
+const UNFIT_LOOKS: u32 = 3;
+const UNFIT_TICKS: u64 = 2;
+const A_DAY: Millis = Millis::from_secs(86_400);
 
 /// What the handler works with.
 pub struct Handler<'a, C, K, E, P> {
@@ -84,16 +91,31 @@ struct Seen {
 }
 
 impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
+    /// What was read of a cell without which nothing is decided. One that does not read is told to people.
+    async fn needed<T>(&self, read: Result<T, Fault>, now: Timestamp) -> Result<T, Fault> {
+        if let Err(fault @ Fault::Bug(_)) = &read {
+            let text = format!(
+                "{}: THE STANDBY CANNOT DECIDE: {fault}. No failover starts and none goes on by itself until it reads. It \
+                 was written by hand or by a newer version of this stack: deploy that again, or go by the runbook's \
+                 section on it",
+                self.plan.title
+            );
+            self.page(&text, "cannot-decide", None, now).await?;
+        }
+        read
+    }
+
     /// Looks once and acts on what is seen.
     pub async fn handle(&self, hint: &Hint) -> Result<Decision, Fault> {
         let all = keepers(self.cells, self.witness);
         let (votes, views) = join(votes(&all, self.clock), keepers::look(&all, self.cells, self.clock)).await;
-        let incident = load::<Incident>(self.cells, &keys::incident()).await?;
-        let hold = raised(self.cells, &keys::hold()).await?;
-        let readiness = look::<Readiness>(self.cells, &keys::readiness()).await?;
         let now = self.clock.now();
+        let incident = self.needed(load::<Incident>(self.cells, &keys::incident()).await, now).await?;
+        let hold = raised(self.cells, &keys::hold(), now).await?;
+        // Words for people, and nothing that a decision hangs on.
+        let readiness = look::<Readiness>(self.cells, &keys::readiness()).await.ok().flatten();
         let lease = standing(&views, &self.plan.lease, &self.plan.regions.standby, now);
-        let blocking = readiness.map(|readiness| readiness.blocking());
+        let blocking = readiness.as_ref().map(|readiness| readiness.blocking());
         let question = Question {
             now,
             plan: self.plan,
@@ -121,6 +143,9 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         // While an execution runs the old primary is its matter.
         if *hint == Hint::Tick && idle {
             returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
+            if let Some(readiness) = readiness.filter(|_| !matches!(lease, Standing::Moved { .. })) {
+                self.tell_unfit(&readiness, now).await?;
+            }
         }
         Ok(decision)
     }
@@ -223,7 +248,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let run = update::<Run, _>(self.cells, &keys::run(&attempt.execution), |run| {
             Ok(if run.is_some() { Change::Keep } else { Change::Write(self.first_run(incident, attempt)) })
         })
-        .await?;
+        .await;
+        let run = self.needed(run, self.clock.now()).await?;
         run.ok_or_else(|| Fault::bug("a run vanished while it was created"))
     }
 
@@ -305,6 +331,34 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         self.page_again(&text, &dedup, incident, now, None).await
     }
 
+    /// Tells people that the standby could not take over now, before the primary dies of it: once a day for what is found,
+    /// and not for what the next look finds well again.
+    async fn tell_unfit(&self, readiness: &Readiness, now: Timestamp) -> Result<(), Fault> {
+        let long = self.plan.tick.times(UNFIT_TICKS);
+        let lasts = |unfit: &Unfit| unfit.looks >= UNFIT_LOOKS && elapsed(unfit.since, readiness.at) >= long;
+        let Some(unfit) = readiness.unfit.filter(lasts) else { return Ok(()) };
+        let blocking: Vec<&Finding> = readiness.findings.iter().filter(|finding| finding.blocks()).collect();
+        let Some(first) = blocking.first() else { return Ok(()) };
+        let more = match blocking.len() {
+            1 => String::new(),
+            n => format!(
+                " And {} more: `understudy status` names them.",
+                count(n.saturating_sub(1), "finding")
+            ),
+        };
+        let text = format!(
+            "{}: THE STANDBY COULD NOT TAKE OVER, since {}: {} {}: {}. {}.{more}",
+            self.plan.title,
+            instant(unfit.since),
+            first.id,
+            first.subject,
+            first.evidence,
+            first.fix
+        );
+        let dedup = format!("unfit-{}", readiness.blocking().join("-"));
+        self.page_again(&text, &dedup, None, now, Some(A_DAY)).await
+    }
+
     /// An old primary that goes on renewing where nobody closed the lease is told while it does, also during an attempt.
     async fn tell_rivals(
         &self,
@@ -366,7 +420,7 @@ pub struct OpenRuns {
 }
 
 async fn add_open_run(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
-    update::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
+    update_note::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
         let mut next = open.cloned().unwrap_or_default();
         if next.executions.iter().any(|known| known == execution) {
             return Ok(Change::Keep);

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::lease::{KeeperView, Lease, Sighting, sight};
 use crate::observed::Observed;
 use crate::ports::{Cells, Clock};
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, load, update_note};
 use std::sync::Arc;
 
 /// A keeper by name, with the table that holds its copy of the lease.
@@ -56,7 +56,8 @@ async fn look_at<C: Cells>(
     let Some(lease) = load::<Lease>(keeper.cells, &keys::lease()).await? else { return Ok(None) };
     let now = clock.now();
     let key = keys::sighting(keeper.name);
-    let seen = update::<Sighting, _>(local, &key, |seen| Ok(sight(seen, &lease, now))).await?;
+    // One that does not read was first seen now: later is safer.
+    let seen = update_note::<Sighting, _>(local, &key, |seen| Ok(sight(seen, &lease, now))).await?;
     Ok(seen.map(Arc::unwrap_or_clone))
 }
 

@@ -13,7 +13,7 @@ use crate::call;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Looks};
-use crate::state::{Change, keys, look, update};
+use crate::state::{Change, keys, look, update_note};
 use crate::time::{Millis, after, elapsed};
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -146,7 +146,7 @@ impl<C: Cells, K: Clock, Q: Looks> Eyes<'_, C, K, Q> {
         let Some(until) = due.last().copied() else { return Ok(()) };
         queue.send(&due.iter().map(|due| (*due, elapsed(now, *due))).collect::<Vec<_>>()).await?;
         // Behind the sending, and whatever comes of it: what is not on record is sent twice rather than not at all.
-        let _ = update::<Sent, _>(self.cells, &key, |_| Ok(Change::Write(Sent { until }))).await;
+        let _ = update_note::<Sent, _>(self.cells, &key, |_| Ok(Change::Write(Sent { until }))).await;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::ports::Cells;
 use crate::situation::Situation;
-use crate::state::{Change, keys, update};
+use crate::state::{Change, keys, update, update_note};
 use crate::time::{Millis, elapsed};
 use crate::words::{instant, span};
 use jiff::Timestamp;
@@ -150,7 +150,7 @@ pub fn may_give(plan: &Plan, seen: &[Finding], refused: &[String], wanted: &Over
 
 /// Writes it down, in the place of an older one of the same check.
 pub async fn give(cells: &impl Cells, wanted: &Override) -> Result<(), Fault> {
-    update::<Overrides, _>(cells, &keys::overrides(), |current| {
+    update_note::<Overrides, _>(cells, &keys::overrides(), |current| {
         let mut next = current.cloned().unwrap_or_default();
         next.given.retain(|one| one.check != wanted.check);
         next.given.push(wanted.clone());

@@ -5,7 +5,7 @@
 
 use crate::fault::Fault;
 use crate::ports::Cells;
-use crate::state::{Change, keys, note, update};
+use crate::state::{Change, keys, note, update_note};
 use crate::time::{Millis, elapsed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ pub async fn claim(
 ) -> Result<Turn, Fault> {
     let ours = Paged { at: now, out: false };
     let mut turn = Turn::Others;
-    update::<Paged, _>(cells, &keys::paged(dedup), |paged| {
+    update_note::<Paged, _>(cells, &keys::paged(dedup), |paged| {
         turn = paged.map_or(Turn::Mine, |paged| match (paged.out, again) {
             _ if *paged == ours => Turn::Mine,
             (true, None) => Turn::Told,

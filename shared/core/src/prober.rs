@@ -7,7 +7,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::plan::{Plan, Route};
 use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http, HttpAnswer, Metric, Metrics, Role};
-use crate::state::{Change, keys, update};
+use crate::state::{Change, keys, update_note};
 use crate::steps::{Context, Reply, Step, confirm, not_mine};
 use crate::time::Millis;
 use crate::votes::{History, Observer, Probe, Seen};
@@ -89,7 +89,8 @@ impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics> Prober<'_, C, K, H, D, M> 
 }
 
 async fn record(cells: &impl Cells, observer: Observer, probe: &Probe) -> Result<(), Fault> {
-    update::<History, _>(cells, &keys::votes(observer.name()), |history| {
+    // A history that does not read begins anew: an outage is seen a window later.
+    update_note::<History, _>(cells, &keys::votes(observer.name()), |history| {
         let none = History::default();
         Ok(Change::Write(history.unwrap_or(&none).with(probe.clone())))
     })

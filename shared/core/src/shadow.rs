@@ -6,7 +6,7 @@
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY};
 use crate::ports::Cells;
-use crate::state::{Change, keys, update};
+use crate::state::{Change, keys, update_note};
 use crate::time::{Millis, elapsed};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,9 @@ pub async fn count(
         return Ok(());
     }
     let Some(standby) = keepers.iter().find(|keeper| keeper.name == STANDBY) else { return Ok(()) };
-    update::<Shadow, _>(standby.cells, &keys::shadow(), |shadow| Ok(after(shadow, gap, to))).await.map(|_| ())
+    update_note::<Shadow, _>(standby.cells, &keys::shadow(), |shadow| Ok(after(shadow, gap, to)))
+        .await
+        .map(|_| ())
 }
 
 fn after(shadow: Option<&Shadow>, gap: Option<Gap>, now: Timestamp) -> Change<Shadow> {

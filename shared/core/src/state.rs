@@ -35,42 +35,83 @@ pub async fn look<T: DeserializeOwned + Send + Sync + 'static>(
 }
 
 /// Changes a cell by `decide` and returns what stands there afterwards.
-pub async fn update<T, F>(cells: &impl Cells, key: &Key, mut decide: F) -> Result<Option<Arc<T>>, Fault>
+pub async fn update<T, F>(cells: &impl Cells, key: &Key, decide: F) -> Result<Option<Arc<T>>, Fault>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
+{
+    change(cells, key, decide, async || Ok(Found::of(cells.load::<T>(key).await?))).await
+}
+
+/// As [`update`], of a cell that nothing hangs on but itself: one that does not read is as if it was never there, and is
+/// written anew. A newer version of this code may have written it, or a hand.
+pub async fn update_note<T, F>(cells: &impl Cells, key: &Key, decide: F) -> Result<Option<Arc<T>>, Fault>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
+{
+    change(cells, key, decide, async || find_note(cells, key).await).await
+}
+
+/// A cell as a change of it finds it.
+struct Found<T> {
+    version: Option<u64>,
+    value: Option<Arc<T>>,
+}
+
+impl<T> Found<T> {
+    fn of(cell: Option<(u64, Arc<T>)>) -> Self {
+        let (version, value) = cell.unzip();
+        Self { version, value }
+    }
+}
+
+async fn find_note<T: DeserializeOwned + Send + Sync + 'static>(
+    cells: &impl Cells,
+    key: &Key,
+) -> Result<Found<T>, Fault> {
+    match cells.load::<T>(key).await {
+        Err(Fault::Bug(_)) => {}
+        read => return read.map(Found::of),
+    }
+    match cells.read(key).await {
+        Ok(cell) => Ok(Found { version: cell.map(|cell| cell.version), value: None }),
+        // Not even a version: what is written first stands.
+        Err(Fault::Bug(_)) => Ok(Found { version: None, value: None }),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn change<T, F>(
+    cells: &impl Cells,
+    key: &Key,
+    mut decide: F,
+    find: impl AsyncFn() -> Result<Found<T>, Fault>,
+) -> Result<Option<Arc<T>>, Fault>
 where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
     F: FnMut(Option<&T>) -> Result<Change<T>, Fault>,
 {
     for _ in 0..MAX_CONFLICTS {
-        let current = cells.load::<T>(key).await?;
-        let next = match decide(current.as_ref().map(|(_, value)| value.as_ref()))? {
-            Change::Keep => return Ok(current.map(|(_, value)| value)),
+        let found = find().await?;
+        let next = match decide(found.value.as_deref())? {
+            Change::Keep => return Ok(found.value),
             Change::Write(next) => Arc::new(next),
         };
-        let expected = current.map(|(version, _)| version);
-        if cells.store(key, expected, &next).await? == Written::Done {
+        if cells.store(key, found.version, &next).await? == Written::Done {
             return Ok(Some(next));
         }
     }
-    Err(contended(key))
+    let (kind, id) = (key.kind, &key.id);
+    Err(Fault::transient(format!("cell `{kind}/{id}` changed {MAX_CONFLICTS} times while it was written")))
 }
 
 /// Writes a cell whatever stands there.
-pub async fn replace<T>(cells: &impl Cells, key: &Key, value: &Arc<T>) -> Result<(), Fault>
+pub async fn replace<T>(cells: &impl Cells, key: &Key, value: &T) -> Result<(), Fault>
 where
-    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    for _ in 0..MAX_CONFLICTS {
-        let expected = cells.load::<T>(key).await?.map(|(version, _)| version);
-        if cells.store(key, expected, value).await? == Written::Done {
-            return Ok(());
-        }
-    }
-    Err(contended(key))
-}
-
-fn contended(key: &Key) -> Fault {
-    let (kind, id) = (key.kind, &key.id);
-    Fault::transient(format!("cell `{kind}/{id}` changed {MAX_CONFLICTS} times while it was written"))
+    update_note::<T, _>(cells, key, |_| Ok(Change::Write(value.clone()))).await.map(|_| ())
 }
 
 /// Writes a cell that only has to be recent. Whoever loses the race leaves the other's value there: it was written
@@ -80,7 +121,7 @@ where
     T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     let mut lost = false;
-    update::<T, _>(cells, key, |_| {
+    update_note::<T, _>(cells, key, |_| {
         let again = std::mem::replace(&mut lost, true);
         Ok(if again { Change::Keep } else { Change::Write(value.clone()) })
     })
@@ -252,14 +293,23 @@ impl Flag {
     }
 }
 
-/// The flag if it is raised.
-pub async fn raised(cells: &impl Cells, key: &Key) -> Result<Option<Flag>, Fault> {
-    Ok(look::<Flag>(cells, key).await?.filter(|flag| flag.raised).map(Arc::unwrap_or_clone))
+/// The flag if it is raised. One that does not read may be raised (L4), until somebody sets it.
+pub async fn raised(cells: &impl Cells, key: &Key, now: jiff::Timestamp) -> Result<Option<Flag>, Fault> {
+    match look::<Flag>(cells, key).await {
+        Err(Fault::Bug(why)) => Ok(Some(Flag {
+            raised: true,
+            by: "nobody who is known".to_owned(),
+            why: format!("what stands there does not read ({why})"),
+            at: now,
+            category: None,
+        })),
+        read => Ok(read?.filter(|flag| flag.raised).map(Arc::unwrap_or_clone)),
+    }
 }
 
 /// Raises or lowers a flag; equal state is left alone.
 pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), Fault> {
-    update::<Flag, _>(cells, key, |current| match current {
+    update_note::<Flag, _>(cells, key, |current| match current {
         // A plain hold takes no declaration away; only lowering the flag does.
         Some(now)
             if now.raised == flag.raised && (flag.category.is_none() || now.category == flag.category) =>

@@ -107,6 +107,7 @@ fn healthy() -> Deployment {
         }],
         functions: ROLES.into_iter().flat_map(stack).collect(),
         readiness: known(Some(Readiness {
+            unfit: None,
             at: before(NOW, Millis::from_secs(180)),
             verdict: Verdict::Ready,
             findings: vec![passed],

@@ -10,13 +10,14 @@ use crate::queue::{Due, Moment};
 use crate::seed::Chance;
 use crate::tasks::{Heard, Purpose, Tasks};
 use crate::trace::{Status, What};
-use crate::world::{Break, Delivery, Deployed, Effect, Settings, World, span};
+use crate::world::{Break, Delivery, Deployed, Effect, Place, Settings, World, span};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use understudy_core::journal::Stored;
+use understudy_core::ports::Key;
 use understudy_core::report::Report;
 use understudy_core::state::Category;
 use understudy_core::steps::Step;
@@ -134,6 +135,8 @@ pub struct Simulation<'m> {
     pub lost_permille: u64,
     /// Looks came for long when the story began.
     settled: bool,
+    /// Somebody spoilt a cell, which no trace shows.
+    spoilt: bool,
     /// So many looks are lost beside these.
     pub looks_lost_permille: u64,
     /// A schedule fires anywhere within its tick, as EventBridge Scheduler's do, and not always at the same moment of it.
@@ -169,6 +172,7 @@ impl<'m> Simulation<'m> {
             lost_permille: 0,
             looks_lost_permille: 0,
             settled: false,
+            spoilt: false,
             ticks_anywhere: false,
             people: People::default(),
             write_every: 1_000,
@@ -308,6 +312,12 @@ impl<'m> Simulation<'m> {
         self.settled = true;
     }
 
+    /// Writes `body` into a cell, as a hand or another version of the code does.
+    pub fn spoil(&mut self, at: Place, key: &Key, body: Value) {
+        self.world.put(at, key, body);
+        self.spoilt = true;
+    }
+
     /// Whether nothing can have gone wrong that the trace does not show.
     fn is_calm(&self) -> bool {
         let Settings { slow_permille, lambda_permille, .. } = self.world.settings;
@@ -315,6 +325,7 @@ impl<'m> Simulation<'m> {
             && lambda_permille == 0
             && self.lost_permille == 0
             && self.looks_lost_permille == 0
+            && !self.spoilt
             && (self.settled || self.world.plan.look.is_none())
             && !self.world.is_aimed_at()
             && self.deliveries.is_empty()

@@ -43,7 +43,19 @@ pub struct Ports<'a, C, S, D, H, X> {
 pub struct Readiness {
     pub at: Timestamp,
     pub verdict: Verdict,
+    /// Looks in a row that found something that blocks; `None`: the standby is fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<Unfit>,
     pub findings: Vec<Finding>,
+}
+
+/// A standby that could not take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfit {
+    /// When a look first found it so.
+    pub since: Timestamp,
+    /// So many looks in a row.
+    pub looks: u32,
 }
 
 impl Readiness {
@@ -269,9 +281,14 @@ where
     let situation = gather(plan, plan_digest, cells, clock, ports, Side::Standby).await;
     let findings = checks::assess(plan, Occasion::Watch, &situation);
     let verdict = checks::verdict(&findings);
-    let readiness = Arc::new(Readiness { at: situation.at, verdict, findings });
+    // A look that does not read began nothing.
+    let before = look::<Readiness>(cells, &keys::readiness()).await.ok().flatten();
+    let before = before.and_then(|before| before.unfit).unwrap_or(Unfit { since: situation.at, looks: 0 });
+    let unfit =
+        (verdict != Verdict::Ready).then(|| Unfit { looks: before.looks.saturating_add(1), ..before });
+    let readiness = Readiness { at: situation.at, verdict, unfit, findings };
     replace(cells, &keys::readiness(), &readiness).await?;
-    Ok(readiness)
+    Ok(Arc::new(readiness))
 }
 
 /// All that is known now of the side that is to serve, asked at the same time.
@@ -297,7 +314,7 @@ where
     let (hold_key, overrides_key) = (keys::hold(), keys::overrides());
     let (switch_key, shadow_key) = (keys::switch(), keys::shadow());
     let flags = join4(
-        raised(cells, &hold_key),
+        raised(cells, &hold_key, clock.now()),
         load::<Overrides>(cells, &overrides_key),
         load::<Desired>(cells, &switch_key),
         load::<Shadow>(cells, &shadow_key),

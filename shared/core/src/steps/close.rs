@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Written};
 use crate::report;
 use crate::run::{End, Run};
-use crate::state::{Change, keys, load, update};
+use crate::state::{Change, keys, load, update, update_note};
 use crate::time::{Millis, elapsed};
 use crate::words::count;
 use serde_json::Value;
@@ -308,7 +308,7 @@ async fn open_runs(cells: &impl Cells) -> Result<Vec<String>, Fault> {
 }
 
 async fn forget_open_run(cells: &impl Cells, execution: &str) -> Result<(), Fault> {
-    update::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
+    update_note::<OpenRuns, _>(cells, &keys::open_runs(), |open| {
         let Some(open) = open.filter(|open| open.executions.iter().any(|known| known == execution)) else {
             return Ok(Change::Keep);
         };

@@ -64,13 +64,13 @@ async fn stopped<C: Cells, K: Clock>(
     run: &Run,
     now: Timestamp,
 ) -> Result<Option<String>, Fault> {
-    if let Some(flag) = raised(ctx.cells, &keys::hold()).await? {
+    if let Some(flag) = raised(ctx.cells, &keys::hold(), now).await? {
         return Ok(Some(match flag.category {
             None => flag.told(),
             Some(category) => format!("{}. {}", flag.told(), category.road()),
         }));
     }
-    let abort = raised(ctx.cells, &keys::abort(ctx.execution)).await?;
+    let abort = raised(ctx.cells, &keys::abort(ctx.execution), now).await?;
     if let Some(flag) = abort {
         return Ok(Some(format!("aborted by `{}`: {}", flag.by, flag.why)));
     }

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::plan::{Hook, HookPoint, Plan};
 use crate::ports::{Cells, Clock, Http, HttpAnswer};
 use crate::run::Run;
-use crate::state::{Change, Flag, keys, update};
+use crate::state::{Change, Flag, keys, update_note};
 use crate::switch::Side;
 use crate::words::count;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ async fn call_hooks<C: Cells, K: Clock>(
 /// that in the flag itself (L6).
 async fn freeze<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
     ctx.intent(Step::Freeze, "set the freeze flag to true").await?;
-    update::<Flag, _>(ctx.cells, &keys::freeze(), |now| match now {
+    update_note::<Flag, _>(ctx.cells, &keys::freeze(), |now| match now {
         Some(now) if now.raised => Ok(Change::Keep),
         Some(now) if now.by == ctx.execution => {
             Err(Fault::Fenced("this execution took its freeze back, and raises it no more".to_owned()))
@@ -126,7 +126,7 @@ async fn freeze<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fa
 /// `Thaw`: the flag says who lowered it, also where it was not raised yet.
 async fn thaw<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Reply, Fault> {
     ctx.intent(Step::Thaw, "set the freeze flag to false").await?;
-    update::<Flag, _>(ctx.cells, &keys::freeze(), |now| {
+    update_note::<Flag, _>(ctx.cells, &keys::freeze(), |now| {
         let lowered = now.is_some_and(|now| !now.raised && now.by == ctx.execution);
         Ok(if lowered { Change::Keep } else { Change::Write(flag(ctx, false)) })
     })

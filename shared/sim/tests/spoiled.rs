@@ -1,0 +1,95 @@
+//! Every cell of the state table spoiled, then the primary killed: recovered from, or people are told. Never silent.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[expect(dead_code, reason = "not every test counts executions")]
+mod support;
+
+use serde_json::{Value, json};
+use support::{assert_lawful, machine, minutes, pages, story};
+use understudy_core::ports::Key;
+use understudy_core::run::End;
+use understudy_core::state::keys;
+use understudy_sim::example;
+use understudy_sim::simulation::Simulation;
+use understudy_sim::world::{Break, Place, Settings};
+
+/// By a hand, and by a version that is newer than every one that we know.
+fn spoils() -> [Value; 2] {
+    [json!("not what it was"), json!({"version": 9, "holds": {"what": "nobody knows"}})]
+}
+
+/// What becomes of a cell that does not read.
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// It is a note: written anew, and nothing hangs on it.
+    Recovers,
+    /// Nothing moves without it, and people are told.
+    IsTold,
+}
+
+/// Kills the primary a minute behind the spoiling, and tells how it went: recovered, and what was paged by then.
+fn lived(at: Place, key: &Key, spoilt: &Value) -> (bool, Vec<String>, String) {
+    let machine = machine();
+    let plan = example::automatic().expect("the example");
+    let tick = plan.tick;
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    simulation.spoil(at, key, spoilt.clone());
+    simulation.run_for(tick);
+    simulation.break_now(Break::Kill(Place::Primary));
+    // Three looks find the standby unfit, and the decider's next tick tells it: before an outage is accepted, which takes the
+    // window and the lease.
+    simulation.run_for(tick.times(4));
+    let told = pages(&simulation);
+    simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+    simulation.run_for(minutes(3));
+    assert_lawful(&simulation, &format!("{}/{} is {spoilt}", key.kind, key.id));
+    let name = simulation.world.executions().pop();
+    let end = name.and_then(|name| simulation.report(&name)).map(|report| report.end);
+    (end == Some(End::Recovered), told, story(&simulation))
+}
+
+#[test]
+fn no_cell_that_does_not_read_stops_a_failover_in_silence() {
+    let standby = [
+        (keys::readiness(), Then::Recovers),
+        (keys::decision("tick"), Then::Recovers),
+        (keys::decision("alarm"), Then::Recovers),
+        (keys::shadow(), Then::Recovers),
+        (keys::returned(), Then::Recovers),
+        (keys::sighting("standby"), Then::Recovers),
+        (keys::sighting("witness"), Then::Recovers),
+        (keys::votes("standby"), Then::Recovers),
+        (keys::votes("route53"), Then::Recovers),
+        (keys::watermark("metadata"), Then::Recovers),
+        (keys::looks("alarm-handler"), Then::Recovers),
+        (keys::open_runs(), Then::Recovers),
+        (keys::freeze(), Then::Recovers),
+        (keys::incident(), Then::IsTold),
+        (keys::switch(), Then::IsTold),
+        (keys::hold(), Then::IsTold),
+        (keys::overrides(), Then::IsTold),
+        (keys::lease(), Then::IsTold),
+    ];
+    let witness = [(keys::votes("witness"), Then::Recovers), (keys::lease(), Then::IsTold)];
+    let cells = standby.into_iter().map(|(key, then)| (Place::Standby, key, then));
+    let cells = cells.chain(witness.into_iter().map(|(key, then)| (Place::Witness, key, then)));
+    let mut silent = Vec::new();
+    for (at, key, then) in cells {
+        for spoilt in spoils() {
+            let (recovered, told, story) = lived(at, &key, &spoilt);
+            let well = match then {
+                Then::Recovers => recovered,
+                Then::IsTold => recovered || !told.is_empty(),
+            };
+            if !well {
+                silent.push(format!(
+                    "{at:?} {}/{} as {spoilt}: recovered {recovered}, told {told:?}\n{story}",
+                    key.kind, key.id
+                ));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{} silent:\n{}", silent.len(), silent.join("\n\n"));
+}
