@@ -242,15 +242,15 @@ const GATED_AT_ONCE: i64 = 8;
 
 /// A partition comes every day: what lacks its gate gets it, one a transaction, and the next heartbeat finds it. The first
 /// one that is busy ends this: each waits a moment for its table, and its writers with it. What cannot have its gate is
-/// named by the look, and costs nothing here.
+/// named by the look. The newest come first, so that such keep none waiting that can.
 async fn gate_relatives(client: &Client, store: &Store) {
     let lacking = client
         .query(
             &format!(
-                "select distinct member::oid from unnest($1::text[]) as wanted, \
+                "select distinct member::oid as id from unnest($1::text[]) as wanted, \
                    lateral understudy.family(to_regclass(wanted)) as member \
                    where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}') \
-                   limit {GATED_AT_ONCE}"
+                   order by id desc limit {GATED_AT_ONCE}"
             ),
             &[&store.tables],
         )

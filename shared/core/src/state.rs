@@ -307,7 +307,8 @@ pub async fn raised(cells: &impl Cells, key: &Key, now: jiff::Timestamp) -> Resu
     }
 }
 
-/// Raises or lowers a flag; equal state is left alone.
+/// Raises or lowers a flag; equal state is left alone. One that does not read counts as raised, so that lowering it writes
+/// also where nothing seems to stand.
 pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), Fault> {
     update_note::<Flag, _>(cells, key, |current| match current {
         // A plain hold takes no declaration away; only lowering the flag does.
@@ -316,7 +317,6 @@ pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), 
         {
             Ok(Change::Keep)
         }
-        None if !flag.raised => Ok(Change::Keep),
         _ => Ok(Change::Write(flag.clone())),
     })
     .await

@@ -85,9 +85,12 @@ pub async fn move_traffic<C: Cells, K: Clock>(
     let published = metrics.publish(Metric::Switch, desired.serves.level()).await;
     let says = match published {
         Ok(()) => format!("the switch metric says {}: {}", to.level(), to.name()),
-        // The endpoint answers by what stands in the table: clients move, and the next tick publishes again.
-        Err(fault) if to == Side::Standby && ctx.plan.routes.iter().all(|route| route.fast) => {
-            format!("the endpoint says {}; the metric was NOT published: {fault}", to.name())
+        // The endpoint answers by what stands in the table: clients move, and the next tick publishes again. What no tick
+        // will mend is for people.
+        Err(Fault::Transient(why))
+            if to == Side::Standby && ctx.plan.routes.iter().all(|route| route.fast) =>
+        {
+            format!("the endpoint says {}; the metric was NOT published: {why}", to.name())
         }
         Err(fault) => return Err(fault),
     };
