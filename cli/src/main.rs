@@ -48,6 +48,9 @@ enum Command {
     Switchover(operate::Move),
     /// Go back: the standby that serves gives way to the primary, once that follows it. Nothing is lost.
     Failback(operate::Move),
+    /// Go on from an execution that stopped half-way (`NeedsOperator`, `Unfinished`): forward behind the one-way door,
+    /// back before it.
+    Continue(operate::Move),
     /// Rehearse: the same move, in the plan's rehearsal environment. Production is not touched.
     Drill(operate::Move),
     /// Say yes to an execution that asks whether the standby may take over.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Failover(asked) => operate::start(&asked, Kind::Failover),
         Command::Switchover(asked) => operate::start(&asked, Kind::Switchover),
         Command::Failback(asked) => operate::start(&asked, Kind::Failback),
+        Command::Continue(asked) => operate::go_on(&asked),
         Command::Drill(asked) => operate::drill(&asked),
         Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
         Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),

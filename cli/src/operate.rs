@@ -173,6 +173,15 @@ pub fn start(asked: &Move, kind: Kind) -> Result<Code, Failure> {
     })
 }
 
+/// Asks that what stopped half-way goes on.
+pub fn go_on(asked: &Move) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&asked.target).await?;
+        let event = json!({ "continue": { "by": asked.by, "why": asked.why } });
+        ask(&deployed, "alarm-handler", &event, asked.target.json).await
+    })
+}
+
 /// Asks for a drill: of the rehearsal environment, whichever of the two plans is given.
 pub fn drill(asked: &Move) -> Result<Code, Failure> {
     wait(async {

@@ -153,6 +153,10 @@ impl Status {
 
 /// What people do about an open incident in which nothing runs.
 fn after(incident: &Incident) -> &'static str {
+    if incident.stopped().is_some() {
+        return "mend what the last line names, then `understudy continue PLAN --by ROLE --why …` goes on from there: \
+                forward if a promotion was asked for, else back. Read infra/runbooks/needs-operator.md first";
+    }
     let refused_by = incident.attempts.last().and_then(Attempt::refused_by);
     if refused_by.is_some_and(|checks| !checks.is_empty()) {
         return "mend what the last attempt named; the next one starts by itself when it is gone";
@@ -257,6 +261,7 @@ mod tests {
         let blocking = blocking.iter().map(|id| (*id).to_owned()).collect();
         let attempt = Attempt {
             grounds: None,
+            continues: None,
             number: 1,
             execution: "i-1-a1".to_owned(),
             kind: Kind::Failover,
@@ -277,12 +282,15 @@ mod tests {
     #[test]
     fn an_operator_is_told_to_wait_only_for_what_comes() {
         assert!(after(&incident(End::Refused, &["PF-04"])).contains("starts by itself when it is gone"));
-        for end in [End::Refused, End::RolledBack, End::NeedsOperator, End::Unfinished] {
+        for end in [End::Refused, End::RolledBack] {
             let told = after(&incident(end, &[]));
             assert!(
                 told.contains("no attempt starts by itself") && told.contains("understudy failover"),
                 "{told}"
             );
+        }
+        for end in [End::NeedsOperator, End::Unfinished] {
+            assert!(after(&incident(end, &[])).contains("understudy continue"));
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::token;
 use aws_credential_types::Credentials;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::Instant;
 use understudy_core::call;
 use understudy_core::ddl::commit_bound;
 use understudy_core::fault::Fault;
@@ -15,6 +16,8 @@ use understudy_core::sql::{Answer, FailureClass, Secret, Statement};
 
 /// A heartbeat that takes longer than this attests nothing; every other statement is quicker still.
 const LIMIT: Duration = Duration::from_secs(5);
+/// By then whatever is looked at beside a statement's own work is given up.
+const LOOKS: Duration = Duration::from_millis(4_500);
 
 pub struct Agent {
     pub plan: Plan,
@@ -45,10 +48,12 @@ impl Agent {
     }
 
     async fn run(&self, store: &Store, statement: &Statement) -> Result<Answer, Refusal> {
+        let until = Instant::now() + LOOKS;
         match statement {
             Statement::Heartbeat { .. } => {
                 let client = self.operator(store).await?;
-                statements::heartbeat(&client, store, commit_bound(&self.plan)).await.map(Answer::Heartbeat)
+                let bound = commit_bound(&self.plan);
+                statements::heartbeat(&client, store, bound, until).await.map(Answer::Heartbeat)
             }
             Statement::SetLease { epoch, holder, since, valid_ms, .. } => {
                 let mut client = self.operator(store).await?;
@@ -59,7 +64,7 @@ impl Agent {
             Statement::Fence { epoch, holder, .. } => {
                 let mut client = self.operator(store).await?;
                 let bound = commit_bound(&self.plan);
-                statements::fence(&mut client, store, bound, (*epoch, holder)).await.map(Answer::Fence)
+                statements::fence(&mut client, store, bound, (*epoch, holder), until).await.map(Answer::Fence)
             }
             Statement::ReplicaStatus { .. } => {
                 let client = self.operator(store).await?;

@@ -4,11 +4,12 @@ use crate::connect::Refusal;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use understudy_core::ddl::{
     APPLICATION_WRITE, AT_COMMIT, BOUNDS, ENDS_SINCE, GATE_RELATIVE, GATE_TRIGGER, JOB_RUNS, LEASE_END, LOCK,
-    UNBOUNDED, UNLOCK,
+    UNBOUNDED, UNLOCK, script_digest,
 };
 use understudy_core::plan::Store;
 use understudy_core::sql::{
@@ -16,19 +17,39 @@ use understudy_core::sql::{
 };
 use understudy_core::time::{Millis, after};
 
-/// Commits a heartbeat, then reads what has been written up to it.
+/// Commits a heartbeat, then reads what has been written up to it. What is looked at beside it is looked at `until` then, and
+/// what was not seen by then is missing: a heartbeat that was committed is answered, whatever a catalog or a table holds.
 /// `bound`: the longest time-outs that the plan's margin allows a writer; `None` where the plan arms nothing.
-pub async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
-    let written = beat(client, store, bound).await?;
+pub async fn heartbeat(
+    client: &Client,
+    store: &Store,
+    bound: Option<Millis>,
+    until: Instant,
+) -> Result<Written, Refusal> {
+    let (mut written, free) = beat(client, store, bound, until).await?;
+    if free {
+        let _ = timeout_at(until, aside(client, store, bound, &mut written)).await;
+    }
+    Ok(written)
+}
+
+/// What a heartbeat does beside what it attests. Each bounds itself in the server: behind a statement that was given up here
+/// the session answers nothing more.
+async fn aside(client: &Client, store: &Store, bound: Option<Millis>, written: &mut Written) {
     if bound.is_some() {
         gate_relatives(client, store).await;
     }
-    // Last: behind a count that was given up the session answers nothing more.
-    Ok(Written { rows: count_rows(client, store).await, ..written })
+    written.job_runs = job_runs(client).await;
+    count_rows(client, store, &mut written.rows).await;
 }
 
-/// A heartbeat that counts nothing.
-async fn beat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
+/// A heartbeat that counts nothing, and whether its session is free for more.
+async fn beat(
+    client: &Client,
+    store: &Store,
+    bound: Option<Millis>,
+    until: Instant,
+) -> Result<(Written, bool), Refusal> {
     let before: Timestamp = client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
     let lease = lease_inside(client).await;
     client
@@ -40,69 +61,84 @@ async fn beat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<W
         .await?;
     let row = client.query_one("select clock_timestamp(), pg_current_wal_lsn()::text", &[]).await?;
     let position: String = row.try_get(1)?;
-    let mut looked = match tokio::time::timeout(LOOKED_WITHIN, look(client, store, bound)).await {
-        Ok(looked) => looked,
-        Err(_) => Looked::not(&format!("not answered within {} s", LOOKED_WITHIN.as_secs())),
-    };
+    let mut looked = Looked::default();
+    let within = until.min(Instant::now() + LOOKED_WITHIN);
+    let free = timeout_at(within, look(client, store, bound, &mut looked)).await.is_ok();
+    let mut unarmed = looked.unarmed();
     if let Err(refusal) = &lease {
-        looked.unarmed.push(format!("its lease could not be read: {}", refusal.detail));
+        unarmed.push(format!("its lease could not be read: {}", refusal.detail));
     }
-    Ok(Written {
+    let written = Written {
         before,
         committed_at: row.try_get(0)?,
         position: lsn(&position)?,
         rows: BTreeMap::new(),
-        gate_armed: looked.unarmed.is_empty(),
-        unarmed: looked.unarmed,
+        gate_armed: unarmed.is_empty(),
+        unarmed,
         lease: lease.ok(),
+        ungated_writers: looked.writers(),
         sessions: looked.sessions,
         lineage: looked.lineage,
-        ungated_writers: looked.others,
-        job_runs: looked.job_runs,
-    })
+        job_runs: None,
+    };
+    Ok((written, free))
 }
 
 /// All looks of one heartbeat. A large catalog says nothing of whether a server writes, so that looking round in it must
 /// never cost the heartbeat that says so.
 const LOOKED_WITHIN: Duration = Duration::from_secs(2);
+/// Why something was not seen.
+const NOT_IN_TIME: &str = "it was not answered in time";
 
 /// What a heartbeat sees beside its own write. What was not seen is unarmed, and somebody who may write (L4).
+#[derive(Default)]
 struct Looked {
-    unarmed: Vec<String>,
-    others: Vec<String>,
+    /// Tables without a gate.
+    ungated: Option<Vec<String>>,
+    /// What gets past gates that stand.
+    round: Option<Vec<String>>,
+    /// Who writes without firing one.
+    past: Option<Vec<String>>,
+    /// Who else may write; asked only where a gate is missing, for one that stands stops everybody.
+    others: Option<Vec<String>>,
     sessions: Option<WriterSessions>,
     lineage: Option<Lineage>,
-    job_runs: Option<bool>,
 }
 
 impl Looked {
-    fn not(why: &str) -> Self {
-        Self {
-            unarmed: vec![format!("whether its gates stand is not known: {why}")],
-            others: vec![format!("who else may write is not known ({why})")],
-            sessions: None,
-            lineage: None,
-            job_runs: None,
-        }
+    fn unarmed(&self) -> Vec<String> {
+        let past = self
+            .past
+            .as_ref()
+            .map(|past| past.iter().map(|who| format!("{who} writes past the gates")).collect::<Vec<_>>());
+        let told = |seen: Option<Vec<String>>, what: &str| {
+            seen.unwrap_or_else(|| vec![format!("{what} is not known: {NOT_IN_TIME}")])
+        };
+        let ungated = told(self.ungated.clone(), "whether its gates stand");
+        let round = told(self.round.clone(), "what gets past its gates");
+        ungated.into_iter().chain(told(past, "who writes past its gates")).chain(round).collect()
+    }
+
+    fn writers(&self) -> Vec<String> {
+        let told = |seen: &Option<Vec<String>>| {
+            seen.clone().unwrap_or_else(|| vec![format!("who else may write is not known: {NOT_IN_TIME}")])
+        };
+        let gated = self.ungated.as_ref().is_some_and(Vec::is_empty);
+        let others = if gated { Vec::new() } else { told(&self.others) };
+        others.into_iter().chain(told(&self.past)).collect()
     }
 }
 
-async fn look(client: &Client, store: &Store, bound: Option<Millis>) -> Looked {
-    let ungated = told(ungated(client, store).await);
-    let past = told(writes_past(client, store).await);
-    // Gates that stand stop everybody, but who writes past them.
-    let others = if ungated.is_empty() { Vec::new() } else { other_writers(client, store).await };
-    let round = told(ways_round(client, store, bound).await);
-    Looked {
-        unarmed: ungated
-            .into_iter()
-            .chain(past.iter().map(|who| format!("{who} writes past the gates")))
-            .chain(round)
-            .collect(),
-        others: others.into_iter().chain(past).collect(),
-        sessions: writer_sessions(client, store).await.ok(),
-        lineage: lineage(client, false).await.ok(),
-        job_runs: job_runs(client).await,
+async fn look(client: &Client, store: &Store, bound: Option<Millis>, looked: &mut Looked) {
+    let lacking = told(ungated(client, store).await);
+    let gated = lacking.is_empty();
+    looked.ungated = Some(lacking);
+    looked.round = Some(told(ways_round(client, store, bound).await));
+    looked.past = Some(told(writes_past(client, store).await));
+    looked.sessions = writer_sessions(client, store).await.ok();
+    looked.lineage = lineage(client, false).await.ok();
+    if !gated {
+        looked.others = Some(other_writers(client, store).await);
     }
 }
 
@@ -165,8 +201,9 @@ async fn writer_sessions(client: &Client, store: &Store) -> Result<WriterSession
     })
 }
 
-/// A note and no proof: the gates alone arm. Whatever goes wrong here is unknown, and costs no heartbeat.
+/// A note and no proof: the gates alone arm. Whatever goes wrong here, or takes long, is unknown.
 async fn job_runs(client: &Client) -> Option<bool> {
+    client.batch_execute("set statement_timeout = 300").await.ok()?;
     let there = client.query_one("select to_regprocedure($1) is not null", &[&JOB_RUNS]).await.ok()?;
     if !there.try_get::<_, bool>(0).ok()? {
         return None;
@@ -214,9 +251,8 @@ async fn writes_past(client: &Client, store: &Store) -> Result<Vec<String>, Refu
 /// the heartbeat that says so.
 const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// A table that cannot be counted in time is left out: absent is Unknown, zero would be a claim.
-async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
-    let mut rows = BTreeMap::new();
+/// A table that cannot be counted in time is left out of `rows`: absent is Unknown, zero would be a claim.
+async fn count_rows(client: &Client, store: &Store, rows: &mut BTreeMap<String, u64>) {
     let counting = async {
         // The server gives up as well: a scan that nobody waits for would go on beside the application.
         let within = format!("set statement_timeout = {}", COUNTED_WITHIN.as_millis());
@@ -234,7 +270,6 @@ async fn count_rows(client: &Client, store: &Store) -> BTreeMap<String, u64> {
     };
     // What was counted by then stands.
     let _ = tokio::time::timeout(COUNTED_WITHIN, counting).await;
-    rows
 }
 
 /// Relatives of listed tables that one heartbeat gives their gate at the most.
@@ -242,15 +277,18 @@ const GATED_AT_ONCE: i64 = 8;
 
 /// A partition comes every day: what lacks its gate gets it, one a transaction, and the next heartbeat finds it. The first
 /// one that is busy ends this: each waits a moment for its table, and its writers with it. What cannot have its gate is
-/// named by the look. The newest come first, so that such keep none waiting that can.
+/// named by the look; in no order, so that such keep none waiting that can.
 async fn gate_relatives(client: &Client, store: &Store) {
+    if client.batch_execute("set statement_timeout = 500").await.is_err() {
+        return;
+    }
     let lacking = client
         .query(
             &format!(
-                "select distinct member::oid as id from unnest($1::text[]) as wanted, \
-                   lateral understudy.family(to_regclass(wanted)) as member \
-                   where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}') \
-                   order by id desc limit {GATED_AT_ONCE}"
+                "select id from (select distinct member::oid as id from unnest($1::text[]) as wanted, \
+                   lateral understudy.family(to_regclass(wanted)) as member) as relative \
+                   where not exists (select from pg_trigger where tgrelid = id and tgname = '{GATE_TRIGGER}') \
+                   order by random() limit {GATED_AT_ONCE}"
             ),
             &[&store.tables],
         )
@@ -258,7 +296,10 @@ async fn gate_relatives(client: &Client, store: &Store) {
     for row in lacking.unwrap_or_default() {
         let Ok(relative) = row.try_get::<_, u32>(0) else { continue };
         let put = client.execute(&format!("select {GATE_RELATIVE}({relative}::oid::regclass)"), &[]).await;
-        let busy = |error: &tokio_postgres::Error| error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        let busy = |error: &tokio_postgres::Error| {
+            let waited = [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::QUERY_CANCELED];
+            error.code().is_some_and(|code| waited.contains(&code))
+        };
         if put.is_err_and(|error| busy(&error)) {
             return;
         }
@@ -296,6 +337,7 @@ async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal>
 
 /// What gets past gates that stand, in words.
 async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Vec<String>, Refusal> {
+    let digest = script_digest(store, bound);
     let bound = bound.and_then(|bound| i64::try_from(bound.0).ok());
     let rows = client
         .query(
@@ -327,11 +369,21 @@ async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Re
                    from unnest($1::text[]) as wanted where $2::bigint is not null and not exists ( \
                      select from {BOUNDS} where role = wanted and span <= make_interval(secs => $2 / 1000.0)) \
                  union all \
-                 select 'the gate is that of another margin: run the script of `understudy plan sql` again' \
-                   where $2::bigint is not null and not exists (select from pg_proc \
-                     where oid = to_regproc('understudy.gate') and strpos(prosrc, quote_literal($2 || ' ms')) > 0)"
+                 select 'the script that ran here is not that of this plan and this version: run the script of \
+                     `understudy plan sql` again' \
+                   where not exists (select from pg_description where objoid = to_regnamespace('understudy') \
+                     and classoid = 'pg_namespace'::regclass and description = $3) \
+                 union all \
+                 select format('`%s` may change what the gates hang on: `understudy.%s`', pg_get_userbyid(held.grantee), name) \
+                   from (select relname as name, relowner as owner, relacl as acl from pg_class \
+                       where relnamespace = to_regnamespace('understudy') and relname <> 'application_write' \
+                     union all select proname, proowner, proacl from pg_proc \
+                       where pronamespace = to_regnamespace('understudy') and prosecdef) as ours, \
+                     lateral aclexplode(acl) as held \
+                   where held.grantee not in (owner, current_user::regrole::oid) \
+                     and held.privilege_type not in ('SELECT', 'REFERENCES', 'MAINTAIN')"
             ),
-            &[&store.writer_roles, &bound],
+            &[&store.writer_roles, &bound, &digest],
         )
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -380,6 +432,7 @@ pub async fn fence(
     store: &Store,
     bound: Option<Millis>,
     (epoch, holder): (u64, &str),
+    until: Instant,
 ) -> Result<FenceLook, Refusal> {
     let number = i64::try_from(epoch).map_err(|_| failed("the epoch is out of range"))?;
     let transaction = client.transaction().await?;
@@ -414,7 +467,7 @@ pub async fn fence(
         sessions: unsigned(left.try_get(0)?)?,
         prepared: unsigned(left.try_get(1)?)?,
         others: Some(unsigned(left.try_get(2)?)?),
-        written: beat(client, store, bound).await?,
+        written: beat(client, store, bound, until).await?.0,
     })
 }
 
@@ -445,6 +498,9 @@ pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, R
     let received: Option<String> = row.try_get(1)?;
     let replayed: Option<String> = row.try_get(2)?;
     let lineage = lineage(client, true).await.ok();
+    // Last: behind a count that was given up the session answers nothing more.
+    let mut rows = BTreeMap::new();
+    count_rows(client, store, &mut rows).await;
     Ok(Replica {
         in_recovery: row.try_get(0)?,
         received: received.as_deref().map(lsn).transpose()?,
@@ -453,8 +509,7 @@ pub async fn replica_status(client: &Client, store: &Store) -> Result<Replica, R
         replay_paused: row.try_get(4)?,
         now: row.try_get(5)?,
         lineage,
-        // Last: behind a count that was given up the session answers nothing more.
-        rows: count_rows(client, store).await,
+        rows,
     })
 }
 

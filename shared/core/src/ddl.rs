@@ -11,6 +11,7 @@
 //! within the commit, behind everything that was deferred, and the cursor looks at the lease: no `set constraints`, no
 //! read-only transaction and no slow trigger comes behind it.
 
+use crate::journal::sha256_hex;
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::time::Millis;
 use std::fmt::Write;
@@ -50,25 +51,18 @@ const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s';";
 /// each table, so that none holds more than one table's lock, and one that finds a table busy costs no other.
 pub fn script(plan: &Plan, store: &Store) -> String {
     let mut sql = String::new();
+    let bound = commit_bound(plan);
     // Writing to a String cannot fail.
     let _ = write!(
         sql,
         "-- Understudy, plan `{plan}`, store `{store}`: run once on the primary; replicas receive it.\n\
          -- Safe to run again. Before the guard starts, the lease has no end and nothing is stopped.\n\
          -- A table that is in use for longer than two seconds is left out, with an error: run it again when it is quiet.\n\
-         begin;\n{LOCK_TIMEOUT}\n\n{PUBLISHED}{SCHEMA}{gate}{PUT_GATE}{LEASE}{locks}{job}{grants}\ncommit;\n",
+         begin;\n{LOCK_TIMEOUT}\n\n{schema}\ncomment on schema understudy is '{digest}';\ncommit;\n",
         plan = plan.name,
         store = store.name,
-        gate = gate(commit_bound(plan)),
-        locks = locks(store),
-        job = job(),
-        grants = grants(store),
-    );
-    let names = store.tables.iter().map(|table| format!("('{table}')")).collect::<Vec<_>>().join(", ");
-    let _ = write!(
-        sql,
-        "\nbegin;\n{LOCK_TIMEOUT}\ndelete from understudy.listed;\n\
-         insert into understudy.listed (name) select distinct name from (values {names}) as plan (name);\ncommit;\n"
+        schema = schema(store, bound),
+        digest = script_digest(store, bound),
     );
     for table in store.tables.iter().map(String::as_str).chain([APPLICATION_WRITE]) {
         let _ = write!(sql, "\nbegin;\n{LOCK_TIMEOUT}\nselect understudy.put_gate('{table}');\ncommit;\n");
@@ -80,6 +74,25 @@ pub fn script(plan: &Plan, store: &Store) -> String {
         };
     }
     sql
+}
+
+/// All that the gates hang on, in one transaction.
+fn schema(store: &Store, bound: Option<Millis>) -> String {
+    let names = store.tables.iter().map(|table| format!("('{table}')")).collect::<Vec<_>>().join(", ");
+    format!(
+        "{PUBLISHED}{SCHEMA}{gate}{PUT_GATE}{LEASE}{locks}{job}{OURS}{grants}\ndelete from understudy.listed;\n\
+         insert into understudy.listed (name) select distinct name from (values {names}) as plan (name);\n",
+        gate = gate(bound),
+        locks = locks(store),
+        job = job(),
+        grants = grants(store),
+    )
+}
+
+/// What the comment of the schema says of the script that ran there last. `bound` as [`commit_bound`] gives it. A heartbeat
+/// that finds another one counts as unarmed: the gates may be those of an older version.
+pub fn script_digest(store: &Store, bound: Option<Millis>) -> String {
+    sha256_hex(schema(store, bound).as_bytes())
 }
 
 /// Half of the commit margin for one statement, half for a pause between two. Nobody's time-outs are touched before
@@ -246,15 +259,15 @@ revoke all on function understudy.refuse_past_lease(), {AT_COMMIT}(), understudy
 /// `always`: a session that turns ordinary triggers off does not turn off these. A statement trigger fires for the table
 /// that the statement names alone, so each partition and each child has its own. What is gated already is not touched.
 const PUT_GATE: &str = r"
--- A table with all that a statement on another name may write of it, or that it may write: parents and children.
+-- A table with all that a statement on another name may write of it, or that it may write: its children, and the parents
+-- of each.
 create or replace function understudy.family(member regclass) returns setof regclass
 language sql stable set search_path = pg_catalog, pg_temp as $family$
-  with recursive above as (
-    select member::oid as id union select inhparent from pg_inherits join above on inhrelid = id),
-  below as (
-    select member::oid as id union select inhrelid from pg_inherits join below on inhparent = id)
-  select id::regclass from (select id from above union select id from below) as family
-    join pg_class on oid = id where relpersistence <> 't'
+  with recursive below as (
+    select member::oid as id union select inhrelid from pg_inherits join below on inhparent = id),
+  above as (
+    select id from below union select inhparent from pg_inherits join above on inhrelid = id)
+  select id::regclass from above join pg_class on oid = id where relpersistence <> 't'
 $family$;
 
 create or replace function understudy.put_gate_on(member regclass) returns void
@@ -351,10 +364,16 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $unlo
 declare
   writer name;
 begin
-  for writer in delete from understudy.locked returning role loop
-    if exists (select from pg_roles where rolname = writer) then
-      execute format('alter role %I login', writer);
-    end if;
+  for writer in select role from understudy.locked loop
+    begin
+      if exists (select from pg_roles where rolname = writer) then
+        execute format('alter role %I login', writer);
+      end if;
+      delete from understudy.locked where role = writer;
+    exception when insufficient_privilege then
+      -- One that cannot be let in must keep nobody else out, nor the lease from being renewed.
+      raise warning 'the role % stays locked out: %', writer, sqlerrm;
+    end;
   end loop;
 end
 $unlock$;
@@ -438,6 +457,26 @@ $cron$;
 "
     )
 }
+
+/// Default privileges of the owner may have given these to anybody: who may change them may open the gates.
+const OURS: &str = r"
+do $ours$
+declare
+  other text;
+begin
+  for other in select distinct case held.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(held.grantee)) end
+      from (select nspowner as owner, nspacl as acl from pg_namespace where nspname = 'understudy'
+        union all select relowner, relacl from pg_class where relnamespace = 'understudy'::regnamespace
+        union all select proowner, proacl from pg_proc where pronamespace = 'understudy'::regnamespace) as ours,
+      lateral aclexplode(acl) as held where held.grantee <> owner loop
+    execute format('revoke all on schema understudy from %s', other);
+    execute format('revoke all on all tables in schema understudy from %s', other);
+    execute format('revoke all on all sequences in schema understudy from %s', other);
+    execute format('revoke all on all routines in schema understudy from %s', other);
+  end loop;
+end
+$ours$;
+";
 
 fn grants(store: &Store) -> String {
     let operator = &store.operator_role;

@@ -178,7 +178,8 @@ fn start(q: &Question<'_>, onset: Onset) -> Decision {
 }
 
 fn first(q: &Question<'_>, kind: Kind, asked: Option<Request>, onset: Option<Onset>) -> Decision {
-    Decision::Start(Start { incident: Incident::id_at(q.now), attempt: 1, kind, asked, onset })
+    let incident = Incident::id_at(q.now);
+    Decision::Start(Start { incident, attempt: 1, kind, asked, continues: None, onset })
 }
 
 fn next(incident: &Incident, kind: Kind, asked: Option<Request>, onset: Option<Onset>) -> Decision {
@@ -187,8 +188,35 @@ fn next(incident: &Incident, kind: Kind, asked: Option<Request>, onset: Option<O
         attempt: incident.attempts.last().map_or(1, |last| last.number.saturating_add(1)),
         kind,
         asked,
+        continues: None,
         onset: incident.onset.or(onset),
     })
+}
+
+/// What stopped goes on where a person asks for it: an attempt of its own, for behind its last record the other writes
+/// nothing any more (L6). What it may do is judged by the record of the one that stopped, not by votes: behind the
+/// one-way door the only way is forward, before it the only one is back.
+pub fn decide_continue(q: &Question<'_>, by: &str, why: &str) -> Decision {
+    if let Some(running) = q.incident.and_then(Incident::running) {
+        return Decision::Running { execution: running.execution.clone() };
+    }
+    if let Some(hold) = q.hold {
+        return declined(held(hold));
+    }
+    let Some(incident) = q.incident.filter(|incident| incident.is_open()) else {
+        return declined("no incident is open: nothing stopped half-way".to_owned());
+    };
+    let Some(stopped) = incident.stopped() else {
+        let last = incident.attempts.last().map_or_else(|| "nothing".to_owned(), Attempt::end_text);
+        return declined(format!("the last attempt ended {last}, and left nothing to go on from"));
+    };
+    let asked = Request { kind: stopped.kind, by: by.to_owned(), why: why.to_owned() };
+    match next(incident, stopped.kind, Some(asked), None) {
+        Decision::Start(start) => {
+            Decision::Start(Start { continues: Some(stopped.execution.clone()), ..start })
+        }
+        other => other,
+    }
 }
 
 /// What a person may have started. Asking replaces the wait for better evidence, never the evidence: a failover
@@ -200,6 +228,14 @@ pub fn decide_asked(q: &Question<'_>, request: &Request) -> Decision {
     }
     if let Some(hold) = q.hold {
         return declined(held(hold));
+    }
+    if let Some(stopped) = q.incident.filter(|incident| incident.is_open()).and_then(Incident::stopped)
+        && request.kind.is_planned()
+    {
+        return declined(format!(
+            "`{}` stopped half-way: `understudy continue` first, then ask again",
+            stopped.execution
+        ));
     }
     let fits = match request.kind {
         Kind::Failover => primary_is_lost(q).map(Some),

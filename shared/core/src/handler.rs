@@ -5,7 +5,7 @@
 
 use crate::approval;
 use crate::checks::Finding;
-use crate::decide::{Decision, Question, decide, decide_asked};
+use crate::decide::{Decision, Question, decide, decide_asked, decide_continue};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::returned;
 use crate::rival::rivals;
-use crate::run::{Confirmation, Run};
+use crate::run::{Confirmation, Request, Run};
 use crate::state::{Change, Flag, keys, load, look, note, raised, update, update_note};
 use crate::steps::assess::{Readiness, Unfit, votes};
 use crate::time::{Millis, elapsed};
@@ -128,13 +128,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         let decision = match hint {
             Hint::Asked(request) => decide_asked(&question, request),
+            Hint::Continue { by, why } => decide_continue(&question, by, why),
             Hint::Tick | Hint::Alarm { .. } => decide(&question),
         };
         self.record(&decision, hint, now).await?;
         self.tell_declared(hold.as_ref(), incident.as_ref(), now).await?;
         let rivals = match hint {
             Hint::Tick => self.tell_rivals(&all, &views, incident.as_ref(), now).await,
-            Hint::Asked(_) | Hint::Alarm { .. } => Ok(()),
+            Hint::Asked(_) | Hint::Continue { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
         self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
@@ -155,7 +156,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let source = match hint {
             Hint::Tick => TICK,
             Hint::Alarm { .. } => ALARM,
-            Hint::Asked(_) => PERSON,
+            Hint::Asked(_) | Hint::Continue { .. } => PERSON,
         };
         let decided = Decided { at: now, hint: hint.text(), decision: decision.clone() };
         note(self.cells, &keys::decision(source), &decided).await
@@ -224,9 +225,10 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             }
             return Err(fault);
         }
-        let why = match &attempt.asked {
-            None => "the primary is down".to_owned(),
-            Some(request) => Hint::Asked(request.clone()).text(),
+        let why = match (&attempt.asked, &attempt.continues) {
+            (None, _) => "the primary is down".to_owned(),
+            (Some(request), None) => Hint::Asked(request.clone()).text(),
+            (Some(Request { by, .. }), Some(stopped)) => format!("`{stopped}` goes on, asked for by {by}"),
         };
         let text = format!("{}: {why}; `{execution}` has started", self.plan.title);
         self.page(&text, execution, Some(incident), self.clock.now()).await?;
@@ -261,6 +263,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             kind: attempt.kind,
             plan_digest: self.plan_digest.to_owned(),
             asked: attempt.asked.clone(),
+            continues: attempt.continues.clone(),
             accepted_at: attempt.opened_at,
             started: false,
             epoch: None,
@@ -307,6 +310,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                 incident: incident.id.clone(),
                 attempt: attempt.number,
                 kind: attempt.kind,
+                continues: attempt.continues.clone(),
                 accepted_at: attempt.opened_at,
                 hint: grounds.hint,
                 onset: incident.onset,

@@ -19,6 +19,8 @@ pub enum Hint {
     Alarm { name: String, delivered_by: Delivery },
     /// A person asks for an execution.
     Asked(Request),
+    /// A person asks that what stopped goes on.
+    Continue { by: String, why: String },
 }
 
 /// How CloudWatch delivered an alarm.
@@ -51,6 +53,7 @@ impl Hint {
                 format!("alarm `{name}`, delivered {}", delivered_by.words())
             }
             Self::Asked(Request { kind, by, why }) => format!("{} asked for by {by}: {why}", kind.name()),
+            Self::Continue { by, why } => format!("asked to go on by {by}: {why}"),
         }
     }
 }
@@ -100,6 +103,10 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
         all.hints.push(Hint::Tick);
     } else if event.get("start").is_some() {
         all.hints.push(Hint::Asked(request(event)?));
+    } else if event.get("continue").is_some() {
+        call::only(event, &["continue"])?;
+        call::only(event.get("continue").unwrap_or(&Value::Null), &["by", "why"])?;
+        all.hints.push(Hint::Continue { by: said(event, "continue.by")?, why: said(event, "continue.why")? });
     } else if let Some(records) = event.get("Records") {
         read_records(records, plan, &mut all)?;
     } else if event.get("alarmData").is_some() {
@@ -107,7 +114,7 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     } else if event.get("detail").is_some() {
         read_alarm(event, &EVENT_BRIDGE, "", plan, &mut all)?;
     } else {
-        let known = "a tick (`tick`), a request (`start`), an alarm (`alarmData`), a state change (`detail`), a \
+        let known = "a tick (`tick`), a request (`start`, `continue`), an alarm (`alarmData`), a state change (`detail`), a \
                      notification (`Records`)";
         return Err(Fault::invalid(format!("event: none of {known}")));
     }

@@ -31,6 +31,9 @@ pub struct Attempt {
     pub kind: Kind,
     /// Who asked for it; `None` when the votes did.
     pub asked: Option<Request>,
+    /// The ended execution that this one goes on from, where a person asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
     pub opened_at: Timestamp,
     /// What it was opened on. Whoever finishes the opening later has seen other things since.
     pub grounds: Option<Grounds>,
@@ -68,6 +71,15 @@ impl Incident {
         self.attempts.iter().find(|attempt| attempt.ended.is_none())
     }
 
+    /// The attempt that stopped where only a person goes on, if what it holds is still its own: one that was refused
+    /// since took nothing from it.
+    pub fn stopped(&self) -> Option<&Attempt> {
+        let refused = |attempt: &&Attempt| attempt.ended.as_ref().is_some_and(|e| e.end == End::Refused);
+        let last = self.attempts.iter().rev().find(|attempt| !refused(attempt))?;
+        let end = last.ended.as_ref()?.end;
+        matches!(end, End::NeedsOperator | End::Unfinished).then_some(last)
+    }
+
     pub fn last_ended_at(&self) -> Option<Timestamp> {
         self.attempts.iter().filter_map(|attempt| attempt.ended.as_ref().map(|ended| ended.at)).max()
     }
@@ -94,6 +106,9 @@ pub struct Start {
     pub attempt: u32,
     pub kind: Kind,
     pub asked: Option<Request>,
+    /// The ended execution that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
     pub onset: Option<Onset>,
 }
 
@@ -110,6 +125,7 @@ pub fn open_attempt(
         execution: execution_name(&start.incident, start.attempt),
         kind: start.kind,
         asked: start.asked.clone(),
+        continues: start.continues.clone(),
         opened_at: now,
         grounds: None,
         ended: None,

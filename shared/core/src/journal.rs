@@ -54,6 +54,9 @@ pub enum Entry {
         incident: String,
         attempt: u32,
         kind: Kind,
+        /// The ended execution that this one goes on from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        continues: Option<String>,
         accepted_at: Timestamp,
         hint: String,
         /// `None` for a planned move.
@@ -61,6 +64,8 @@ pub enum Entry {
         votes: Vec<(Observer, Vote)>,
         keepers: Vec<KeeperView>,
     },
+    /// What an ended execution held is this one's from here on.
+    Continued { from: Stopped },
     /// The standby was assessed.
     Assessed {
         verdict: Verdict,
@@ -92,6 +97,25 @@ pub enum Entry {
     Confirmed { last_bad: Option<Timestamp>, first_good: Timestamp, settled_at: Timestamp, probes: u32 },
     /// The last record.
     Closed { end: End, cause: String },
+}
+
+/// What the journal of an ended execution says of what it held: whoever goes on from it has no other source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stopped {
+    pub execution: String,
+    /// sha256 of its last record: that journal is the evidence of everything here.
+    pub head_sha256: String,
+    /// When the first of those that go on from each other was accepted.
+    pub accepted_at: Timestamp,
+    pub served_at: Option<Timestamp>,
+    pub decided_at: Option<Timestamp>,
+    pub fenced_at: Option<Timestamp>,
+    /// The epoch that was claimed; `None` where it was not assessed that far.
+    pub epoch: Option<u64>,
+    pub receipt: Option<Receipt>,
+    pub positions: Vec<Position>,
+    /// A promotion was about to be asked for: the only way is forward.
+    pub promotes: bool,
 }
 
 /// The bytes of a record and their hash. Whoever has one cannot change it: what its bytes read as is kept.

@@ -173,6 +173,22 @@ pub fn close(current: Option<&Lease>, claim: Claim<'_>) -> Result<Change<Lease>,
     }
 }
 
+/// The claim of an execution that ended, under the name of the one that goes on from it: the same epoch, and no renewal
+/// in between. Whatever else the keeper holds it keeps.
+pub fn take_up(
+    current: Option<&Lease>,
+    epoch: u64,
+    ended: impl Fn(&str) -> bool,
+    execution: &str,
+) -> Change<Lease> {
+    match current {
+        Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref().is_some_and(ended) => {
+            Change::Write(Lease { closed_by: Some(execution.to_owned()), ..lease.clone() })
+        }
+        _ => Change::Keep,
+    }
+}
+
 /// A keeper as this Region saw it: what it holds, and since when its last renewal has been the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {

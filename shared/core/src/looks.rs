@@ -11,6 +11,7 @@
 
 use crate::call;
 use crate::fault::Fault;
+use crate::lease;
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Looks};
 use crate::state::{Change, keys, look, update_note};
@@ -55,10 +56,12 @@ pub(crate) fn unproved_ttl(plan: &Plan) -> Millis {
 }
 
 impl Unbroken {
-    /// `before` with the look that is due at `due`; a look that is missing between the two begins anew.
+    /// `before` with the look that is due at `due`; a look that is missing between the two begins anew. So does one that
+    /// lies further ahead than looks can come out of order: a wrong clock dated it.
     pub fn and(before: Option<&Self>, due: Timestamp, every: Millis) -> Self {
+        let ahead = |before: &Self| elapsed(due, before.last) > every.times(LATE);
         match before {
-            Some(before) if elapsed(before.last, due) <= every => {
+            Some(before) if elapsed(before.last, due) <= every && !ahead(before) => {
                 Self { since: before.since, last: before.last.max(due) }
             }
             _ => Self { since: due, last: due },
@@ -73,7 +76,9 @@ impl Unbroken {
     /// Looks came for so long without a gap, and still come, that a lease may count on them.
     pub fn proved(&self, plan: &Plan, now: Timestamp) -> bool {
         let long = elapsed(self.since, self.last) >= proved_after(plan);
-        long && elapsed(self.last, now) <= plan.pace().times(LATE)
+        let come =
+            elapsed(self.last, now) <= plan.pace().times(LATE) && elapsed(now, self.last) <= lease::AHEAD;
+        long && come
     }
 }
 
@@ -98,7 +103,7 @@ pub struct Looked<T> {
     /// `None`: it was a look that came too late to say anything.
     #[serde(flatten)]
     pub answer: Option<T>,
-    /// When the look was due that came too late.
+    /// When the look was due that came too late, or ahead of its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<Timestamp>,
     /// Why the looks ahead were not sent.
@@ -115,7 +120,9 @@ impl<C: Cells, K: Clock, Q: Looks> Eyes<'_, C, K, Q> {
     ) -> Result<Looked<T>, Fault> {
         if let Some(due) = delivered(event)? {
             // An outage of Lambda or of the queue must not end in a crowd of old looks.
-            if elapsed(due, self.clock.now()) > self.plan.pace().times(LATE) {
+            // And one that is ahead was dated by a wrong clock.
+            let now = self.clock.now();
+            if elapsed(due, now) > self.plan.pace().times(LATE) || elapsed(now, due) > lease::AHEAD {
                 return Ok(Looked { answer: None, late: Some(due), looks_missed: None });
             }
             let answer = inner(&json!({ "look": due })).await?;

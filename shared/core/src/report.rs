@@ -10,7 +10,7 @@ pub mod words;
 use crate::budget::{Range, budget};
 use crate::checks::{Finding, Verdict};
 use crate::fault::Fault;
-use crate::journal::{Entry, Record, Whole};
+use crate::journal::{Entry, Record, Stopped, Whole};
 use crate::lease::KeeperView;
 use crate::observed::Observed;
 use crate::overrides;
@@ -39,6 +39,9 @@ pub struct Report {
     pub incident: String,
     pub attempt: u32,
     pub kind: Kind,
+    /// The ended execution that this one went on from, and the head of its journal: what came before stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
     pub end: End,
     /// Why it ended so, in one line.
     pub cause: String,
@@ -60,6 +63,13 @@ pub struct Report {
     pub not_measured: Vec<String>,
     pub attestation: Attestation,
     pub journal: JournalSummary,
+}
+
+/// The journal that one goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Continues {
+    pub execution: String,
+    pub head_sha256: String,
 }
 
 /// A span that was measured, or the reason why it was not.
@@ -214,6 +224,7 @@ pub fn build(plan: &Plan, whole: &Whole, attestation: Attestation) -> Result<Rep
         incident: told.incident.clone(),
         attempt: told.attempt,
         kind: told.kind,
+        continues: told.continues.clone(),
         end: told.end,
         cause: told.cause.clone(),
         not_measured: not_measured(&rto, &rpo),
@@ -358,6 +369,7 @@ struct Told {
     incident: String,
     attempt: u32,
     kind: Kind,
+    continues: Option<Continues>,
     onset: Option<Onset>,
     accepted: Timestamp,
     /// When the side that gives way last took a write, before its lease was closed.
@@ -396,6 +408,7 @@ impl Told {
             incident: incident.clone(),
             attempt: *attempt,
             kind: *kind,
+            continues: None,
             onset: onset.filter(|_| *kind == Kind::Failover),
             accepted: *accepted_at,
             served: None,
@@ -422,6 +435,7 @@ impl Told {
 
     fn take(&mut self, record: &Record) {
         match &record.entry {
+            Entry::Continued { from } => self.go_on(from),
             Entry::Assessed { verdict, findings, served_at, .. } => {
                 self.verdict = Some(*verdict);
                 self.findings.clone_from(findings);
@@ -458,6 +472,19 @@ impl Told {
             | Entry::Outcome { .. }
             | Entry::Probed { .. } => {}
         }
+    }
+
+    /// What the journal of the one that stopped says: its instants are the first of this one's clock.
+    fn go_on(&mut self, from: &Stopped) {
+        let Stopped { execution, head_sha256, .. } = from;
+        self.continues = Some(Continues { execution: execution.clone(), head_sha256: head_sha256.clone() });
+        self.accepted = from.accepted_at;
+        self.served = from.served_at;
+        self.decided = from.decided_at;
+        self.fenced = from.fenced_at;
+        self.receipt.clone_from(&from.receipt);
+        self.positions.clone_from(&from.positions);
+        self.promotes = from.promotes;
     }
 
     /// Of a planned move: a write was taken when one was last tried, and no writer was left when the first quiet
@@ -616,6 +643,17 @@ fn last_renewal(view: &KeeperView) -> String {
 /// One record as people read it.
 pub fn line(record: &Record) -> Line {
     let text = match &record.entry {
+        Entry::Accepted { incident, attempt, continues: Some(stopped), hint, .. } => {
+            format!("going on from `{stopped}`: {incident}, attempt {attempt}, {hint}")
+        }
+        Entry::Continued { from } => {
+            let Stopped { execution, head_sha256, .. } = from;
+            let receipt = from.receipt.as_ref().map_or("no fence", |_| "its fence holds");
+            let epoch = from.epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("epoch {epoch}"));
+            format!(
+                "took up what `{execution}` held: {epoch}, {receipt}; its journal's head is {head_sha256}"
+            )
+        }
         Entry::Accepted { incident, attempt, kind: Kind::Failover, hint, .. } => {
             format!("outage accepted: {incident}, attempt {attempt}, woken by {hint}")
         }

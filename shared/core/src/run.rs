@@ -179,6 +179,9 @@ pub struct Run {
     pub plan_digest: String,
     /// Who asked for it; `None` when the votes did.
     pub asked: Option<Request>,
+    /// The ended execution that this one goes on from, where a person asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
     pub accepted_at: Timestamp,
     /// The workflow was asked to start it.
     pub started: bool,

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use std::sync::Arc;
-use understudy_core::decide::{Decision, Question, decide, decide_asked};
+use understudy_core::decide::{Decision, Question, decide, decide_asked, decide_continue};
 use understudy_core::incident::{Attempt, Ended, Incident, Start, execution_name};
 use understudy_core::lease::Standing;
 use understudy_core::observed::Observed;
@@ -73,6 +73,7 @@ fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
         execution: execution_name(ID, number),
         kind: Kind::Failover,
         asked: None,
+        continues: None,
         opened_at: before(NOW, Millis::from_secs(3600)),
         ended: end.map(|end| Ended {
             at: closed_at.unwrap_or(before(NOW, Millis::from_secs(60))),
@@ -394,6 +395,53 @@ fn a_request_starts_only_what_the_evidence_allows() {
             }
         }
     }
+}
+
+/// Only what stopped half-way is gone on from, under the lease whoever holds it; and nothing planned begins beside it.
+#[test]
+fn only_what_stopped_half_way_goes_on() {
+    let lease = Standing::Moved { epoch: 2 };
+    let (plan, votes) = (plan(), votes([Say::Down; 3]));
+    let continued = |incident: Option<&Incident>, hold: Option<&Flag>| {
+        let question = Question {
+            now: NOW,
+            plan: &plan,
+            votes: &votes,
+            lease: &lease,
+            stopped_since: None,
+            incident,
+            hold,
+            blocking: None,
+        };
+        decide_continue(&question, "sre-1", "a test")
+    };
+    let on_hold = held("sre-2", None);
+    for (ends, from) in [
+        (vec![Some(End::NeedsOperator)], Some(1)),
+        (vec![Some(End::Unfinished)], Some(1)),
+        (vec![Some(End::NeedsOperator), Some(End::Refused)], Some(1)),
+        (vec![Some(End::NeedsOperator), Some(End::NeedsOperator)], Some(2)),
+        (vec![Some(End::NeedsOperator), Some(End::RolledBack)], None),
+        (vec![Some(End::Refused)], None),
+        (vec![Some(End::RolledBack)], None),
+    ] {
+        let half_way = incident(&ends, None);
+        let decided = continued(Some(&half_way), None);
+        match from {
+            Some(number) => {
+                let Decision::Start(start) = &decided else { panic!("{ends:?}: {decided:?}") };
+                assert_eq!(start.continues, Some(execution_name(ID, number)), "{ends:?}");
+                assert_eq!(usize::try_from(start.attempt), Ok(ends.len() + 1));
+            }
+            None => assert!(matches!(decided, Decision::Declined { .. }), "{ends:?}: {decided:?}"),
+        }
+        let back = asked(Kind::Failback, &lease, [Say::Down; 3], Some(&half_way), None);
+        assert_eq!(matches!(back, Decision::Start(_)), from.is_none(), "{ends:?}: {back:?}");
+        assert!(matches!(continued(Some(&half_way), Some(&on_hold)), Decision::Declined { .. }));
+    }
+    let running = incident(&[Some(End::NeedsOperator), None], None);
+    assert!(matches!(continued(Some(&running), None), Decision::Running { .. }));
+    assert!(matches!(continued(None, None), Decision::Declined { .. }));
 }
 
 #[test]

@@ -170,6 +170,27 @@ fn what_is_no_look_is_told() {
     assert_eq!(answer.unwrap(), json!({ "inner": alarm }));
 }
 
+/// A host whose clock is years ahead sent one: the right ones that follow are counted from afresh.
+#[test]
+fn a_look_that_is_dated_ahead_proves_nothing_and_keeps_nothing_from_being_proved() {
+    let pace = Millis::from_secs(15);
+    let ahead = Unbroken { since: at(0), last: at(100_000_000) };
+    let plan = plan();
+    assert!(!ahead.proved(&plan, at(2_000)), "nothing came that late yet");
+    let next = Unbroken::and(Some(&ahead), at(2_010), pace);
+    assert_eq!(next, Unbroken { since: at(2_010), last: at(2_010) });
+    // Two looks that changed places begin nothing anew.
+    let run = Unbroken { since: at(0), last: at(45) };
+    assert_eq!(Unbroken::and(Some(&run), at(15), pace), run);
+}
+
+#[test]
+fn a_look_that_comes_ahead_of_its_time_is_none() {
+    let world = World::default();
+    let (answer, _) = answered(&world, 0, &delivered(at(60)));
+    assert_eq!(answer.unwrap(), json!({ "late": at(60) }));
+}
+
 proptest! {
     /// Looks that come late, twice or in another order do not lengthen a run; one that is missing begins it anew.
     #[test]

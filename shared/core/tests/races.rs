@@ -365,7 +365,14 @@ fn a_question_that_nobody_was_told_of_is_told_by_the_next_look() {
 /// A decision for attempt `number` of `incident`.
 fn decided(incident: &str, attempt: u32) -> Start {
     let onset = Some(Onset { last_good: None, first_bad: NOW });
-    Start { incident: incident.to_owned(), attempt, kind: Kind::Failover, asked: None, onset }
+    Start {
+        incident: incident.to_owned(),
+        attempt,
+        kind: Kind::Failover,
+        asked: None,
+        continues: None,
+        onset,
+    }
 }
 
 /// An incident with one attempt that ended like this.
@@ -382,6 +389,7 @@ fn ended(end: End) -> Incident {
             execution: execution.clone(),
             kind: Kind::Failover,
             asked: None,
+            continues: None,
             opened_at: NOW,
             ended: None,
         }],

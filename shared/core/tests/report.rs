@@ -39,6 +39,7 @@ fn accepted() -> Entry {
         incident: "i-1".to_owned(),
         attempt: 1,
         kind: Kind::Failover,
+        continues: None,
         accepted_at: at(180),
         hint: "tick".to_owned(),
         onset: Some(Onset { last_good: Some(at(0)), first_bad: at(60) }),
@@ -249,7 +250,8 @@ fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
 fn planned(looks: [(u64, Option<Timestamp>); 3]) -> Report {
     let moved = |kind| match accepted() {
         Entry::Accepted { incident, attempt, accepted_at, hint, votes, keepers, .. } => {
-            Entry::Accepted { incident, attempt, kind, accepted_at, hint, onset: None, votes, keepers }
+            let (continues, onset) = (None, None);
+            Entry::Accepted { incident, attempt, kind, continues, accepted_at, hint, onset, votes, keepers }
         }
         other => other,
     };

@@ -201,22 +201,24 @@ fn unreachable(machine: &Machine) -> impl Iterator<Item = &String> {
     machine.states.keys().filter(move |name| !seen.contains(name.as_str()))
 }
 
-/// L2: with the answer `fenced` taken away, nothing leads to a promotion.
+/// L2: with the answer `fenced` taken away, and `forward` of one that goes on from a fenced one, nothing leads to a
+/// promotion.
 fn unfenced(machine: &Machine) -> Vec<String> {
-    let fenced = word(Outcome::Fenced);
-    let judges: BTreeSet<&str> = machine
-        .states
-        .values()
-        .filter_map(|state| match state {
-            State::Task(task) if matches!(step_of(state), Some("Fence" | "Accept")) => {
-                Some(task.next.as_str())
-            }
-            _ => None,
-        })
-        .collect();
-    let seen = reachable(machine, |name, state| match state {
-        State::Choice(choice) if judges.contains(name) => {
-            let others = choice.choices.iter().filter(|rule| rule.string_equals != fenced);
+    let (fenced, forward) = (word(Outcome::Fenced), word(Outcome::Forward));
+    let word_of = |step: &str| match step {
+        "Fence" | "Accept" => Some(&fenced),
+        "Continue" => Some(&forward),
+        _ => None,
+    };
+    let mut judges: BTreeMap<&str, &String> = BTreeMap::new();
+    for state in machine.states.values() {
+        if let (State::Task(task), Some(word)) = (state, step_of(state).and_then(word_of)) {
+            judges.insert(&task.next, word);
+        }
+    }
+    let seen = reachable(machine, |name, state| match (state, judges.get(name)) {
+        (State::Choice(choice), Some(word)) => {
+            let others = choice.choices.iter().filter(|rule| rule.string_equals != **word);
             others.map(|rule| rule.next.as_str()).chain(choice.default.as_deref()).collect()
         }
         _ => state.all_next(),

@@ -86,6 +86,21 @@ pub enum Deed {
     Declares(Category),
 }
 
+/// What people do about an execution that stopped half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfWay {
+    /// Nothing, all night.
+    Left,
+    /// They follow the runbook: once while it is still broken, and once all is well.
+    Continued,
+}
+
+impl HalfWay {
+    fn of(seed: u64) -> Self {
+        if Chance::new(seed ^ 0x60E5_0000).happens(500) { Self::Continued } else { Self::Left }
+    }
+}
+
 /// When something happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -118,6 +133,8 @@ pub struct Night {
     pub aborts: Option<When>,
     /// People build the old primary anew and go back, and what breaks while they do.
     pub back: Option<Vec<(When, Break)>>,
+    /// What people do about an execution that stopped half-way.
+    pub half_way: HalfWay,
     /// These troubles and no others; `None`: as the seed draws them.
     pub only: Option<Vec<(u64, Trouble)>>,
 }
@@ -198,6 +215,7 @@ impl Night {
             holds: Vec::new(),
             aborts: None,
             back: way_back(seed),
+            half_way: HalfWay::of(seed),
             only: None,
         };
         night.breaks_and_deeds(&mut chance);
@@ -439,6 +457,9 @@ impl Night {
             simulation.run_for(LOOK);
             now = now.saturating_add(LOOK);
         }
+        if self.half_way == HalfWay::Continued {
+            simulation.goes_on(1);
+        }
         if let Some(breaks) = &self.back {
             goes_back(&mut simulation, breaks);
         }
@@ -446,6 +467,9 @@ impl Night {
         simulation.world.calm();
         simulation.run_for(AFTERMATH);
         simulation.run_until(LONGEST, |simulation| !simulation.busy());
+        if self.half_way == HalfWay::Continued {
+            simulation.gets_on();
+        }
         simulation.run_until(LATEST, |simulation| told(simulation));
         simulation
     }

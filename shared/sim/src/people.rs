@@ -4,15 +4,19 @@ use crate::functions::{Function, Invoked};
 use crate::queue::Due;
 use crate::simulation::{Happening, People, Says, Simulation};
 use crate::tasks::Purpose;
-use crate::trace::What;
-use crate::world::{Place, span};
+use crate::trace::{Event, What};
+use crate::world::{Break, Place, span};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use understudy_core::approval::Asked;
+use understudy_core::incident::Incident;
 use understudy_core::journal::Entry;
 use understudy_core::overrides::{Override, Overrides};
 use understudy_core::state::{Category, Flag, keys};
 use understudy_core::time::{Millis, after};
+
+/// So long an execution may take.
+const LONGEST: Millis = Millis::from_secs(3 * 3600);
 
 impl Simulation<'_> {
     /// New questions in the trace set people to work.
@@ -79,6 +83,46 @@ impl Simulation<'_> {
         let given = vec![Override { check, by, why, given_at, until: after(given_at, lasts) }];
         let body = serde_json::to_value(Overrides { given }).unwrap_or_default();
         self.world.put(Place::Standby, &keys::overrides(), body);
+    }
+
+    /// Somebody asks that what stopped half-way goes on, so often at most, as the runbook says: each time until nothing runs
+    /// any more.
+    pub(crate) fn goes_on(&mut self, times: u32) {
+        for _ in 0..times {
+            if self.stopped().is_none() {
+                return;
+            }
+            let event = json!({"continue": {"by": "sre-1", "why": "a night"}});
+            self.deliver_in(Millis(20), Function::AlarmHandler, event);
+            // What the asking does not get started, the tick does.
+            self.run_for(self.world.plan.tick.times(2));
+            self.run_until(LONGEST, |simulation| !simulation.busy());
+            self.run_for(self.world.plan.tick);
+        }
+    }
+
+    /// All is well: whoever asks now gets on, but where the service keeps a promotion for ever.
+    pub(crate) fn gets_on(&mut self) {
+        if self.stopped().is_none() {
+            return;
+        }
+        self.hold(false, None);
+        self.goes_on(3);
+        let hangs = |event: &Event| matches!(event.what, What::Broke(Break::PromotionHangs));
+        if self.world.trace().iter().any(hangs) {
+            return;
+        }
+        if let Some(execution) = self.stopped() {
+            self.world.note(What::DeadEnd { execution });
+        }
+    }
+
+    /// The execution that stands half-way.
+    fn stopped(&self) -> Option<String> {
+        let incident = self.world.peek(Place::Standby, &keys::incident())?;
+        let incident: Incident = serde_json::from_value(incident).ok()?;
+        let open = incident.is_open() && incident.running().is_none();
+        Some(incident.stopped().filter(|_| open)?.execution.clone())
     }
 
     fn asked(&self, execution: &str) -> Option<Asked> {

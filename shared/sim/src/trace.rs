@@ -85,6 +85,10 @@ pub enum What {
         raised: bool,
         by: String,
     },
+    /// All is well by now, a person asked that it goes on, again and again, and it still stands half-way.
+    DeadEnd {
+        execution: String,
+    },
     /// A person answers a question, whoever hears it.
     Said {
         by: String,

@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "these stories are told by their ends")]
 mod support;
 
-use support::{assert_lawful, hold, machine, minutes, settled, start, story};
+use support::{assert_lawful, go_on, hold, machine, minutes, settled, start, story};
 use understudy_core::plan::{Mode, OnLeaseLoss};
 use understudy_core::run::End;
 use understudy_core::steps::{STEPS, Step};
@@ -31,14 +31,16 @@ enum Story {
     HandsOver,
     /// And back, once the old primary follows.
     GoesBack,
+    /// Stopped behind the one-way door; a person asks that it goes on.
+    GoesOn,
 }
 
-const STORIES: [Story; 5] =
-    [Story::Recovers, Story::TurnsBack, Story::Asks, Story::HandsOver, Story::GoesBack];
+const STORIES: [Story; 6] =
+    [Story::Recovers, Story::TurnsBack, Story::Asks, Story::HandsOver, Story::GoesBack, Story::GoesOn];
 
 impl Story {
     fn succeeds(self) -> bool {
-        matches!(self, Self::Recovers | Self::HandsOver | Self::GoesBack)
+        matches!(self, Self::Recovers | Self::HandsOver | Self::GoesBack | Self::GoesOn)
     }
 }
 
@@ -57,7 +59,9 @@ fn begin(machine: &Machine, story: Story) -> Run<'_> {
             simulation.run_for(minutes(5));
             simulation
         }
-        Story::Recovers | Story::TurnsBack | Story::HandsOver | Story::GoesBack => settled(machine),
+        Story::Recovers | Story::TurnsBack | Story::HandsOver | Story::GoesBack | Story::GoesOn => {
+            settled(machine)
+        }
     };
     match story {
         Story::Recovers | Story::TurnsBack | Story::Asks => {
@@ -71,6 +75,16 @@ fn begin(machine: &Machine, story: Story) -> Run<'_> {
             simulation.run_for(minutes(3));
             simulation.world.forget_calls();
             asks_for(&mut simulation, "failback");
+        }
+        Story::GoesOn => {
+            simulation.break_at("Unfence", Millis::ZERO, Break::Throttle(1000));
+            simulation.break_now(Break::Kill(Place::Primary));
+            simulation.run_until(minutes(60), |simulation| !simulation.ends().is_empty());
+            simulation.break_now(Break::Heal);
+            simulation.run_for(minutes(20));
+            simulation.world.forget_calls();
+            let asked = simulation.deliver(Function::AlarmHandler, &go_on());
+            assert!(matches!(asked, Invoked::Answered(_)), "{asked:?}");
         }
     }
     Run { simulation, story }

@@ -268,6 +268,7 @@ const PLANTED: [(&str, PlantRecord); 46] = [
                 incident: "i-1".to_owned(),
                 attempt: 1,
                 kind: Kind::Failover,
+                continues: None,
                 accepted_at: record.at,
                 hint: "planted".to_owned(),
                 onset: None,

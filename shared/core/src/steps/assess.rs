@@ -129,6 +129,9 @@ where
     X: Secrets,
 {
     let before = Run::read(ctx.cells, ctx.execution).await?;
+    if let Some(stopped) = &before.continues {
+        return Ok(Reply::new(Outcome::Continues, format!("goes on from `{stopped}`")));
+    }
     let occasion = Occasion::Execution(before.kind);
     let to = before.kind.to();
     if before.kind.is_planned() {

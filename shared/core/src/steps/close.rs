@@ -9,7 +9,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::handler::OpenRuns;
 use crate::incident::{Ended, Incident, end_attempt};
-use crate::journal::{Entry, Stored, Whole};
+use crate::journal::{Entry, Record, Stored, Whole};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Written};
@@ -53,6 +53,17 @@ pub async fn answer<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer>(
         Call::Task(task) => Err(not_mine(task.step, "report-writer")),
         // Whatever ended outside the workflow ends here, explained (L6).
         Call::Ended { execution, .. } => writer.close(&execution, End::Unfinished).await,
+    }
+}
+
+/// What an end of the workflow is called. That is the same wherever it runs; its success is not. And one that was to go on
+/// and did not get to it took nothing back: what it was to go on from stands where it stood.
+fn called(end: End, run: &Run, records: &[Record]) -> End {
+    let took_back = |record: &Record| matches!(record.entry, Entry::Intent { step: Step::GrantBack, .. });
+    match end {
+        End::Recovered => run.kind.success(),
+        End::RolledBack if run.continues.is_some() && !records.iter().any(took_back) => End::NeedsOperator,
+        end => end,
     }
 }
 
@@ -105,8 +116,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         let mut whole = Whole::of(&chain);
         if !chain.iter().any(|stored| stored.is_closing()) {
             let read = chain.len();
-            // The workflow is the same wherever it runs; what its success is called is not.
-            let end = if end == End::Recovered { run.kind.success() } else { end };
+            let end = called(end, &run, whole.as_ref().map_or(&[], Whole::records));
             let cause = match &whole {
                 Ok(whole) => report::cause(whole.records(), end),
                 Err(broken) => format!("nothing that is to be relied on is on record: {broken}"),

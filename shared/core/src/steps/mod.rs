@@ -6,6 +6,7 @@
 pub mod assess;
 pub mod close;
 pub mod confirm;
+pub mod continued;
 pub mod fence;
 pub mod handover;
 pub mod promote;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Step {
     Assess,
+    Continue,
     RaiseCapacity,
     LowerCapacity,
     AskApproval,
@@ -59,6 +61,8 @@ pub enum Effect {
     Reversible { undo: Step },
     /// Takes back what another step did. Itself never undone.
     Undo,
+    /// What an ended execution holds becomes this one's. Not undone: whoever fails in it leaves it to the next.
+    Inherit,
     /// Behind the one-way door: repeated until it is done, or a person takes over.
     PointOfNoReturn,
 }
@@ -84,6 +88,12 @@ pub enum Outcome {
     Unproven,
     /// A hold or an abort was raised in time.
     Stopped,
+    /// This execution goes on from one that stopped: nothing is assessed.
+    Continues,
+    /// What it goes on from had asked for a promotion.
+    Forward,
+    /// What it goes on from had not: all is taken back.
+    Back,
 }
 
 /// What a step is.
@@ -96,16 +106,26 @@ pub struct StepSpec {
     pub why: &'static str,
 }
 
-use Effect::{Observe, PointOfNoReturn, Reversible, Trial, Undo};
-use Outcome::{Again, Approved, Done, Exhausted, Fenced, NeedsApproval, Ready, Refused, Stopped, Unproven};
+use Effect::{Inherit, Observe, PointOfNoReturn, Reversible, Trial, Undo};
+use Outcome::{
+    Again, Approved, Back, Continues, Done, Exhausted, Fenced, Forward, NeedsApproval, Ready, Refused,
+    Stopped, Unproven,
+};
 
 pub const STEPS: &[StepSpec] = &[
     StepSpec {
         step: Step::Assess,
         effect: Trial,
         owner: "preflight-verifier",
-        outcomes: &[Ready, NeedsApproval, Refused],
+        outcomes: &[Ready, NeedsApproval, Refused, Continues],
         why: "nothing is done to a standby that cannot take over, nor about a primary that came back",
+    },
+    StepSpec {
+        step: Step::Continue,
+        effect: Inherit,
+        owner: "store-promoter",
+        outcomes: &[Forward, Back],
+        why: "where an execution stopped, a person has a road: forward behind the one-way door, back before it",
     },
     StepSpec {
         step: Step::RaiseCapacity,

@@ -74,7 +74,8 @@ async fn stopped<C: Cells, K: Clock>(
     if let Some(flag) = abort {
         return Ok(Some(format!("aborted by `{}`: {}", flag.by, flag.why)));
     }
-    let unasked = run.approvals_asked == 0 && !may_promote_alone(ctx.plan, now);
+    // Whoever goes on from one that was through the door was asked for by a person.
+    let unasked = run.approvals_asked == 0 && run.continues.is_none() && !may_promote_alone(ctx.plan, now);
     Ok(unasked.then(|| {
         let road = match run.kind {
             Kind::Failover => "`understudy failover` asks for another attempt, and that one asks people",

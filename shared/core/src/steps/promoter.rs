@@ -1,6 +1,6 @@
 //! The steps that `store-promoter` owns, by name.
 
-use super::{Context, Reply, Step, Task, fence, not_mine, promote};
+use super::{Context, Reply, Step, Task, continued, fence, not_mine, promote};
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::keepers;
@@ -61,6 +61,7 @@ where
     G: GivesWay,
 {
     match task.step {
+        Step::Continue => continued::take_up(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql).await,
         Step::Fence => fence::fence(ctx, task.entered, ports.guard, &ports.sql).await,

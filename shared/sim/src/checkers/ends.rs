@@ -18,7 +18,14 @@ pub fn ends(trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {
         What::Started { execution } => Some(execution.as_str()),
         _ => None,
     });
-    started.flat_map(|execution| ended(execution, trace, journals)).collect()
+    let stuck = trace.iter().filter_map(|event| match &event.what {
+        What::DeadEnd { execution } => Some(Violation::new(
+            LAW,
+            format!("{}: nobody gets `{execution}` on from where it stopped", event.at),
+        )),
+        _ => None,
+    });
+    started.flat_map(|execution| ended(execution, trace, journals)).chain(stuck).collect()
 }
 
 fn ended(execution: &str, trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {
@@ -58,6 +65,10 @@ fn disagrees(records: &[Record], state: &str) -> Option<String> {
         Entry::Closed { end, .. } => Some(*end),
         _ => None,
     })?;
-    let fits = end == End::Unfinished || state == UNFINISHED || workflow_end(end).to_string() == state;
+    // One that was to go on and did not get to it stands where it stood; the workflow says that it did nothing.
+    let goes_on = matches!(records.first()?.entry, Entry::Accepted { continues: Some(_), .. });
+    let stands = goes_on && end == End::NeedsOperator && state == "RolledBack";
+    let fits =
+        stands || end == End::Unfinished || state == UNFINISHED || workflow_end(end).to_string() == state;
     (!fits).then(|| format!("says `{end}`, but the workflow ended in `{state}`"))
 }

@@ -28,6 +28,11 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                 let primary_holds = newest.map(|(_, holder)| **holder == plan.regions.primary);
                 match &record.entry {
                     Entry::Accepted { .. } => drop(held.insert(record.execution.as_str(), primary_holds)),
+                    // It takes back what that one did.
+                    Entry::Continued { from } => {
+                        let before = held.get(from.execution.as_str()).copied().flatten();
+                        held.insert(record.execution.as_str(), before);
+                    }
                     Entry::Closed { end: end @ (End::Recovered | End::Rehearsed), cause }
                         if frozen == Some(record.execution.as_str()) && !cause.contains("freeze") =>
                     {

@@ -52,7 +52,7 @@ async fn what_wrote_under_a_lease_that_ends_cannot_be_prepared() {
     let store = plan.stores.first().unwrap();
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-    let look = async || statements::heartbeat(&operator, store, None).await.unwrap().unarmed;
+    let look = async || heartbeat(&operator, store, None).await.unwrap().unarmed;
     // Nothing is armed yet, and nobody's ways are changed: prepared before the end is set, and behind it.
     for behind in [false, true] {
         lease(&server, "'infinity'").await;
@@ -82,7 +82,7 @@ async fn what_wrote_before_the_lease_had_an_end_keeps_it_from_being_armed() {
     lease(&server, HOUR).await;
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-    let look = async || statements::heartbeat(&operator, store, None).await.unwrap().unarmed;
+    let look = async || heartbeat(&operator, store, None).await.unwrap().unarmed;
     let older = ["1 transactions are open that may have written before the lease had an end"];
     assert_eq!(look().await, older);
     client.batch_execute("commit").await.unwrap();
@@ -102,7 +102,7 @@ async fn what_wrote_before_the_lease_had_an_end_keeps_it_from_being_armed() {
     // And nobody is seen by a role that may not look.
     let owner = server.administrator("rag").await.unwrap();
     owner.batch_execute(&format!("revoke pg_monitor from {PRODUCT}")).await.unwrap();
-    let written = statements::heartbeat(&operator, store, None).await.unwrap();
+    let written = heartbeat(&operator, store, None).await.unwrap();
     let blind = "`understudy` may not see what sessions do: it wants `pg_monitor`, and to inherit it";
     assert!(written.unarmed.iter().any(|why| why == blind), "{:?}", written.unarmed);
     assert_eq!(written.sessions, None);

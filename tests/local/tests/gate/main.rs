@@ -9,19 +9,24 @@
 )]
 
 mod commits;
+mod rights;
 mod sessions;
+mod slow;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;
 
+use sql_agent::connect::Refusal;
 use sql_agent::statements;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use support::{Room, room};
+use tokio::time::Instant;
 use tokio_postgres::{Client, Error, NoTls};
 use understudy_core::ddl::{self, JOB_RUNS, LOCK, UNLOCK};
-use understudy_core::plan::{OnLeaseLoss, Plan, read};
+use understudy_core::plan::{OnLeaseLoss, Plan, Store, read};
+use understudy_core::sql::Written;
 use understudy_core::time::Millis;
 use understudy_local::config::Place;
 use understudy_local::postgres::{Application, PRODUCT, Server, Stop};
@@ -125,6 +130,15 @@ async fn log_in(room: &Room, role: &str) -> Result<Client, Error> {
         .await?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// By when the looks of one statement end.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(4_500)
+}
+
+async fn heartbeat(client: &Client, store: &Store, bound: Option<Millis>) -> Result<Written, Refusal> {
+    statements::heartbeat(client, store, bound, soon()).await
 }
 
 async fn application(room: &Room) -> Client {

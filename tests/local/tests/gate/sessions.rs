@@ -15,7 +15,7 @@ async fn time_outs_of_another_plan_do_not_arm() {
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     let unarmed = async |plan: &Plan| {
         let bound = ddl::commit_bound(plan);
-        statements::heartbeat(&operator, &store, bound).await.unwrap().unarmed.len()
+        heartbeat(&operator, &store, bound).await.unwrap().unarmed.len()
     };
     assert_eq!(unarmed(&plan).await, 2, "the role, and the gate");
     owner.batch_execute(&ddl::script(&plan, &store)).await.unwrap();
@@ -55,7 +55,7 @@ async fn sessions_that_outlast_the_margin_are_seen() {
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     lease(&server, HOUR).await;
-    let sessions = async || statements::heartbeat(&operator, store, None).await.unwrap().sessions.unwrap();
+    let sessions = async || heartbeat(&operator, store, None).await.unwrap().sessions.unwrap();
     let seen = sessions().await;
     assert_eq!((seen.open, seen.unbounded, seen.unbounded_wrote_at), (1, 1, None), "before it writes");
     pooled.batch_execute(&unique("pooled")).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_late_renewal_changes_nothing() {
     let store = plan.stores.first().unwrap();
     let before = |seconds: i64| now - jiff::SignedDuration::from_secs(seconds);
     let inside = async |operator: &Client| {
-        let lease = statements::heartbeat(operator, store, None).await.unwrap().lease.unwrap();
+        let lease = heartbeat(operator, store, None).await.unwrap().lease.unwrap();
         (lease.epoch, lease.ends.map(|ends| ends.as_second() - now.as_second()))
     };
     statements::set_lease(&mut operator, 1, "here", Some(before(0)), Some(180_000)).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_late_renewal_changes_nothing() {
         statements::set_lease(&mut operator, 1, "here", Some(before(since)), valid).await.unwrap();
         assert_eq!(inside(&operator).await, (1, Some(180)), "{since} {valid:?}");
     }
-    statements::fence(&mut operator, store, None, (2, "there")).await.unwrap();
+    statements::fence(&mut operator, store, None, (2, "there"), soon()).await.unwrap();
     let late = statements::set_lease(&mut operator, 1, "here", Some(before(-60)), Some(180_000)).await;
     assert!(late.is_err(), "of an epoch that is over");
     assert!(inside(&operator).await.1.unwrap() <= 1);

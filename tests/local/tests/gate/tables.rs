@@ -44,7 +44,7 @@ async fn a_table_that_inherits_is_guarded_by_its_parents_name_too() {
     let store = plan.stores.first().unwrap();
     owner.batch_execute(&ddl::script(&plan, store)).await.unwrap();
     owner.batch_execute("drop trigger understudy_gate on public.everything").await.unwrap();
-    let look = async || statements::heartbeat(&operator, store, ddl::commit_bound(&plan)).await.unwrap();
+    let look = async || heartbeat(&operator, store, ddl::commit_bound(&plan)).await.unwrap();
     assert_eq!(look().await.unarmed, ["`everything` has no gate"]);
     assert_eq!(look().await.unarmed, Vec::<String>::new(), "the heartbeat put it there");
     // Its other children are no tables of the plan.
@@ -61,6 +61,25 @@ async fn a_table_that_inherits_is_guarded_by_its_parents_name_too() {
     lease(&server, "'-infinity'").await;
     let late = owner.batch_execute(&unique("late")).await.unwrap_err();
     assert_eq!(code(&late), FENCED, "an end before all time");
+    server.stop(Stop::Immediate).await.unwrap();
+}
+
+/// A child of a listed table that has another parent: by that one's name its rows are written, too.
+#[tokio::test]
+async fn a_child_of_two_tables_is_guarded_by_the_other_ones_name_too() {
+    let Some((_room, server)) = armed("two parents").await else { return };
+    let owner = server.administrator("rag").await.unwrap();
+    let tables = "create table public.other (tx text, note text); \
+        create table public.both () inherits (public.documents, public.other); \
+        insert into public.both (tx, note) values ('b', 'in time')";
+    owner.batch_execute(tables).await.unwrap();
+    apply(&server).await;
+    lease(&server, "clock_timestamp() - interval '1 minute'").await;
+    for statement in
+        ["update public.other set note = 'late'", "delete from public.other", "truncate public.other cascade"]
+    {
+        assert_eq!(code(&owner.batch_execute(statement).await.unwrap_err()), FENCED, "{statement}");
+    }
     server.stop(Stop::Immediate).await.unwrap();
 }
 
@@ -90,7 +109,7 @@ async fn partitions_and_children_are_guarded_and_so_are_new_ones() {
     lease(&server, HOUR).await;
     let operator = server.superuser("rag").await.unwrap();
     operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
-    let look = async || statements::heartbeat(&operator, &store, ddl::commit_bound(&plan)).await.unwrap();
+    let look = async || heartbeat(&operator, &store, ddl::commit_bound(&plan)).await.unwrap();
     assert_eq!(look().await.unarmed, Vec::<String>::new());
     let next = "create table public.parted_2027 partition of public.parted for values from ('2027-01-01') to ('2028-01-01')";
     // A partition of the next day gets its gate behind the heartbeat that misses it.
@@ -144,7 +163,7 @@ async fn writers_are_found_however_their_right_was_granted() {
     superuser.batch_execute(roles).await.unwrap();
     superuser.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
     let plan = plan();
-    let written = statements::heartbeat(&superuser, plan.stores.first().unwrap(), None).await.unwrap();
+    let written = heartbeat(&superuser, plan.stores.first().unwrap(), None).await.unwrap();
     // `administrator` owns the tables.
     let found = ["administrator", "becomes", "everything", "inherits", "one_column", "whole"];
     assert_eq!(written.ungated_writers, found);

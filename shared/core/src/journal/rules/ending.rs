@@ -33,7 +33,11 @@ pub(super) fn ended(chain: &Chain<'_>) -> Vec<Breach> {
 
 /// What was done that the end does not tell.
 fn unfitting(chain: &Chain<'_>, closing: &Record, end: End) -> Option<String> {
-    let did = |step: Step| chain.before(closing).any(|record| is_intent(&record.entry, step));
+    let through = |entry: &Entry| matches!(entry, Entry::Continued { from } if from.promotes);
+    let did = |step: Step| {
+        let intends = |entry: &Entry| is_intent(entry, step) || (step == Step::Promote && through(entry));
+        chain.before(closing).any(|record| intends(&record.entry))
+    };
     let success = matches!(end, End::Recovered | End::Rehearsed);
     if success && chain.kind().is_some_and(|kind| kind.success() != end) {
         return Some(format!("is a {}, and says `{end}`", chain.kind()?.name()));
@@ -53,9 +57,11 @@ pub(super) fn undone(chain: &Chain<'_>) -> Vec<Breach> {
     if !matches!(end, End::RolledBack | End::Refused) {
         return Vec::new();
     }
+    // What one that stopped did stands in its own journal: whoever goes on from it takes all of it back.
+    let continued = chain.intends(Step::Continue);
     let kept = STEPS.iter().filter_map(|row| {
         let Effect::Reversible { undo } = row.effect else { return None };
-        let done = chain.intends(row.step)?;
+        let done = chain.intends(row.step).or(continued)?;
         let back =
             chain.records.iter().any(|record| record.seq > done.seq && takes_back(&record.entry, undo));
         (!back).then(|| {

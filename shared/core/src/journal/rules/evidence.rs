@@ -76,9 +76,10 @@ pub(super) fn gated(chain: &Chain<'_>) -> Option<Breach> {
 /// An unplanned move needs votes that say down, and a lease that was renewed nowhere.
 pub(super) fn declared(chain: &Chain<'_>) -> Vec<Breach> {
     let accepted = chain.records.iter().filter_map(|record| match &record.entry {
-        Entry::Accepted { kind: Kind::Failover, accepted_at, onset, votes, keepers, .. } => {
-            Some((record, *accepted_at, onset.is_some(), votes, keepers))
-        }
+        // Whoever goes on from one that stopped declares nothing anew.
+        Entry::Accepted {
+            kind: Kind::Failover, continues: None, accepted_at, onset, votes, keepers, ..
+        } => Some((record, *accepted_at, onset.is_some(), votes, keepers)),
         _ => None,
     });
     let mut broken = Vec::new();

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 fn receipt(record: &Record) -> Option<&Receipt> {
     match &record.entry {
         Entry::Fenced { receipt } => Some(receipt),
+        // What it proves is judged where it was given: in the journal that the record names.
+        Entry::Continued { from } => from.receipt.as_ref(),
         _ => None,
     }
 }
@@ -26,6 +28,7 @@ pub(super) fn receipts(chain: &Chain<'_>) -> Vec<Breach> {
     // The epoch is fixed when the standby is assessed first; every receipt is for that one.
     let epoch = chain.records.iter().find_map(|record| match &record.entry {
         Entry::Assessed { epoch, .. } => *epoch,
+        Entry::Continued { from } => from.epoch,
         _ => None,
     });
     for record in chain.records {
@@ -40,7 +43,8 @@ pub(super) fn receipts(chain: &Chain<'_>) -> Vec<Breach> {
 }
 
 pub(super) fn proofs(chain: &Chain<'_>) -> Vec<Breach> {
-    let fenced = chain.records.iter().filter_map(|record| Some((record, receipt(record)?)));
+    let here = |record: &&Record| matches!(record.entry, Entry::Fenced { .. });
+    let fenced = chain.records.iter().filter(here).filter_map(|record| Some((record, receipt(record)?)));
     fenced
         .filter_map(|(record, receipt)| {
             unproved(chain, record, receipt).map(|what| breach("L2", record, what))
@@ -176,6 +180,7 @@ pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
     let written = earlier().filter_map(|record| receipt(record)?.last_written()).last();
     let captured = earlier().filter_map(|record| match &record.entry {
         Entry::Captured { positions } => Some(positions.as_slice()),
+        Entry::Continued { from } => Some(from.positions.as_slice()),
         _ => None,
     });
     let captured = captured.last().unwrap_or_default();
@@ -203,7 +208,11 @@ pub(super) fn given_back(chain: &Chain<'_>) -> Vec<Breach> {
         .filter(|record| record.seq > back.seq && crosses(&record.entry))
         .map(|record| breach("L2", record, "went on after the lease was given back"))
         .collect();
-    if let Some(through) = chain.before(back).find(|record| is_intent(&record.entry, Step::Promote)) {
+    let through = |entry: &Entry| match entry {
+        Entry::Continued { from } => from.promotes,
+        entry => is_intent(entry, Step::Promote),
+    };
+    if let Some(through) = chain.before(back).find(|record| through(&record.entry)) {
         broken.push(breach("L2", through, "the lease was given back behind the one-way door"));
     }
     broken

@@ -33,6 +33,11 @@ pub(super) fn milestones(chain: &Chain<'_>) -> Vec<Breach> {
     let mut broken = Vec::new();
     let mut reached = 0;
     for record in chain.records {
+        if let Entry::Continued { from } = &record.entry {
+            // What comes before the door stands in the journal that it names.
+            let door = MILESTONES.iter().position(|(name, _)| *name == "promote").filter(|_| from.promotes);
+            reached = reached.max(door.map_or(0, |door| door.saturating_add(1)));
+        }
         let Some(rank) = MILESTONES.iter().position(|(_, is)| is(&record.entry)) else { continue };
         if rank > reached
             && let Some(((name, _), (missing, _))) = MILESTONES.get(rank).zip(MILESTONES.get(reached))
@@ -58,6 +63,16 @@ pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
             broken.push(breach("L5", record, "its name is not the one of its incident and attempt"));
         }
     }
+    broken.extend(chain.records.iter().filter_map(|record| {
+        let Entry::Continued { from } = &record.entry else { return None };
+        let stated = chain.records.first().and_then(|first| match &first.entry {
+            Entry::Accepted { continues, .. } => continues.as_ref(),
+            _ => None,
+        });
+        (stated != Some(&from.execution)).then(|| {
+            breach("L5", record, format!("goes on from `{}`, and was not accepted to", from.execution))
+        })
+    }));
     match chain.records.first() {
         Some(first) if !matches!(first.entry, Entry::Accepted { .. }) => {
             broken.push(breach("L5", first, "does not begin with its acceptance"));
@@ -69,7 +84,10 @@ pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
         Entry::Outcome { step, outcome, detail }
             if outcome == "done" && changes(*step) && !called_nothing(detail) =>
         {
-            let told = chain.before(record).any(|earlier| is_intent(&earlier.entry, *step));
+            let through = |entry: &Entry| matches!(entry, Entry::Continued { from } if from.promotes);
+            let told = chain.before(record).any(|earlier| {
+                is_intent(&earlier.entry, *step) || (*step == Step::Promote && through(&earlier.entry))
+            });
             (!told).then(|| breach("L5", record, format!("`{step:?}` was done and never intended")))
         }
         Entry::Assessed { .. } if chain.kind().is_some_and(Kind::is_planned) => {

@@ -1,0 +1,256 @@
+//! What stopped half-way goes on where a person asks for it: forward behind the one-way door, back before it.
+
+#![expect(clippy::panic, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod support;
+
+use serde_json::Value;
+use support::{assert_lawful, executions, go_on, machine, minutes, pages, settled, start, story};
+use understudy_core::incident::Incident;
+use understudy_core::journal::rules::check;
+use understudy_core::journal::{Entry, Record, Stopped};
+use understudy_core::report::{Met, Report};
+use understudy_core::run::End;
+use understudy_core::state::keys;
+use understudy_core::steps::Step;
+use understudy_core::time::Millis;
+use understudy_sim::asl::Machine;
+use understudy_sim::functions::{Function, Invoked};
+use understudy_sim::simulation::Simulation;
+use understudy_sim::world::{Break, Place};
+
+/// The primary dies, and from the first entry into `state` on no call of the standby gets through, until the execution has
+/// ended; then all is well, but that nothing goes on by itself.
+fn stopped<'m>(machine: &'m Machine, state: &str) -> Simulation<'m> {
+    let mut simulation = settled(machine);
+    simulation.break_at(state, Millis::ZERO, Break::Throttle(1000));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let ended = simulation.run_until(minutes(60), |simulation| !simulation.ends().is_empty());
+    assert!(ended, "{state}: {}", story(&simulation));
+    heal(&mut simulation);
+    simulation
+}
+
+/// All is well again, and the primary, which may still be in the middle of what took it away, stays dead.
+fn heal(simulation: &mut Simulation<'_>) {
+    simulation.break_now(Break::Throttle(0));
+    // What the report writer could not tell it tells by the event on the end, or by its tick.
+    simulation.run_for(minutes(10));
+}
+
+fn incident(simulation: &Simulation<'_>) -> Incident {
+    let cell = simulation.world.peek(Place::Standby, &keys::incident()).expect("an incident");
+    serde_json::from_value(cell).expect("it reads")
+}
+
+fn execution(simulation: &Simulation<'_>, attempt: usize) -> String {
+    incident(simulation).attempts.get(attempt).expect("an attempt").execution.clone()
+}
+
+fn end(simulation: &Simulation<'_>) -> End {
+    let incident = incident(simulation);
+    let ended = incident.attempts.last().and_then(|last| last.ended.clone());
+    ended.unwrap_or_else(|| panic!("it runs:\n{}", story(simulation))).end
+}
+
+/// Asks, and waits until nothing runs; what the handler decided.
+fn ask(simulation: &mut Simulation<'_>, event: &Value) -> String {
+    let Invoked::Answered(handled) = simulation.deliver(Function::AlarmHandler, event) else {
+        panic!("not answered:\n{}", story(simulation))
+    };
+    simulation.run_for(minutes(1));
+    simulation.run_until(minutes(60), |simulation| !simulation.busy());
+    simulation.run_for(minutes(3));
+    handled.get("decision").map(Value::to_string).unwrap_or_default()
+}
+
+fn last_report(simulation: &Simulation<'_>) -> Report {
+    let name = incident(simulation).attempts.last().expect("an attempt").execution.clone();
+    simulation.report(&name).unwrap_or_else(|| panic!("no report of `{name}`:\n{}", story(simulation)))
+}
+
+/// The states behind the door, each of which may be the one that cannot go on.
+const BEHIND: [&str; 8] = [
+    "AwaitPromotion",
+    "Unfence",
+    "Recycle",
+    "VerifyWrite",
+    "MoveTraffic",
+    "RunConsumers",
+    "Confirm",
+    "ThawRecovered",
+];
+
+#[test]
+fn whatever_stopped_behind_the_door_goes_on_to_the_end() {
+    let machine = machine();
+    for state in BEHIND {
+        let mut simulation = stopped(&machine, state);
+        let first = end(&simulation);
+        if first == End::Recovered {
+            // A thaw that fails is left to people, and said so.
+            assert_eq!(state, "ThawRecovered");
+            continue;
+        }
+        assert!(matches!(first, End::NeedsOperator | End::Unfinished), "{state}: {first}");
+        let asked = ask(&mut simulation, &go_on());
+        assert_eq!(end(&simulation), End::Recovered, "{state}: {asked}\n{}", story(&simulation));
+        let report = last_report(&simulation);
+        let from = report.continues.as_ref().expect("it says from what it went on");
+        assert_eq!(from.execution, execution(&simulation, 0));
+        assert!(report.receipt.is_some() && !report.positions.is_empty(), "{report:?}");
+        // The outage is all of it: what people needed too.
+        assert!(report.rto.at_least.ms.is_some_and(|ms| ms > minutes(10).0), "{:?}", report.rto);
+        let names: Vec<&str> = report.clock.segments.iter().map(|segment| segment.name.as_str()).collect();
+        assert_eq!(names, ["detect", "decide", "fence", "promote", "switch", "confirm"], "{state}");
+        assert_ne!(report.rto.met, Met::Met, "{:?}", report.rto);
+        assert!(incident(&simulation).closed_at.is_some());
+        assert_lawful(&simulation, state);
+    }
+}
+
+#[test]
+fn whatever_stopped_before_the_door_is_taken_back() {
+    let machine = machine();
+    for state in ["Freeze", "CloseLease", "Fence", "Capture"] {
+        let mut simulation = stopped(&machine, state);
+        let first = end(&simulation);
+        assert!(matches!(first, End::NeedsOperator | End::Unfinished), "{state}: {first}");
+        ask(&mut simulation, &go_on());
+        assert_eq!(end(&simulation), End::RolledBack, "{state}: {}", story(&simulation));
+        assert_lawful(&simulation, state);
+        // And now there is the road that there always was.
+        ask(&mut simulation, &start("failover"));
+        assert_eq!(end(&simulation), End::Recovered, "{state}: {}", story(&simulation));
+        assert_lawful(&simulation, state);
+    }
+}
+
+/// It stops again, and again somebody asks.
+#[test]
+fn what_went_on_and_stopped_again_goes_on_again() {
+    let machine = machine();
+    let mut simulation = stopped(&machine, "Unfence");
+    simulation.break_at("MoveTraffic", Millis::ZERO, Break::Throttle(1000));
+    let _ = simulation.deliver(Function::AlarmHandler, &go_on());
+    simulation.run_for(minutes(1));
+    simulation.run_until(minutes(60), |simulation| !simulation.busy());
+    heal(&mut simulation);
+    assert!(incident(&simulation).stopped().is_some(), "{}", story(&simulation));
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::Recovered, "{}", story(&simulation));
+    let report = last_report(&simulation);
+    assert_eq!(report.attempt, 3);
+    let from = report.continues.expect("it says from what it went on");
+    assert_eq!(from.execution, execution(&simulation, 1));
+    assert_lawful(&simulation, "stopped twice");
+}
+
+/// It does not even begin to: what stood half-way still stands there, and is not called taken back.
+#[test]
+fn what_does_not_get_to_go_on_is_gone_on_from_all_the_same() {
+    let machine = machine();
+    for state in ["Assess", "Continue"] {
+        let mut simulation = stopped(&machine, "Unfence");
+        simulation.break_at(state, Millis::ZERO, Break::Throttle(1000));
+        let _ = simulation.deliver(Function::AlarmHandler, &go_on());
+        simulation.run_for(minutes(1));
+        simulation.run_until(minutes(60), |simulation| !simulation.busy());
+        heal(&mut simulation);
+        assert!(incident(&simulation).stopped().is_some(), "{state}: {}", story(&simulation));
+        ask(&mut simulation, &go_on());
+        assert_eq!(end(&simulation), End::Recovered, "{state}: {}", story(&simulation));
+        assert_lawful(&simulation, state);
+    }
+}
+
+#[test]
+fn nothing_goes_on_from_what_left_nothing_behind() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    let declined = ask(&mut simulation, &go_on());
+    assert!(declined.contains("nothing stopped half-way"), "{declined}");
+    simulation.break_now(Break::Kill(Place::Primary));
+    simulation.run_until(minutes(60), |simulation| !simulation.ends().is_empty());
+    simulation.run_for(minutes(3));
+    let declined = ask(&mut simulation, &go_on());
+    assert!(declined.contains("no incident is open"), "{declined}");
+    assert_eq!(executions(&simulation), 1);
+    assert_lawful(&simulation, "nothing to go on from");
+}
+
+#[test]
+fn a_planned_move_waits_for_what_stands_half_way() {
+    let machine = machine();
+    let mut simulation = stopped(&machine, "Unfence");
+    let declined = ask(&mut simulation, &start("failback"));
+    assert!(declined.contains("stopped half-way") && declined.contains("understudy continue"), "{declined}");
+    assert!(
+        pages(&simulation).iter().any(|page| page.contains("NeedsOperator") || page.contains("Unfinished"))
+    );
+    assert_lawful(&simulation, "a way back in the middle");
+}
+
+/// What the records of one that went on may not say.
+#[test]
+fn every_rule_over_records_that_go_on_finds_its_breach() {
+    let machine = machine();
+    let mut simulation = stopped(&machine, "Unfence");
+    ask(&mut simulation, &go_on());
+    let name = incident(&simulation).attempts.last().expect("an attempt").execution.clone();
+    let chain = simulation.world.journal(&name);
+    let records: Vec<Record> =
+        chain.iter().map(|stored| stored.record().expect("it reads").as_ref().clone()).collect();
+    let plan = Some(simulation.world.plan.as_ref());
+    assert_eq!(check(&records, plan), []);
+    let planted = |change: fn(&mut Stopped)| {
+        let mut records = records.clone();
+        for record in &mut records {
+            if let Entry::Continued { from } = &mut record.entry {
+                change(from);
+            }
+        }
+        check(&records, plan).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    for (said, change) in [
+        ("and was not accepted to", (|from| from.execution.push('x')) as fn(&mut Stopped)),
+        ("`un-fence` before `assess the standby`", |from| from.promotes = false),
+        ("a receipt for epoch", |from| from.epoch = Some(7)),
+    ] {
+        let broken = planted(change);
+        assert!(broken.contains(said), "{said}: {broken}");
+    }
+    // Of one that goes on the first record says so: else it is held to what an outage is declared on.
+    let mut anew = records.clone();
+    if let Some(Entry::Accepted { continues, .. }) = anew.first_mut().map(|first| &mut first.entry) {
+        *continues = None;
+    }
+    let broken = check(&anew, plan).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(broken.contains("and was not accepted to"), "{broken}");
+    // Nothing may be given back by one that goes forward.
+    let mut back = records;
+    for record in &mut back {
+        if matches!(record.entry, Entry::Verified { .. }) {
+            record.entry = Entry::Intent { step: Step::GrantBack, what: "planted".to_owned() };
+        }
+    }
+    let broken = check(&back, plan).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(broken.contains("given back behind the one-way door"), "{broken}");
+}
+
+/// Somebody else holds the lease by now: what stopped has lost its right, and whoever goes on from it as well.
+#[test]
+fn nobody_goes_on_under_a_claim_that_is_void() {
+    let machine = machine();
+    let mut simulation = stopped(&machine, "Unfence");
+    let mut lease = simulation.world.peek(Place::Standby, &keys::lease()).expect("a lease");
+    lease.as_object_mut().expect("an object").insert("epoch".to_owned(), 9.into());
+    simulation.spoil(Place::Standby, &keys::lease(), lease);
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::NeedsOperator, "{}", story(&simulation));
+    let trace = simulation.world.trace();
+    let published = trace.iter().filter(
+        |event| matches!(event.what, understudy_sim::trace::What::Published { level } if level >= 1.0),
+    );
+    assert_eq!(published.count(), 0, "nothing moved under a void claim");
+}
