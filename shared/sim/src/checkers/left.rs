@@ -27,11 +27,10 @@ pub fn left(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                 let newest = leases.values().max_by_key(|(epoch, _)| *epoch);
                 let primary_holds = newest.map(|(_, holder)| **holder == plan.regions.primary);
                 match &record.entry {
-                    Entry::Accepted { .. } => drop(held.insert(record.execution.as_str(), primary_holds)),
-                    // It takes back what that one did.
-                    Entry::Continued { from } => {
-                        let before = held.get(from.execution.as_str()).copied().flatten();
-                        held.insert(record.execution.as_str(), before);
+                    Entry::Accepted { continues, .. } => {
+                        // Whoever goes on takes back what that one did.
+                        let stopped = continues.as_deref().and_then(|stopped| held.get(stopped).copied());
+                        held.insert(record.execution.as_str(), stopped.unwrap_or(primary_holds));
                     }
                     Entry::Closed { end: end @ (End::Recovered | End::Rehearsed), cause }
                         if frozen == Some(record.execution.as_str()) && !cause.contains("freeze") =>
