@@ -223,9 +223,10 @@ pub fn answer(given: &Answer, said: Said) -> Result<Code, Failure> {
         let deployed = Deployed::at(&given.target).await?;
         let open =
             open_question(&deployed.table, &given.execution).await.map_err(|fault| unavailable(&fault))?;
-        let question = open.ok_or_else(|| {
+        let asked = open.ok_or_else(|| {
             Failure::new(Code::BadInput, format!("error: `{}` asks nothing now", given.execution))
         })?;
+        let question = &asked.question;
         let expected = match said {
             Said::Approve => Some(Matter::Approval),
             Said::Accept => Some(Matter::Acceptance),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::fmt;
 use understudy_aws::scaffold::WallClock;
-use understudy_core::approval::{Question, open_question};
+use understudy_core::approval::{Asked, open_question};
 use understudy_core::checks::Finding;
 use understudy_core::handler::{Decided, TICK};
 use understudy_core::incident::{Attempt, Incident};
@@ -33,7 +33,7 @@ pub struct Status {
     readiness: Option<Readiness>,
     incident: Option<Incident>,
     last: Option<String>,
-    question: Option<Question>,
+    question: Option<Asked>,
     /// What the guard of the old primary found there, while another Region writes.
     returned: Option<Returned>,
 }
@@ -119,7 +119,8 @@ impl Status {
     }
 
     fn next(&self) -> String {
-        if let Some(question) = &self.question {
+        if let Some(asked) = &self.question {
+            let question = &asked.question;
             let verb = if question.matter == understudy_core::approval::Matter::Approval {
                 "approve"
             } else {
@@ -129,7 +130,7 @@ impl Status {
                 "answer before {}: `understudy {verb} PLAN {} --by ROLE --digest {}`; silence is a no",
                 question.expires_at,
                 question.execution,
-                question.digest()
+                asked.digest()
             );
         }
         if let Some(category) = self.hold.as_ref().and_then(|flag| flag.category) {
@@ -243,7 +244,7 @@ impl fmt::Display for Status {
         if let Some(last) = &self.last {
             writeln!(f, "             {last}")?;
         }
-        if let Some(question) = &self.question {
+        if let Some(Asked { question, .. }) = &self.question {
             writeln!(f, "  ASKED      {}: {}", question.matter.name(), question.shown)?;
         }
         writeln!(f, "  next       {}", self.next())

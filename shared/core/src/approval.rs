@@ -13,10 +13,11 @@ use crate::run::Run;
 use crate::state::{Change, keys, load, look, update};
 use crate::steps::{Context, Outcome, Reply, Step, not_mine};
 use crate::time::{Millis, after, elapsed};
-use crate::words::instant;
+use crate::words::{instant, same_name};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What a person is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     pub question: Question,
+    /// Of the question as it was asked: a later version of this code may make another of it.
+    #[serde(default)]
+    digest: String,
     token: String,
     answers: Vec<Answer>,
     /// The tokens of the questions that this one took the place of.
@@ -101,6 +105,15 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What an answer is bound to.
+    pub fn digest(&self) -> String {
+        if self.digest.is_empty() { self.question.digest() } else { self.digest.clone() }
+    }
+
+    fn entry(&self) -> Entry {
+        Entry::Asked { question: self.question.clone(), digest: self.digest() }
+    }
+
     /// Whether `other` comes too late: it stands here, it stood here before, or it was made before this one, which is
     /// still open.
     fn is_newer_than(&self, other: &Self) -> bool {
@@ -133,9 +146,9 @@ impl Asked {
 }
 
 /// The question of an execution that is still open, if any.
-pub async fn open_question(cells: &impl Cells, execution: &str) -> Result<Option<Question>, Fault> {
+pub async fn open_question(cells: &impl Cells, execution: &str) -> Result<Option<Asked>, Fault> {
     let asked = load::<Asked>(cells, &keys::approval(execution)).await?;
-    Ok(asked.filter(|asked| asked.settled().is_none()).map(|asked| asked.question))
+    Ok(asked.filter(|asked| asked.settled().is_none()))
 }
 
 /// The question of an execution that people were not told of, though it was open for `long`.
@@ -144,7 +157,7 @@ pub async fn untold_question(
     execution: &str,
     long: Millis,
     now: Timestamp,
-) -> Result<Option<Question>, Fault> {
+) -> Result<Option<Arc<Asked>>, Fault> {
     let asked = look::<Asked>(cells, &keys::approval(execution)).await?;
     let untold = asked.filter(|asked| {
         let question = &asked.question;
@@ -153,11 +166,12 @@ pub async fn untold_question(
             && now <= question.expires_at
             && elapsed(question.asked_at, now) >= long
     });
-    Ok(untold.map(|asked| asked.question.clone()))
+    Ok(untold)
 }
 
 /// What people are told of a question.
-pub fn page(plan: &Plan, incident: &str, question: &Question) -> Page {
+pub fn page(plan: &Plan, incident: &str, asked: &Asked) -> Page {
+    let question = &asked.question;
     let verb = match question.matter {
         Matter::Approval => "approve",
         Matter::Acceptance => "accept",
@@ -173,7 +187,7 @@ pub fn page(plan: &Plan, incident: &str, question: &Question) -> Page {
             instant(question.expires_at),
             who(plan, question),
             question.execution,
-            question.digest()
+            asked.digest()
         ),
         dedup: format!("{}-{verb}", question.execution),
     }
@@ -275,8 +289,14 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             asked_at: now,
             expires_at: after(now, self.plan.policy.approval_timeout),
         };
-        let asked =
-            Asked { question: question.clone(), token, answers: Vec::new(), former: Vec::new(), told: false };
+        let asked = Asked {
+            digest: question.digest(),
+            question,
+            token,
+            answers: Vec::new(),
+            former: Vec::new(),
+            told: false,
+        };
         // A second delivery brings the same token and changes nothing; a new question replaces an old one, and never
         // the other way round, however late the old one comes (L5).
         let stands = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
@@ -287,19 +307,19 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
             })
         })
         .await?;
-        let question = stands.map_or(question, |stands| stands.question.clone());
+        let stands = stands.unwrap_or_else(|| Arc::new(asked.clone()));
         // A delivery that comes late finds the next one's question there: that one is told to people, not this.
         if self.is_superseded(execution, &asked.token).await? {
             return Ok(Reply::new(Outcome::Done, "a newer question stands"));
         }
-        self.context(execution).journal().append_once(Entry::Asked { question: question.clone() }).await?;
-        let asks = format!("asked; silence until {} is a no", question.expires_at);
+        self.context(execution).journal().append_once(stands.entry()).await?;
+        let asks = format!("asked; silence until {} is a no", stands.question.expires_at);
         if self.is_superseded(execution, &asked.token).await? {
             return Ok(Reply::new(Outcome::Done, asks));
         }
         // The question stands, and can be answered. That people hear of it late costs them time, and not the answer: the
         // alarm handler's tick tells them.
-        if let Err(fault) = self.pager.page(&page(self.plan, &run.incident, &question)).await {
+        if let Err(fault) = self.pager.page(&page(self.plan, &run.incident, &stands)).await {
             return Ok(Reply::new(Outcome::Done, format!("{asks}; people are told late: {fault}")));
         }
         let noted = update::<Asked, _>(self.cells, &keys::approval(execution), |current| {
@@ -346,7 +366,7 @@ impl<C: Cells, K: Clock, T: Tokens, P: Pager> Approver<'_, C, K, T, P> {
         let by = answer.by.clone();
         let context = self.context(&answer.execution);
         // Who asked may have died before it was on record; an answer never stands there without its question.
-        context.journal().append_once(Entry::Asked { question: asked.question.clone() }).await?;
+        context.journal().append_once(asked.entry()).await?;
         // Nor without the answers before it: who took one of them may have died in the same way.
         for given in &asked.answers {
             let (matter, digest) = (asked.question.matter, given.digest.clone());
@@ -377,19 +397,20 @@ fn fits(plan: &Plan, asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(
         return Err(Fault::invalid("answer.by: must name who answers"));
     }
     let roles = &plan.policy.approvers;
-    if !roles.is_empty() && !roles.contains(&answer.by) {
+    if !roles.is_empty() && !roles.iter().any(|role| same_name(role, &answer.by)) {
         let roles = roles.join(", ");
         return Err(Fault::invalid(format!("answer.by: the plan hears {roles}, and nobody else")));
     }
-    if answer.yes && asked.question.started_by.as_ref() == Some(&answer.by) {
+    let by = |name: &String| same_name(name, &answer.by);
+    if answer.yes && asked.question.started_by.as_ref().is_some_and(by) {
         return Err(Fault::invalid("answer.by: who asked for a move may not approve it; somebody else must"));
     }
-    if answer.yes && asked.question.overrides.iter().any(|given| given.by == answer.by) {
+    if answer.yes && asked.question.overrides.iter().any(|given| by(&given.by)) {
         return Err(Fault::invalid(
             "answer.by: who overrides a check may not approve what it lets through; somebody else must",
         ));
     }
-    if answer.digest != asked.question.digest() {
+    if answer.digest != asked.digest() {
         return Err(Fault::invalid(
             "answer.digest: this is not the question that is open; look again and answer that",
         ));
@@ -405,7 +426,7 @@ fn fits(plan: &Plan, asked: &Asked, answer: &Answer, now: Timestamp) -> Result<(
     }
     // Who said yes may still say no, for as long as the others are waited for.
     let settler = asked.settled().and_then(|_| asked.answers.last());
-    match settler.or_else(|| asked.answers.iter().find(|given| given.by == answer.by && answer.yes)) {
+    match settler.or_else(|| asked.answers.iter().find(|given| by(&given.by) && answer.yes)) {
         Some(given) => Err(Fault::invalid(format!("answer: `{}` answered before", given.by))),
         None => Ok(()),
     }

@@ -147,6 +147,14 @@ const FENCE: Spare = Spare::Nobody {
 };
 const NEEDLESS: Spare =
     Spare::Nobody { why: "it blocks nothing", instead: "read what it says before you arm anything" };
+const LOGIN: Spare = Spare::Nobody {
+    why: "a promotion is believed only when that login wrote and read back",
+    instead: "mend the secret in the standby's Region; a login that is rotated just now is looked at again",
+};
+const WITNESSED: Spare = Spare::Nobody {
+    why: "no override makes up for who does not see",
+    instead: "make every keeper of the lease readable, and see that the probers run",
+};
 const NO_CHECK: Spare = Spare::Nobody {
     why: "there is no such check",
     instead: "`understudy status` names what blocks, such as `PF-04 metadata`",
@@ -213,7 +221,7 @@ pub const CHECKS: &[Check] = &[
         id: "PF-07",
         question: "can the application log in to it?",
         asked: ALWAYS,
-        spare: Spare::Named,
+        spare: LOGIN,
         ask: takes_over::application_login,
     },
     Check {
@@ -271,6 +279,13 @@ pub const CHECKS: &[Check] = &[
         asked: &[Occasion::Watch],
         spare: NEEDLESS,
         ask: gives_way::would_have_fenced,
+    },
+    Check {
+        id: "PF-16",
+        question: "could an outage be declared?",
+        asked: &[Occasion::Watch],
+        spare: WITNESSED,
+        ask: gives_way::could_be_declared,
     },
 ];
 

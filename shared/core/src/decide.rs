@@ -9,7 +9,7 @@ use crate::lease::{Standing, lapse_span};
 use crate::plan::{Mode, Plan};
 use crate::run::{Kind, Request};
 use crate::state::Flag;
-use crate::time::{Millis, after, elapsed};
+use crate::time::{Millis, after, before, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
 use crate::words::{instant, span};
 use jiff::Timestamp;
@@ -23,6 +23,8 @@ pub struct Question<'a> {
     pub plan: &'a Plan,
     pub votes: &'a Votes,
     pub lease: &'a Standing,
+    /// Some keeper that can be read saw the primary renew, if ever so long ago.
+    pub renewed_once: bool,
     /// Since when a planned move that was taken back may have stopped the writers.
     pub stopped_since: Option<Timestamp>,
     pub incident: Option<&'a Incident>,
@@ -86,6 +88,28 @@ pub fn decide(q: &Question<'_>) -> Decision {
     }
     let votes = q.votes.judged(&q.plan.detection, q.now);
     let (down, needed) = tally(q, &votes);
+    if let Standing::Stale { since } = q.lease
+        && down < needed
+    {
+        // A database that takes no write behind a health path that answers by itself, or a guard that does not run.
+        let why = match q.stopped_since {
+            None => "Its database takes no write, or its guard does not run".to_owned(),
+            Some(at) => format!(
+                "A planned move that was taken back stopped its writers at {}, and its guard has not let them in since",
+                instant(at)
+            ),
+        };
+        return Decision::Page {
+            reason: format!(
+                "the primary's lease was last renewed at {}, and {down} of {needed} needed votes say down: {}. {why}. \
+                 No failover starts by itself; if it should move, `understudy \
+                 failover` asks for it",
+                instant(*since),
+                describe(&votes)
+            ),
+            dedup: "lease-stale".to_owned(),
+        };
+    }
     if down > 0 && down < needed {
         // Somebody has not seen the primary for the whole window, but too few agree: people should know, and
         // nothing is started.
@@ -172,6 +196,13 @@ fn start(q: &Question<'_>, onset: Onset) -> Decision {
                 ),
                 dedup: format!("{}-ended", last.execution),
             },
+            Some(last) if too_soon(q, incident, last) => watch(format!(
+                "attempt {} of `{}` was refused by {}, as {} before it: the next one waits a while",
+                last.number,
+                incident.id,
+                last.refused_by().unwrap_or_default().join(", "),
+                incident.refused_in_a_row().saturating_sub(1)
+            )),
             _ => next(incident, Kind::Failover, None, Some(onset)),
         },
     }
@@ -278,9 +309,13 @@ fn primary_lives(q: &Question<'_>) -> Result<(), String> {
     }
 }
 
+/// A person may ask where the votes would not: of a primary that answers and no longer renews, and of one that is down
+/// while a keeper cannot be read. Neither is known to write; that it cannot, only a receipt says (L2).
 fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
     let votes = q.votes.judged(&q.plan.detection, q.now);
+    let (down, needed) = tally(q, &votes);
     match q.lease {
+        Standing::Stale { since } if down < needed => return Ok(stopped_renewing(q, *since)),
         Standing::Stale { .. } => {}
         Standing::Moved { epoch } => return Err(format!("the standby serves already, since epoch {epoch}")),
         Standing::Renewed { keeper, .. } => {
@@ -288,13 +323,25 @@ fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
                 "keeper `{keeper}` still gets renewals: the primary is alive and writing. Start a switchover"
             ));
         }
-        Standing::Unknown { reason } => return Err(format!("its lease cannot be judged: {reason}")),
-    }
-    let (down, needed) = tally(q, &votes);
-    if down < needed {
-        return Err(format!("{down} of {needed} needed votes say down: {}", describe(&votes)));
+        Standing::Unknown { .. } if down >= needed && q.renewed_once => {}
+        Standing::Unknown { reason } => {
+            return Err(format!(
+                "its lease cannot be judged: {reason}. {down} of {needed} needed votes say down: {}",
+                describe(&votes)
+            ));
+        }
     }
     onset(q).ok_or_else(|| "the votes give no instant at which it began".to_owned())
+}
+
+/// It took a write as it renewed last, which was seen within two ticks; that it takes none now is only known now.
+fn stopped_renewing(q: &Question<'_>, since: Timestamp) -> Onset {
+    let seen = onset(q);
+    let last_good = before(since, q.plan.tick.times(2));
+    Onset {
+        last_good: Some(seen.and_then(|seen| seen.last_good).map_or(last_good, |good| good.min(last_good))),
+        first_bad: seen.map_or(q.now, |seen| seen.first_bad),
+    }
 }
 
 /// When it began, by the votes; or since a planned move that was taken back stopped the writers, which no probe of a
@@ -330,6 +377,20 @@ fn worth_another(last: &Attempt, blocking: Option<&[String]>) -> bool {
         _ => false,
     }
 }
+
+/// What refuses one attempt after the other and is gone in between: each that is refused doubles the wait, up to a quarter
+/// of an hour.
+fn too_soon(q: &Question<'_>, incident: &Incident, last: &Attempt) -> bool {
+    let refused = incident.refused_in_a_row();
+    let Some(ended) = last.ended.as_ref().filter(|_| refused > AT_ONCE) else { return false };
+    let ticks = 1_u64.checked_shl(refused.saturating_sub(AT_ONCE)).unwrap_or(u64::MAX).min(LONGEST_WAIT);
+    elapsed(ended.at, q.now) < q.plan.tick.times(ticks)
+}
+
+/// So many refused attempts in a row are each followed by the next at once.
+const AT_ONCE: u32 = 3;
+/// In ticks.
+const LONGEST_WAIT: u64 = 15;
 
 fn held_back(q: &Question<'_>) -> Option<String> {
     if let Some(hold) = q.hold {

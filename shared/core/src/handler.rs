@@ -15,6 +15,7 @@ use crate::lease::{KeeperView, Standing, standing, stopped_since};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
+use crate::report::line;
 use crate::returned;
 use crate::rival::rivals;
 use crate::run::{Confirmation, Request, Run};
@@ -35,6 +36,8 @@ const REPAGE_TICKS: u64 = 15;
 /// then, and a tick may come twice.
 const UNFIT_LOOKS: u32 = 3;
 const UNFIT_TICKS: u64 = 2;
+/// An execution that records nothing for so many ticks is told of: waits of its own are shorter, but for people.
+const STANDS_TICKS: u64 = 10;
 const A_DAY: Millis = Millis::from_secs(86_400);
 
 /// What the handler works with.
@@ -121,6 +124,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             plan: self.plan,
             votes: &votes,
             lease: &lease,
+            renewed_once: views.iter().any(|view| view.sighting.value().is_some()),
             stopped_since: stopped_since(&views),
             incident: incident.as_ref(),
             hold: hold.as_ref(),
@@ -174,7 +178,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Decision::Running { execution } => match &seen.incident {
                 Some(incident) => {
                     self.ensure_started(incident, &seen, hint).await?;
-                    self.tell_question(incident, execution, now).await
+                    self.tell_question(incident, execution, now).await?;
+                    self.tell_standing(incident, execution, now).await
                 }
                 None => Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
@@ -246,6 +251,35 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         self.page(&page.text, &page.dedup, Some(incident), now).await
     }
 
+    /// An execution that has recorded nothing for long, while nobody is asked: a step that is tried again and again.
+    async fn tell_standing(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
+        let asks = approval::open_question(self.cells, execution).await?;
+        let Some(last) = self.journal(execution).last().await? else { return Ok(()) };
+        let last = last.record()?;
+        if asks.is_some() || elapsed(last.at, now) < self.plan.tick.times(STANDS_TICKS) {
+            return Ok(());
+        }
+        let text = format!(
+            "{}: `{execution}` has recorded nothing since {}; the last: {}. Its workflow's console shows the step that it \
+             tries; `understudy status` shows the rest",
+            self.plan.title,
+            instant(last.at),
+            line(&last).text
+        );
+        self.page(&text, &format!("{execution}-stands"), Some(incident), now).await
+    }
+
+    fn journal<'b>(&'b self, execution: &'b str) -> Journal<'b, C, K> {
+        Journal {
+            cells: self.cells,
+            clock: self.clock,
+            plan: &self.plan.name,
+            plan_digest: self.plan_digest,
+            execution,
+            writer: self.writer,
+        }
+    }
+
     async fn ensure_run(&self, incident: &Incident, attempt: &Attempt) -> Result<Arc<Run>, Fault> {
         let run = update::<Run, _>(self.cells, &keys::run(&attempt.execution), |run| {
             Ok(if run.is_some() { Change::Keep } else { Change::Write(self.first_run(incident, attempt)) })
@@ -295,14 +329,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         seen: &Seen,
         hint: &Hint,
     ) -> Result<(), Fault> {
-        let journal = Journal {
-            cells: self.cells,
-            clock: self.clock,
-            plan: &self.plan.name,
-            plan_digest: self.plan_digest,
-            execution: &attempt.execution,
-            writer: self.writer,
-        };
+        let journal = self.journal(&attempt.execution);
         let grounds = attempt.grounds.clone();
         let grounds = grounds.unwrap_or_else(|| self.grounds(seen, hint, self.clock.now()));
         journal
@@ -310,6 +337,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                 incident: incident.id.clone(),
                 attempt: attempt.number,
                 kind: attempt.kind,
+                asked: attempt.asked.is_some(),
                 continues: attempt.continues.clone(),
                 accepted_at: attempt.opened_at,
                 hint: grounds.hint,

@@ -56,6 +56,9 @@ pub struct Ended {
     pub blocking: Vec<String>,
 }
 
+/// Attempts that an incident keeps.
+const MOST_ATTEMPTS: usize = 32;
+
 impl Incident {
     pub fn id_at(now: Timestamp) -> String {
         let text = jiff::fmt::strtime::format("i-%Y%m%dt%H%M%Sz", now);
@@ -78,6 +81,23 @@ impl Incident {
         let last = self.attempts.iter().rev().find(|attempt| !refused(attempt))?;
         let end = last.ended.as_ref()?.end;
         matches!(end, End::NeedsOperator | End::Unfinished).then_some(last)
+    }
+
+    /// Of many that were refused the oldest are left out: an item has a bound, and each of them has its journal and its
+    /// report.
+    fn forget_refused(&mut self) {
+        let mut surplus = self.attempts.len().saturating_sub(MOST_ATTEMPTS);
+        self.attempts.retain(|attempt| {
+            let forgotten = surplus > 0 && attempt.refused_by().is_some();
+            surplus = surplus.saturating_sub(usize::from(forgotten));
+            !forgotten
+        });
+    }
+
+    /// How many of the last attempts in a row were refused.
+    pub fn refused_in_a_row(&self) -> u32 {
+        let refused = self.attempts.iter().rev().take_while(|attempt| attempt.refused_by().is_some()).count();
+        u32::try_from(refused).unwrap_or(u32::MAX)
     }
 
     pub fn last_ended_at(&self) -> Option<Timestamp> {
@@ -136,6 +156,7 @@ pub fn open_attempt(
             if incident.is_open() && incident.running().is_none() && next {
                 let mut incident = incident.clone();
                 incident.onset = incident.onset.or(start.onset);
+                incident.forget_refused();
                 incident.attempts.push(attempt);
                 return Change::Write(incident);
             }

@@ -54,6 +54,9 @@ pub enum Entry {
         incident: String,
         attempt: u32,
         kind: Kind,
+        /// A person asked for it; else the votes did.
+        #[serde(default, skip_serializing_if = "is_false")]
+        asked: bool,
         /// The ended execution that this one goes on from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         continues: Option<String>,
@@ -75,8 +78,13 @@ pub enum Entry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         served_at: Option<Timestamp>,
     },
-    /// A person was asked.
-    Asked { question: Question },
+    /// A person was asked. `digest` is what an answer is bound to: it is that of the question as it was asked, whatever a later
+    /// version would make of it.
+    Asked {
+        question: Question,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        digest: String,
+    },
     /// A person answered.
     Answered { matter: Matter, yes: bool, by: String, digest: String },
     /// An effect is about to be asked for.
@@ -97,6 +105,11 @@ pub enum Entry {
     Confirmed { last_bad: Option<Timestamp>, first_good: Timestamp, settled_at: Timestamp, probes: u32 },
     /// The last record.
     Closed { end: End, cause: String },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What the journal of an ended execution says of what it held: whoever goes on from it has no other source.
@@ -336,6 +349,12 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
 
     async fn stored(&self, seq: u64) -> Result<Option<Arc<Stored>>, Fault> {
         look::<Stored>(self.cells, &keys::journal(self.execution).key(seq)).await
+    }
+
+    /// The last record, as far as the hint knows.
+    pub async fn last(&self) -> Result<Option<Arc<Stored>>, Fault> {
+        let (_, head) = self.hint().await?;
+        self.stored(head.seq).await
     }
 
     /// Every record as stored, in order.

@@ -12,7 +12,7 @@ use crate::ports::Cells;
 use crate::situation::Situation;
 use crate::state::{Change, keys, update, update_note};
 use crate::time::{Millis, elapsed};
-use crate::words::{instant, span};
+use crate::words::{instant, same_name, span};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl Override {
         if self.by.trim().is_empty() || self.why.trim().is_empty() {
             return Some("an override needs a name and a reason".to_owned());
         }
-        if !roles.is_empty() && !roles.contains(&self.by) {
+        if !roles.is_empty() && !roles.iter().any(|role| same_name(role, &self.by)) {
             return Some(format!("the plan hears {}, and nobody else", roles.join(", ")));
         }
         (elapsed(self.given_at, self.until) > LONGEST).then(|| {

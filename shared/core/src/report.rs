@@ -310,8 +310,8 @@ fn people(records: &[Record]) -> Option<String> {
         match &record.entry {
             Entry::Answered { yes: true, .. } => yeses = yeses.saturating_add(1),
             Entry::Answered { by, .. } => return Some(format!("`{by}` said no")),
-            Entry::Asked { question } if yeses >= question.approvals => return None,
-            Entry::Asked { question } => {
+            Entry::Asked { question, .. } if yeses >= question.approvals => return None,
+            Entry::Asked { question, .. } => {
                 let said = match yeses {
                     0 => "nobody answered".to_owned(),
                     _ => format!("{yeses} of {} said yes", question.approvals),
@@ -687,7 +687,7 @@ pub fn line(record: &Record) -> Line {
         Entry::Fenced { receipt: Receipt::Accepted { by, risk, .. } } => {
             format!("fenced: accepted by {by}: {risk}")
         }
-        Entry::Asked { question } => {
+        Entry::Asked { question, .. } => {
             format!(
                 "asked people ({:?}), silence until {} is a no: {}",
                 question.matter,

@@ -22,6 +22,9 @@ pub struct Situation {
     pub at: Timestamp,
     /// The side that is to serve, whose fitness this is about.
     pub to: Side,
+    /// A person asked for what this is about.
+    #[serde(default)]
+    pub asked: bool,
     /// The digest of the plan by which it is judged.
     #[serde(default)]
     pub plan_digest: String,

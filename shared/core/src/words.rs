@@ -80,6 +80,11 @@ pub fn list(values: &[String]) -> String {
     values.join(", ")
 }
 
+/// Whether two names mean one person or role: blanks around them and capitals make no second one.
+pub fn same_name(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

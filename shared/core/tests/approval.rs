@@ -290,6 +290,35 @@ fn an_answer_that_was_taken_and_not_recorded_is_recorded_with_the_next() {
     assert_eq!(who, ["cto", "cro"]);
 }
 
+/// Four eyes are four also where somebody types a capital or a blank.
+#[test]
+fn one_person_is_one_however_the_name_is_typed() {
+    let asked = Asked::of(plan(2, &["cto", "cro"]));
+    assert_eq!(asked.say("cto", true).map(|reply| reply.outcome), Ok(Outcome::Done));
+    for again in ["cto ", "CTO", " Cto"] {
+        let refused = asked.say(again, true).expect_err(again).to_string();
+        assert!(refused.contains("answered before"), "{again}: {refused}");
+    }
+    assert_eq!(
+        asked.say("Cro", true).map(|reply| reply.outcome),
+        Ok(Outcome::Approved),
+        "the plan hears the role"
+    );
+}
+
+/// Another version of this code put the question there, and would make another digest of it.
+#[test]
+fn an_answer_is_bound_to_the_digest_that_was_shown() {
+    let asked = Asked::of(plan(1, &[]));
+    let key = keys::approval(EXECUTION);
+    let told = "f".repeat(64);
+    asked.world.cells.borrow_mut().get_mut(&key).expect("a question").body["digest"] = json!(told);
+    let shown = at_once(open_question(&asked.world, EXECUTION)).expect("it reads").expect("a question");
+    assert_eq!(shown.digest(), told);
+    let answer = json!({"answer": {"execution": EXECUTION, "yes": true, "by": "cto", "digest": told}});
+    assert_eq!(asked.call(&answer).map(|reply| reply.outcome), Ok(Outcome::Approved));
+}
+
 /// The topic is away: the question stands, can be answered, and is not asked anew; the handler's tick tells it.
 #[test]
 fn a_question_whose_page_is_lost_stands_and_is_told_later() {

@@ -144,6 +144,13 @@ fn a_session_over_midnight_belongs_to_the_day_it_opened() {
             ("2026-11-23T23:00:00Z", true),
             // Friday's holiday holds no session that opens then; Thursday's goes on into it.
             ("2026-12-25T12:00:00Z", true),
+            // What is open at noon of the half-day ends then; the night that opens behind it is as ever.
+            ("2026-11-26T17:59:59Z", true),
+            ("2026-11-26T18:00:00Z", false),
+            ("2026-11-26T22:59:59Z", false),
+            ("2026-11-26T23:00:00Z", true),
+            ("2026-11-27T21:59:59Z", true),
+            ("2026-11-27T22:00:00Z", false),
         ],
     );
 }

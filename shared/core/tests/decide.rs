@@ -5,12 +5,12 @@
 use jiff::Timestamp;
 use std::sync::Arc;
 use understudy_core::decide::{Decision, Question, decide, decide_asked, decide_continue};
-use understudy_core::incident::{Attempt, Ended, Incident, Start, execution_name};
+use understudy_core::incident::{Attempt, Ended, Incident, Start, execution_name, open_attempt};
 use understudy_core::lease::Standing;
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Mode, Plan, read};
 use understudy_core::run::{End, Kind, Request};
-use understudy_core::state::{Category, Flag};
+use understudy_core::state::{Category, Change, Flag};
 use understudy_core::time::{Millis, after, before};
 use understudy_core::votes::{History, Observer, Onset, Probe, Seen, Votes};
 
@@ -136,6 +136,7 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                             plan: &plan,
                             votes: &votes,
                             lease: &lease,
+                            renewed_once: true,
                             stopped_since: None,
                             incident: incident.as_ref(),
                             hold: hold.as_ref(),
@@ -161,7 +162,10 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                             assert!(matches!(lease, Standing::Renewed { .. }), "{told}");
                             assert!(incident.as_ref().is_some_and(Incident::is_open), "{told}");
                         } else if down == 0 && running.is_none() {
-                            assert!(matches!(decision, Decision::Watch { .. }), "{told}");
+                            // A database that takes no write behind a health path that answers: people must know.
+                            let stale = matches!(lease, Standing::Stale { .. });
+                            assert_eq!(matches!(decision, Decision::Page { .. }), stale, "{told}");
+                            assert_eq!(matches!(decision, Decision::Watch { .. }), !stale, "{told}");
                         }
                         assert_eq!(decide(&question), decision, "the same question, the same answer");
                     }
@@ -180,6 +184,7 @@ fn answer(sayings: [Say; 3], incident: Option<&Incident>, blocking: Option<&[Str
         plan: &plan,
         votes: &votes,
         lease: &lease,
+        renewed_once: true,
         stopped_since: None,
         incident,
         hold: None,
@@ -202,6 +207,7 @@ fn the_quorum_is_exactly_the_plans() {
             plan: &strict,
             votes: &votes,
             lease: &lease,
+            renewed_once: true,
             stopped_since: None,
             incident: None,
             hold: None,
@@ -296,6 +302,7 @@ fn asked_of(
         plan,
         votes: &votes,
         lease,
+        renewed_once: true,
         stopped_since: None,
         incident,
         hold,
@@ -325,6 +332,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
                     plan,
                     votes: &votes,
                     lease: &lease,
+                    renewed_once: true,
                     stopped_since: None,
                     incident: None,
                     hold,
@@ -350,6 +358,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
             plan: &plan,
             votes: &votes,
             lease: &lost,
+            renewed_once: true,
             stopped_since: None,
             incident: None,
             hold,
@@ -385,8 +394,9 @@ fn a_request_starts_only_what_the_evidence_allows() {
         for sayings in SAYINGS.map(|say| [say; 3]) {
             let starts = |kind| matches!(asked(kind, &lease, sayings, None, None), Decision::Start(_));
             let down = sayings == [Say::Down; 3];
-            let lost = matches!(lease, Standing::Stale { .. }) && down;
-            assert_eq!(starts(Kind::Failover), lost, "{lease:?} {sayings:?}");
+            let silent = matches!(lease, Standing::Stale { .. });
+            let unreadable = matches!(lease, Standing::Unknown { .. }) && down;
+            assert_eq!(starts(Kind::Failover), silent || unreadable, "{lease:?} {sayings:?}");
             let lives = matches!(lease, Standing::Renewed { .. });
             assert_eq!(starts(Kind::Switchover), lives, "{lease:?} {sayings:?}");
             for kind in [Kind::Failover, Kind::Switchover] {
@@ -408,6 +418,7 @@ fn only_what_stopped_half_way_goes_on() {
             plan: &plan,
             votes: &votes,
             lease: &lease,
+            renewed_once: true,
             stopped_since: None,
             incident,
             hold,
@@ -442,6 +453,66 @@ fn only_what_stopped_half_way_goes_on() {
     let running = incident(&[Some(End::NeedsOperator), None], None);
     assert!(matches!(continued(Some(&running), None), Decision::Running { .. }));
     assert!(matches!(continued(None, None), Decision::Declined { .. }));
+}
+
+/// What refuses one attempt after the other, and is gone in between, fills no item with attempts and no night with them.
+#[test]
+fn attempts_that_are_refused_in_a_row_come_slower_and_are_not_kept_for_ever() {
+    let stale = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+    let (plan, votes) = (plan(), votes([Say::Down; 3]));
+    let starts = |incident: &Incident| {
+        let question = Question {
+            now: NOW,
+            plan: &plan,
+            votes: &votes,
+            lease: &stale,
+            renewed_once: true,
+            stopped_since: None,
+            incident: Some(incident),
+            hold: None,
+            blocking: Some(&[]),
+        };
+        decide(&question)
+    };
+    for (refused, wait) in [(1, 0), (3, 0), (4, 2), (5, 4), (6, 8), (7, 15), (20, 15)] {
+        let mut many = incident(&vec![Some(End::Refused); refused], None);
+        let mut ended = |ago: u64| {
+            let last = many.attempts.last_mut().and_then(|last| last.ended.as_mut()).expect("it ended");
+            last.at = before(NOW, plan.tick.times(ago));
+            starts(&many)
+        };
+        assert!(matches!(ended(wait), Decision::Start(_)), "{refused}");
+        if wait > 0 {
+            let early = ended(wait - 1);
+            assert!(
+                matches!(&early, Decision::Watch { reason } if reason.contains("waits a while")),
+                "{early:?}"
+            );
+        }
+    }
+    let mut current = incident(&[Some(End::NeedsOperator), Some(End::Refused)], None);
+    for _ in 0..500 {
+        let Decision::Start(start) = ({
+            let mut later = current.clone();
+            if let Some(ended) = later.attempts.last_mut().and_then(|last| last.ended.as_mut()) {
+                ended.at = before(NOW, plan.tick.times(20));
+            }
+            starts(&later)
+        }) else {
+            panic!("{current:?}")
+        };
+        let number = start.attempt;
+        let Change::Write(mut next) = open_attempt(Some(&current), Some(ID), &start, NOW) else {
+            panic!("not opened")
+        };
+        let refused = Ended { at: NOW, end: End::Refused, blocking: vec!["PF-01:rag".to_owned()] };
+        let last = next.attempts.last_mut().expect("it was opened");
+        assert_eq!(last.number, number);
+        last.ended = Some(refused);
+        current = next;
+    }
+    assert!(current.attempts.len() < 40 && current.attempts.iter().any(|kept| kept.refused_by().is_none()));
+    assert_eq!(current.attempts.last().map(|last| last.number), Some(502), "and each has its own name");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn accepted() -> Entry {
         incident: "i-1".to_owned(),
         attempt: 1,
         kind: Kind::Failover,
+        asked: false,
         continues: None,
         accepted_at: at(180),
         hint: "tick".to_owned(),
@@ -250,8 +251,19 @@ fn a_refusal_has_no_figures_and_stops_at_its_last_instant() {
 fn planned(looks: [(u64, Option<Timestamp>); 3]) -> Report {
     let moved = |kind| match accepted() {
         Entry::Accepted { incident, attempt, accepted_at, hint, votes, keepers, .. } => {
-            let (continues, onset) = (None, None);
-            Entry::Accepted { incident, attempt, kind, continues, accepted_at, hint, onset, votes, keepers }
+            let (asked, continues, onset) = (false, None, None);
+            Entry::Accepted {
+                incident,
+                attempt,
+                kind,
+                asked,
+                continues,
+                accepted_at,
+                hint,
+                onset,
+                votes,
+                keepers,
+            }
         }
         other => other,
     };

@@ -230,6 +230,7 @@ fn begun(plan: &Plan) -> World {
         incident: "i-1".to_owned(),
         attempt: 1,
         kind: Kind::Failover,
+        asked: false,
         continues: None,
         accepted_at: NOW,
         hint: "tick".to_owned(),

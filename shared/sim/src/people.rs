@@ -133,7 +133,7 @@ impl Simulation<'_> {
     /// Whether it is settled by then, people may not know.
     fn answer_to(&self, execution: &str, yes: bool, by: &str, mistaken: bool) -> Option<Value> {
         let asked = self.asked(execution)?;
-        let digest = if mistaken { "0".repeat(64) } else { asked.question.digest() };
+        let digest = if mistaken { "0".repeat(64) } else { asked.digest() };
         self.world.note(What::Said { by: by.to_owned(), yes, digest: digest.clone() });
         Some(json!({"answer": {"execution": execution, "yes": yes, "by": by, "digest": digest}}))
     }

@@ -268,6 +268,7 @@ const PLANTED: [(&str, PlantRecord); 46] = [
                 incident: "i-1".to_owned(),
                 attempt: 1,
                 kind: Kind::Failover,
+                asked: false,
                 continues: None,
                 accepted_at: record.at,
                 hint: "planted".to_owned(),
@@ -440,7 +441,7 @@ fn every_rule_on_people_finds_its_breach() {
             }
         }),
         ("the plan asks people, and nobody was asked", |record| {
-            if let Entry::Asked { question } = &mut record.entry {
+            if let Entry::Asked { question, .. } = &mut record.entry {
                 question.matter = Matter::Acceptance;
             }
         }),
@@ -457,9 +458,10 @@ thread_local! {
 /// Changes the question, and lets the answers name what it became.
 fn answers_as_asked(record: &mut Record, change: impl Fn(&mut Question)) {
     match &mut record.entry {
-        Entry::Asked { question } => {
+        Entry::Asked { question, digest } => {
             change(question);
-            ASKED.set(question.digest());
+            *digest = question.digest();
+            ASKED.set(digest.clone());
         }
         Entry::Answered { digest, .. } => *digest = ASKED.take(),
         _ => {}

@@ -339,9 +339,10 @@ async fn answer_open_question(
     table: &Table,
     execution: &str,
 ) -> Result<(), DemoError> {
-    let Some(question) = open_question(table, execution).await? else { return Ok(()) };
+    let Some(asked) = open_question(table, execution).await? else { return Ok(()) };
+    let question = &asked.question;
     let verb = if question.matter == Matter::Approval { "approve" } else { "accept" };
-    operate(options, up, verb, &[execution, "--by", "duty-manager", "--digest", &question.digest()]).await
+    operate(options, up, verb, &[execution, "--by", "duty-manager", "--digest", &asked.digest()]).await
 }
 
 /// Asks for a planned move by the command that a person would give.

@@ -18,6 +18,7 @@ fn chain(cause: &str) -> Vec<Stored> {
         incident: "i-1".to_owned(),
         attempt: 1,
         kind: Kind::Failover,
+        asked: false,
         continues: None,
         accepted_at: Timestamp::UNIX_EPOCH,
         hint: "tick".to_owned(),

@@ -17,8 +17,23 @@ pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let needed = usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX);
     let lease = standing(&s.keepers, &plan.lease, &plan.regions.standby, s.at);
     let evidence = format!("{bad} of {needed} needed votes say down; lease: {}", describe_lease(&lease));
+    let judgeable = s.keepers.iter().any(|view| view.sighting.value().is_some());
     let one = match (bad >= needed, lease) {
         (true, Standing::Stale { .. }) => pass("PF-01", &plan.name, evidence),
+        (false, Standing::Stale { .. }) if s.asked => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Warn,
+            format!("{evidence}; it answers, and renews no longer"),
+            "look at it if there is time: what takes no write may take one again until it is fenced",
+        ),
+        (true, Standing::Unknown { .. }) if s.asked && judgeable => finding(
+            "PF-01",
+            &plan.name,
+            Grade::Warn,
+            format!("{evidence}; where it cannot be read it cannot be closed, and only an acceptance fences"),
+            "make every keeper of the lease readable, or fence the primary by hand before you accept",
+        ),
         (_, Standing::Unknown { .. }) => finding(
             "PF-01",
             &plan.name,
@@ -35,6 +50,43 @@ pub(super) fn primary_down(plan: &Plan, s: &Situation) -> Vec<Finding> {
         ),
     };
     vec![one]
+}
+
+/// What a failover by itself needs before anything fails: every keeper, and as many observers as must agree.
+pub(super) fn could_be_declared(plan: &Plan, s: &Situation) -> Vec<Finding> {
+    let id = "PF-16";
+    let unread = s.keepers.iter().find_map(|view| match &view.sighting {
+        Observed::Unknown { reason } => Some(format!("keeper `{}` of the lease: {reason}", view.keeper)),
+        Observed::Known { .. } => None,
+    });
+    let votes = s.votes.judged(&plan.detection, s.at);
+    let blind: Vec<String> = votes
+        .iter()
+        .filter_map(|(observer, vote)| match vote {
+            Vote::Unknown { reason } => Some(format!("{}: {reason}", observer.name())),
+            _ => None,
+        })
+        .collect();
+    let see = votes.len().saturating_sub(blind.len());
+    let needed = usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX);
+    vec![match unread {
+        Some(reason) => finding(
+            id,
+            &plan.name,
+            Grade::Unknown,
+            reason,
+            "make it readable from the standby's Region. Until then no failover starts by itself: `understudy failover` \
+             asks for one that people accept the fence of",
+        ),
+        None if see < needed => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            format!("{see} of {needed} needed observers see the primary; not {}", blind.join("; ")),
+            "see that the probers of standby and witness run, and that they can reach the route's health path",
+        ),
+        None => pass(id, &plan.name, format!("every keeper is readable, {} see", count(see, "observer"))),
+    }]
 }
 
 fn describe_lease(lease: &Standing) -> String {

@@ -127,16 +127,17 @@ impl Calendar {
         if self.holidays.contains(&day) {
             return Vec::new();
         }
-        let early = self.half_days.iter().find(|half| half.day == day).map(|half| half.close);
+        let early = |day: Date| self.half_days.iter().find(|half| half.day == day).map(|half| half.close);
         let hours = self.sessions.iter().filter(|hours| hours.days.contains(&Day::of(day)));
         hours
             .filter_map(|hours| {
                 let overnight = hours.close <= hours.open;
                 let last_day = if overnight { day.checked_add(1.day()).ok()? } else { day };
-                let close = match early {
-                    Some(early) if overnight || early < hours.close => day.to_datetime(early),
-                    _ => last_day.to_datetime(hours.close),
-                };
+                // An early end is that of what is open by then; what opens behind it, such as a night, is as ever.
+                let ends = |day: Date| early(day).map(|early| day.to_datetime(early));
+                let opens = day.to_datetime(hours.open);
+                let early = [ends(day), ends(last_day)].into_iter().flatten().filter(|early| *early > opens);
+                let close = early.chain([last_day.to_datetime(hours.close)]).min()?;
                 let from = zone.to_ambiguous_timestamp(day.to_datetime(hours.open)).earlier().ok()?;
                 let to = zone.to_ambiguous_timestamp(close).later().ok()?;
                 (from < to).then_some((from, to))

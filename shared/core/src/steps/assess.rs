@@ -142,7 +142,7 @@ where
     };
     let (situation, gives_way) =
         join(gather(ctx.plan, ctx.plan_digest, ctx.cells, ctx.clock, ports, to), giving).await;
-    let situation = Situation { gives_way, ..situation };
+    let situation = Situation { gives_way, asked: before.asked.is_some(), ..situation };
     let findings = checks::assess(ctx.plan, occasion, &situation);
     let verdict = checks::verdict(&findings);
     let epoch = next_epoch(&situation);
@@ -329,6 +329,7 @@ where
     Situation {
         at,
         to,
+        asked: false,
         plan_digest: plan_digest.to_owned(),
         votes,
         keepers,

@@ -88,6 +88,8 @@ pub enum Outcome {
     Unproven,
     /// A hold or an abort was raised in time.
     Stopped,
+    /// No promotion was asked for yet.
+    Unasked,
     /// This execution goes on from one that stopped: nothing is assessed.
     Continues,
     /// What it goes on from had asked for a promotion.
@@ -109,7 +111,7 @@ pub struct StepSpec {
 use Effect::{Inherit, Observe, PointOfNoReturn, Reversible, Trial, Undo};
 use Outcome::{
     Again, Approved, Back, Continues, Done, Exhausted, Fenced, Forward, NeedsApproval, Ready, Refused,
-    Stopped, Unproven,
+    Stopped, Unasked, Unproven,
 };
 
 pub const STEPS: &[StepSpec] = &[
@@ -222,7 +224,7 @@ pub const STEPS: &[StepSpec] = &[
         step: Step::AwaitPromotion,
         effect: Observe,
         owner: "store-promoter",
-        outcomes: &[Done, Again, Exhausted],
+        outcomes: &[Done, Again, Unasked, Exhausted],
         why: "an accepted promotion is not a finished one",
     },
     StepSpec {

@@ -9,7 +9,7 @@ use crate::lease::Lease;
 use crate::plan::{Plan, Store};
 use crate::ports::{Both, Cells, Clock, Databases, InstanceStatus, Secrets, Sql};
 use crate::run::{Kind, Run};
-use crate::sql::{Answer, FailureClass, Statement};
+use crate::sql::{Answer, Statement};
 use crate::state::{keys, load, raised};
 use crate::switch::Side;
 use crate::time::{Millis, elapsed};
@@ -182,7 +182,9 @@ pub async fn await_promotion<C: Cells, K: Clock>(
             if elapsed(since, now) > store.promote_timeout {
                 return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, not_yet).await;
             }
-            return Ok(Reply::again(pause(ctx), not_yet));
+            // `Promote` came to nothing before it took its way: there is nothing to wait for.
+            let outcome = if run.promotion_asked { Outcome::Again } else { Outcome::Unasked };
+            return Ok(Reply { outcome, ..Reply::again(pause(ctx), not_yet) });
         }
         Run::change(ctx.cells, ctx.execution, |run| {
             run.promoted.entry(store.name.clone()).or_insert(now);
@@ -279,9 +281,6 @@ pub async fn verify_write<C: Cells, K: Clock>(
             Answer::ApplicationWrote => {
                 let entry = Entry::Verified { store: store.name.clone(), position: None };
                 ctx.journal().append_once(entry).await?;
-            }
-            Answer::Failed { class: FailureClass::Login, detail } => {
-                return ctx.outcome(Step::VerifyWrite, Outcome::Exhausted, detail).await;
             }
             Answer::Failed { class, detail } if elapsed(since, now) > VERIFY_LIMIT => {
                 let text = format!("`{}` refuses the application ({class}): {detail}", store.name);

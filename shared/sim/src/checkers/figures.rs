@@ -86,11 +86,13 @@ pub fn truth(report: &Report, trace: &[Event]) -> Vec<Violation> {
 }
 
 /// From when a prober can see an outage: that of a database that takes no write behind a health path that answers, as past
-/// its lease, or of a name that somebody else's datapoint moved while our own was lost, only once the primary itself is
-/// lost, and lost for the time that led to the decision. ARCHITECTURE owes it.
+/// its lease, of one that answers every other half minute, whose probe was answered between two writes of a client, or of a
+/// name that somebody else's datapoint moved while our own was lost, only once the primary itself is lost, and lost for the
+/// time that led to the decision. ARCHITECTURE owes it.
 fn seen_from(trace: &[Event], accepted: Timestamp) -> Timestamp {
     let unseen = |broken: &Break| {
-        matches!(broken, Break::DiskHangs | Break::SetsNothing | Break::GuardOf(_) | Break::RogueSwitch)
+        use Break::{DiskHangs, Flapping, GuardOf, RogueSwitch, SetsNothing};
+        matches!(broken, DiskHangs | SetsNothing | GuardOf(_) | RogueSwitch | Flapping)
     };
     let past = |event: &Event| event.at <= accepted && matches!(event.what, What::PastLease);
     let lost = |broken: &Break| {

@@ -22,7 +22,7 @@ pub fn heard(trace: &[Event]) -> Vec<Violation> {
                 said.entry((by.as_str(), *yes, digest.as_str())).or_insert(event.at);
             }
             What::Journaled(record) => match &record.entry {
-                Entry::Asked { question } => drop(until.insert(question.digest(), question.expires_at)),
+                Entry::Asked { question, digest } => drop(until.insert(digest.clone(), question.expires_at)),
                 Entry::Answered { yes, by, digest, .. } => {
                     let at = said.get(&(by.as_str(), *yes, digest.as_str())).copied();
                     let known = at.zip(until.get(digest).copied());

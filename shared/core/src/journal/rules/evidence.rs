@@ -44,7 +44,7 @@ fn bad(finding: &Finding) -> bool {
 }
 
 /// The checks that a person may override, of all.
-const SPARED: [&str; 6] = ["PF-04", "PF-05", "PF-07", "PF-08", "PF-09", "PF-10"];
+const SPARED: [&str; 5] = ["PF-04", "PF-05", "PF-08", "PF-09", "PF-10"];
 
 /// What was looked at is put on record within the life of a function.
 const ON_RECORD_WITHIN: Millis = Millis::from_secs(30);
@@ -73,28 +73,38 @@ pub(super) fn gated(chain: &Chain<'_>) -> Option<Breach> {
     (!fit).then(|| breach("L3", going_on, "went on from a standby that was refused"))
 }
 
-/// An unplanned move needs votes that say down, and a lease that was renewed nowhere.
+/// An unplanned move needs a lease that was renewed nowhere; by itself it needs votes that say down, and every keeper, too.
 pub(super) fn declared(chain: &Chain<'_>) -> Vec<Breach> {
     let accepted = chain.records.iter().filter_map(|record| match &record.entry {
         // Whoever goes on from one that stopped declares nothing anew.
         Entry::Accepted {
-            kind: Kind::Failover, continues: None, accepted_at, onset, votes, keepers, ..
-        } => Some((record, *accepted_at, onset.is_some(), votes, keepers)),
+            kind: Kind::Failover,
+            continues: None,
+            asked,
+            accepted_at,
+            onset,
+            votes,
+            keepers,
+            ..
+        } => Some((record, *asked, *accepted_at, onset.is_some(), votes, keepers)),
         _ => None,
     });
     let mut broken = Vec::new();
-    for (record, at, onset, votes, keepers) in accepted {
+    for (record, asked, at, onset, votes, keepers) in accepted {
+        let stale = keepers.iter().all(|view| view.sighting.value().is_some());
         let down = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).count();
         let needed =
             chain.plan.map_or(2, |plan| usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX));
-        if down < needed {
+        // Of who asks, one of the two may lack: never both.
+        if down < needed && !(asked && stale) {
             broken.push(breach("L4", record, format!("{down} of {needed} votes say down")));
         }
         if !onset {
             broken.push(breach("L4", record, "no instant at which it began"));
         }
         broken.extend(chain.plan.and_then(|plan| too_short(record, at, votes, plan)));
-        broken.extend(keepers.iter().filter_map(|view| alive(record, at, view, chain.plan)));
+        let known = |view: &&KeeperView| view.sighting.value().is_some() || !asked || down < needed;
+        broken.extend(keepers.iter().filter(known).filter_map(|view| alive(record, at, view, chain.plan)));
     }
     broken
 }
