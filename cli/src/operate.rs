@@ -17,10 +17,10 @@ use understudy_core::approval::{self, Matter, open_question};
 use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
 use understudy_core::handler::Handled;
-use understudy_core::incident::execution_name;
+use understudy_core::incident::{Incident, execution_name};
 use understudy_core::plan::Plan;
-use understudy_core::run::{Kind, Request};
-use understudy_core::state::{Category, Flag, keys, set_flag};
+use understudy_core::run::{Kind, Request, Run};
+use understudy_core::state::{Category, Flag, keys, load, set_flag};
 
 #[derive(Args)]
 pub struct Target {
@@ -268,8 +268,11 @@ pub fn hold(hold: &Hold) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&hold.raise.target).await?;
         let category = hold.category.map(Category::from);
-        flag(&deployed, &keys::hold(), &hold.raise, true, category).await?;
-        say!("on hold: no one-way step is taken");
+        let stands = flag(&deployed, &keys::hold(), &hold.raise, true, category).await?;
+        say!("{}: no one-way step is taken", stands.told());
+        if let Some(through) = through_the_door(&deployed).await? {
+            say!("`{through}` is through its one-way door by now: it goes on, and nothing takes it back");
+        }
         if let Some(category) = category {
             say!("{}", category.road());
         }
@@ -280,7 +283,15 @@ pub fn hold(hold: &Hold) -> Result<Code, Failure> {
 pub fn resume(raise: &Raise) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&raise.target).await?;
-        flag(&deployed, &keys::hold(), raise, false, None).await?;
+        let stands = flag(&deployed, &keys::hold(), raise, false, None).await?;
+        if stands.raised {
+            say!(
+                "still {}: each lowers their own, `understudy resume PLAN --by {}`",
+                stands.told(),
+                stands.by
+            );
+            return Ok(Code::Refused);
+        }
         say!("the hold is lifted");
         Ok(Code::Ok)
     })
@@ -289,10 +300,36 @@ pub fn resume(raise: &Raise) -> Result<Code, Failure> {
 pub fn abort(abort: &Abort) -> Result<Code, Failure> {
     wait(async {
         let deployed = Deployed::at(&abort.raise.target).await?;
+        let run = load::<Run>(&deployed.table, &keys::run(&abort.execution)).await;
+        let run = run.map_err(|fault| unavailable(&fault))?.ok_or_else(|| {
+            let text = format!(
+                "error: no execution `{}` is on record: `understudy status` names what runs",
+                abort.execution
+            );
+            Failure::new(Code::BadInput, text)
+        })?;
+        if let Some(end) = run.end {
+            say!("`{}` has ended, {end}: there is nothing to abort", abort.execution);
+            return Ok(Code::Refused);
+        }
+        if run.promotion_asked {
+            say!("`{}` is through its one-way door: it goes on, and nothing takes it back", abort.execution);
+            return Ok(Code::Refused);
+        }
         flag(&deployed, &keys::abort(&abort.execution), &abort.raise, true, None).await?;
-        say!("`{}` stops before its one-way step, if it has not taken it", abort.execution);
+        say!("`{}` stops before its one-way step, if it has not taken it by then", abort.execution);
         Ok(Code::Ok)
     })
+}
+
+/// The execution that runs behind its one-way door.
+async fn through_the_door(deployed: &Deployed) -> Result<Option<String>, Failure> {
+    let incident = load::<Incident>(&deployed.table, &keys::incident()).await;
+    let incident = incident.map_err(|fault| unavailable(&fault))?;
+    let Some(running) = incident.as_ref().and_then(Incident::running) else { return Ok(None) };
+    let run = load::<Run>(&deployed.table, &keys::run(&running.execution)).await;
+    let run = run.map_err(|fault| unavailable(&fault))?;
+    Ok(run.filter(|run| run.promotion_asked).map(|run| run.execution))
 }
 
 async fn flag(
@@ -301,8 +338,8 @@ async fn flag(
     raise: &Raise,
     raised: bool,
     category: Option<Category>,
-) -> Result<(), Failure> {
+) -> Result<Flag, Failure> {
     let (by, why) = (raise.by.clone(), raise.why.clone());
-    let flag = Flag { raised, by, why, at: jiff::Timestamp::now(), category };
+    let flag = Flag { raised, by, why, at: jiff::Timestamp::now(), category, also: Vec::new() };
     set_flag(&deployed.table, key, &flag).await.map_err(|fault| unavailable(&fault))
 }

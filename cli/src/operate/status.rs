@@ -8,6 +8,7 @@ use std::fmt;
 use understudy_aws::scaffold::WallClock;
 use understudy_core::approval::{Asked, open_question};
 use understudy_core::checks::Finding;
+use understudy_core::decide::Decision;
 use understudy_core::handler::{Decided, TICK};
 use understudy_core::incident::{Attempt, Incident};
 use understudy_core::journal::Journal;
@@ -147,7 +148,12 @@ impl Status {
             Some(incident) => after(incident).to_owned(),
             None if self.serves == Some(Side::Standby) => self.way_back(),
             None if !self.blocking().is_empty() => "mend what blocks the standby".to_owned(),
-            None => "nothing".to_owned(),
+            None => match self.decision.as_ref().map(|decided| &decided.decision) {
+                Some(Decision::Page { .. }) => {
+                    "look at what people were told: the line `decision`".to_owned()
+                }
+                _ => "nothing".to_owned(),
+            },
         }
     }
 }

@@ -183,7 +183,8 @@ async fn writer_sessions(client: &Client, store: &Store) -> Result<WriterSession
                 "select pg_has_role(current_user, 'pg_read_all_stats', 'usage'), \
                  count(*), count(*) filter (where backend_start < set_at), \
                  coalesce(max(extract(epoch from clock_timestamp() - xact_start) * 1000), 0)::bigint, \
-                 (select case when last_value > 0 then to_timestamp(last_value / 1000000.0) end from {UNBOUNDED}) \
+                 (select case when last_value > 0 then to_timestamp(last_value / 1000000.0) end from {UNBOUNDED}), \
+                 (select count(*) from pg_prepared_xacts where database = current_database()) \
                  from pg_stat_activity left join {BOUNDS} on role = usename where usename = any ($1::text[])"
             ),
             &[&store.writer_roles],
@@ -198,6 +199,7 @@ async fn writer_sessions(client: &Client, store: &Store) -> Result<WriterSession
         unbounded: unsigned(row.try_get(2)?)?,
         longest: Millis(unsigned(row.try_get(3)?)?),
         unbounded_wrote_at: row.try_get(4)?,
+        prepared: Some(unsigned(row.try_get(5)?)?),
     })
 }
 
@@ -259,7 +261,7 @@ async fn count_rows(client: &Client, store: &Store, rows: &mut BTreeMap<String, 
         if client.batch_execute(&within).await.is_err() {
             return;
         }
-        for table in &store.tables {
+        for table in store.counted() {
             let count = client.query_one(&format!("select count(*) from {table}"), &[]).await;
             let count =
                 count.ok().and_then(|row| row.try_get::<_, i64>(0).ok()).and_then(|n| u64::try_from(n).ok());
@@ -324,10 +326,10 @@ async fn ungated(client: &Client, store: &Store) -> Result<Vec<String>, Refusal>
                  select format('`%s` has no gate', member) \
                    from unnest($1::text[]) as wanted, lateral understudy.family(to_regclass(wanted)) as member \
                    where not exists (select from pg_trigger where tgrelid = member and tgname = '{GATE_TRIGGER}' \
-                     and tgenabled = 'A' and tgfoid = to_regproc('understudy.gate') \
+                     and tgenabled = 'A' and tgfoid = to_regprocedure('understudy.gate()') \
                      and tgtype = 60 and tgqual is null and tgattr = '') \
                  union all \
-                 select 'no commit is looked at: `{AT_COMMIT}` is missing' where to_regproc('{AT_COMMIT}') is null"
+                 select 'no commit is looked at: `{AT_COMMIT}` is missing' where to_regprocedure('{AT_COMMIT}()') is null"
             ),
             &[&tables],
         )
@@ -378,10 +380,15 @@ async fn ways_round(client: &Client, store: &Store, bound: Option<Millis>) -> Re
                    from (select relname as name, relowner as owner, relacl as acl from pg_class \
                        where relnamespace = to_regnamespace('understudy') and relname <> 'application_write' \
                      union all select proname, proowner, proacl from pg_proc \
-                       where pronamespace = to_regnamespace('understudy') and prosecdef) as ours, \
+                       where pronamespace = to_regnamespace('understudy') and prosecdef \
+                     union all select '(the schema itself)', nspowner, nspacl from pg_namespace where nspname = 'understudy' \
+                     union all select relname || '.' || attname, relowner, attacl from pg_attribute \
+                       join pg_class on pg_class.oid = attrelid \
+                       where relnamespace = to_regnamespace('understudy') and relname <> 'application_write') as ours, \
                      lateral aclexplode(acl) as held \
                    where held.grantee not in (owner, current_user::regrole::oid) \
-                     and held.privilege_type not in ('SELECT', 'REFERENCES', 'MAINTAIN')"
+                     and held.privilege_type not in ('SELECT', 'REFERENCES', 'MAINTAIN') \
+                     and (name <> '(the schema itself)' or held.privilege_type = 'CREATE')"
             ),
             &[&store.writer_roles, &bound, &digest],
         )
@@ -413,7 +420,8 @@ pub async fn set_lease(
         .execute(
             "update understudy.lease set epoch = $1, holder = $2, valid_until = coalesce($3::timestamptz, 'infinity'), \
              since = coalesce($4::timestamptz, clock_timestamp()) \
-             where epoch < $1 or (epoch = $1 and ($4::timestamptz is null or since <= $4))",
+             where epoch < $1 or (epoch = $1 and case when $4::timestamptz is null \
+               then valid_until <= clock_timestamp() else since <= $4 end)",
             &[&epoch, &holder, &until, &since],
         )
         .await?;

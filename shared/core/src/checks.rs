@@ -8,7 +8,7 @@ mod automation;
 mod gives_way;
 mod takes_over;
 
-pub use takes_over::{current_watermark, lag_behind, names};
+pub use takes_over::{asks_about_rows, current_watermark, lag_behind, names};
 
 use crate::overrides::{self, Override};
 use crate::plan::Plan;

@@ -14,6 +14,7 @@
 use crate::journal::sha256_hex;
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::time::Millis;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The trigger that stops every writing statement once the lease has run out, on each table and its partitions.
@@ -274,7 +275,7 @@ create or replace function understudy.put_gate_on(member regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $one$
 begin
   if not exists (select from pg_trigger where tgrelid = member and tgname = 'understudy_gate' and tgenabled = 'A'
-      and tgfoid = 'understudy.gate'::regproc and tgtype = 60 and tgqual is null and tgattr = '') then
+      and tgfoid = 'understudy.gate()'::regprocedure and tgtype = 60 and tgqual is null and tgattr = '') then
     execute format('drop trigger if exists understudy_gate on %s', member);
     execute format('create trigger understudy_gate after insert or update or delete or truncate on %s '
       'for each statement execute function understudy.gate()', member);
@@ -469,10 +470,10 @@ begin
         union all select relowner, relacl from pg_class where relnamespace = 'understudy'::regnamespace
         union all select proowner, proacl from pg_proc where pronamespace = 'understudy'::regnamespace) as ours,
       lateral aclexplode(acl) as held where held.grantee <> owner loop
-    execute format('revoke all on schema understudy from %s', other);
-    execute format('revoke all on all tables in schema understudy from %s', other);
-    execute format('revoke all on all sequences in schema understudy from %s', other);
-    execute format('revoke all on all routines in schema understudy from %s', other);
+    execute format('revoke all on schema understudy from %s cascade', other);
+    execute format('revoke all on all tables in schema understudy from %s cascade', other);
+    execute format('revoke all on all sequences in schema understudy from %s cascade', other);
+    execute format('revoke all on all routines in schema understudy from %s cascade', other);
   end loop;
 end
 $ours$;
@@ -488,7 +489,8 @@ fn grants(store: &Store) -> String {
          grant execute on function understudy.lock_writers(), understudy.unlock_writers(), {JOB_RUNS} to {operator};\n\
          grant pg_monitor to {operator};\n"
     );
-    for table in &store.tables {
+    let read: BTreeSet<&String> = store.tables.iter().chain(store.counted()).collect();
+    for table in read {
         let schema = table.split('.').next().unwrap_or("public");
         let _ = write!(
             sql,

@@ -83,6 +83,17 @@ pub fn decide(q: &Question<'_>) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
     }
+    // Whoever holds the lease: it serves nobody, or leaves something behind, until a person goes on from there.
+    if let Some(stopped) = q.incident.filter(|incident| incident.is_open()).and_then(Incident::stopped) {
+        return Decision::Page {
+            reason: format!(
+                "`{}` stopped half-way ({}): `understudy continue` goes on from there, or read the runbook",
+                stopped.execution,
+                stopped.end_text()
+            ),
+            dedup: format!("{}-half-way", stopped.execution),
+        };
+    }
     if let Standing::Moved { epoch } = q.lease {
         return watch(format!("the standby holds the lease since epoch {epoch}; going back is a failback"));
     }

@@ -142,7 +142,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Asked(_) | Hint::Continue { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
-        self.act(&decision, Seen { votes, keepers: views, incident }, hint, now).await?;
+        let decision = self.act(decision, Seen { votes, keepers: views, incident }, hint, now).await?;
         // Behind the decision: a keeper that cannot be closed just now keeps nothing from being started.
         rivals?;
         // While an execution runs the old primary is its matter.
@@ -166,22 +166,32 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         note(self.cells, &keys::decision(source), &decided).await
     }
 
-    async fn act(&self, decision: &Decision, seen: Seen, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
-        match decision {
-            Decision::Watch { .. } | Decision::Declined { .. } => Ok(()),
-            Decision::Over { incident } => update::<Incident, _>(self.cells, &keys::incident(), |current| {
-                Ok(close_incident(current, incident, now))
-            })
-            .await
-            .map(|_| ()),
-            Decision::Page { reason, dedup } => self.page(reason, dedup, seen.incident.as_ref(), now).await,
+    /// What the decision came to: of two who start something at the same time one hears that the other's runs.
+    async fn act(
+        &self,
+        decision: Decision,
+        seen: Seen,
+        hint: &Hint,
+        now: Timestamp,
+    ) -> Result<Decision, Fault> {
+        match &decision {
+            Decision::Watch { .. } | Decision::Declined { .. } => {}
+            Decision::Over { incident } => {
+                update::<Incident, _>(self.cells, &keys::incident(), |current| {
+                    Ok(close_incident(current, incident, now))
+                })
+                .await?;
+            }
+            Decision::Page { reason, dedup } => {
+                self.page(reason, dedup, seen.incident.as_ref(), now).await?;
+            }
             Decision::Running { execution } => match &seen.incident {
                 Some(incident) => {
                     self.ensure_started(incident, &seen, hint).await?;
                     self.tell_question(incident, execution, now).await?;
-                    self.tell_standing(incident, execution, now).await
+                    self.tell_standing(incident, execution, now).await?;
                 }
-                None => Err(Fault::bug("an attempt runs, but no incident is on record")),
+                None => return Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
             Decision::Start(start) => {
                 let looked_at = seen.incident.as_ref().map(|incident| incident.id.as_str());
@@ -190,12 +200,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                     Ok(open_attempt_on(current, looked_at, start, &grounds, now))
                 })
                 .await?;
-                match opened {
-                    Some(incident) => self.ensure_started(&incident, &seen, hint).await,
-                    None => Err(Fault::bug("the incident vanished while it was opened")),
+                let opened = opened.ok_or_else(|| Fault::bug("the incident vanished while it was opened"))?;
+                self.ensure_started(&opened, &seen, hint).await?;
+                if let Some(other) = opened.running().filter(|running| running.asked != start.asked) {
+                    return Ok(Decision::Running { execution: other.execution.clone() });
                 }
             }
         }
+        Ok(decision)
     }
 
     fn grounds(&self, seen: &Seen, hint: &Hint, now: Timestamp) -> Grounds {

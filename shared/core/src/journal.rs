@@ -127,8 +127,14 @@ pub struct Stopped {
     pub epoch: Option<u64>,
     pub receipt: Option<Receipt>,
     pub positions: Vec<Position>,
-    /// A promotion was about to be asked for: the only way is forward.
+    /// A promotion was about to be asked for, or a hand promoted it by then: the only way is forward.
     pub promotes: bool,
+    /// Traffic was about to be moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_at: Option<Timestamp>,
+    /// The last look from outside that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_bad: Option<Timestamp>,
 }
 
 /// The bytes of a record and their hash. Whoever has one cannot change it: what its bytes read as is kept.

@@ -76,6 +76,7 @@ pub const RULES: &[Rule] = &[
     Rule { id: "LN-06", asks: "is confirmation given up before names can move?", check: time::confirmation },
     Rule { id: "LN-07", asks: "is promotion given up before RDS can promote?", check: time::promotion },
     Rule { id: "LN-08", asks: "do Route 53's checkers see the primary, and in time?", check: time::checkers },
+    Rule { id: "LN-09", asks: "may questions and waits outlast the workflow?", check: time::workflow },
     Rule { id: "LN-10", asks: "is no loss promised without synchronous evidence?", check: loss::none_at_all },
     Rule { id: "LN-11", asks: "is the RPO above the replica's normal lag?", check: loss::typical_lag },
     Rule { id: "LN-12", asks: "would a failover that is let through lose more than the RPO?", check: loss::blocking_lag },

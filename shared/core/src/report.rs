@@ -280,13 +280,19 @@ pub fn cause(records: &[Record], end: End) -> String {
             format!("it stopped without an end of its own; the last thing on record: {last}")
         }
         End::Refused => people(records)
+            .or_else(|| not_asked(records))
             .or_else(|| records.iter().rev().find_map(refusal))
             .or_else(|| records.iter().rev().find_map(trouble))
             .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
             let last = records.iter().rev().find_map(trouble);
-            last.or_else(|| unanswered(records))
-                .unwrap_or_else(|| "a step failed; the function's log has the error".to_owned())
+            last.or_else(|| unanswered(records)).unwrap_or_else(|| {
+                let known = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
+                format!(
+                    "a step failed before it recorded anything; its function's log has the error, and the workflow's console \
+                     names it. The last thing on record: {known}"
+                )
+            })
         }
     }
 }
@@ -300,7 +306,8 @@ fn succeeded(records: &[Record], how: &str) -> String {
             matches!(&record.entry, Entry::Outcome { step, outcome, .. } if *step == wanted && outcome == "done")
         })
     };
-    if done(Step::Freeze) && !done(Step::Thaw) { format!("{how}; {LEFT_FROZEN}") } else { how.to_owned() }
+    let froze = done(Step::Freeze) || records.iter().any(|r| matches!(r.entry, Entry::Continued { .. }));
+    if froze && !done(Step::Thaw) { format!("{how}; {LEFT_FROZEN}") } else { how.to_owned() }
 }
 
 /// What people said to the last question, if it was no, or too little in time.
@@ -322,6 +329,17 @@ fn people(records: &[Record]) -> Option<String> {
         }
     }
     None
+}
+
+/// People were to be asked, and the question never got on record: that is no silence of theirs.
+fn not_asked(records: &[Record]) -> Option<String> {
+    let last = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Assessed { verdict, .. } => Some(*verdict == Verdict::Ready),
+        Entry::Asked { .. } | Entry::Intent { step: Step::Freeze, .. } => Some(false),
+        _ => None,
+    });
+    (last == Some(true))
+        .then(|| "people were to be asked, and could not be: the log of `approver` has the error".to_owned())
 }
 
 fn refusal(record: &Record) -> Option<String> {
@@ -384,6 +402,8 @@ struct Told {
     promotes: bool,
     verified: Option<Timestamp>,
     moved: Option<Timestamp>,
+    /// The last look from outside that failed, of the one that it goes on from.
+    last_bad: Option<Timestamp>,
     confirmed: Option<Confirmed>,
     end: End,
     cause: String,
@@ -421,6 +441,7 @@ impl Told {
             promotes: false,
             verified: None,
             moved: None,
+            last_bad: None,
             confirmed: None,
             end: End::Unfinished,
             cause: String::new(),
@@ -485,6 +506,8 @@ impl Told {
         self.receipt.clone_from(&from.receipt);
         self.positions.clone_from(&from.positions);
         self.promotes = from.promotes;
+        self.moved = from.moved_at;
+        self.last_bad = from.last_bad;
     }
 
     /// Of a planned move: a write was taken when one was last tried, and no writer was left when the first quiet
@@ -516,7 +539,7 @@ impl Told {
             decided: self.decided,
             fenced: self.fenced,
             promoted: self.verified,
-            served_after: confirmed.and_then(|c| c.last_bad).or(self.moved),
+            served_after: confirmed.and_then(|c| c.last_bad).or(self.last_bad).or(self.moved),
             served: confirmed.map(|c| c.first_good),
             settled: confirmed.map(|c| c.settled_at),
             confirmed: confirmed.map(|c| c.at),

@@ -169,6 +169,9 @@ pub struct WriterSessions {
     pub longest: Millis,
     /// When one wrote last whose own time-outs are longer than the commit margin allows; `None`: none was seen.
     pub unbounded_wrote_at: Option<Timestamp>,
+    /// Prepared transactions of anybody: a fence waits for none of them. Unknown of a guard that is older than this field.
+    #[serde(default)]
+    pub prepared: Option<u64>,
 }
 
 /// Which cluster a server is of, and which of its histories it follows: a replica has its primary's.

@@ -5,6 +5,7 @@
 
 use crate::fault::Fault;
 use crate::ports::{Cells, Key, Series, Written};
+use crate::words::same_name;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -276,14 +277,28 @@ pub struct Flag {
     /// Of a hold: that it is for something which never promotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
+    /// Who else raised it: it is up until each of them lowers it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Holder>,
+}
+
+/// Somebody who raised a flag that was raised already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub by: String,
+    pub why: String,
+    pub at: jiff::Timestamp,
 }
 
 impl Flag {
     /// That it is raised, by whom and why.
     pub fn told(&self) -> String {
+        let also: Vec<String> =
+            self.also.iter().map(|other| format!("; and by `{}`: {}", other.by, other.why)).collect();
+        let also = also.concat();
         match self.category {
-            None => format!("on hold by `{}`: {}", self.by, self.why),
-            Some(category) => format!("{} declared by `{}`: {}", category.name(), self.by, self.why),
+            None => format!("on hold by `{}`: {}{also}", self.by, self.why),
+            Some(category) => format!("{} declared by `{}`: {}{also}", category.name(), self.by, self.why),
         }
     }
 
@@ -302,23 +317,58 @@ pub async fn raised(cells: &impl Cells, key: &Key, now: jiff::Timestamp) -> Resu
             why: format!("what stands there does not read ({why})"),
             at: now,
             category: None,
+            also: Vec::new(),
         })),
         read => Ok(read?.filter(|flag| flag.raised).map(Arc::unwrap_or_clone)),
     }
 }
 
-/// Raises or lowers a flag; equal state is left alone. One that does not read counts as raised, so that lowering it writes
-/// also where nothing seems to stand.
-pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<(), Fault> {
-    update_note::<Flag, _>(cells, key, |current| match current {
-        // A plain hold takes no declaration away; only lowering the flag does.
-        Some(now)
-            if now.raised == flag.raised && (flag.category.is_none() || now.category == flag.category) =>
-        {
-            Ok(Change::Keep)
-        }
-        _ => Ok(Change::Write(flag.clone())),
+/// Raises or lowers a flag and says what stands then. One that does not read counts as raised, so that lowering it writes
+/// also where nothing seems to stand. Of two who raised it, each lowers their own (L8).
+pub async fn set_flag(cells: &impl Cells, key: &Key, flag: &Flag) -> Result<Flag, Fault> {
+    let stands = update_note::<Flag, _>(cells, key, |current| {
+        Ok(match current {
+            Some(now) if now.raised && flag.raised => also_raised(now, flag),
+            Some(now) if now.raised => lowered(now, flag),
+            Some(now) if !flag.raised && !now.raised => Change::Keep,
+            _ => Change::Write(flag.clone()),
+        })
     })
-    .await
-    .map(|_| ())
+    .await?;
+    Ok(stands.map_or_else(|| flag.clone(), Arc::unwrap_or_clone))
+}
+
+/// A plain hold takes no declaration away; only lowering the flag does.
+fn also_raised(now: &Flag, flag: &Flag) -> Change<Flag> {
+    let holder = |flag: &Flag| Holder { by: flag.by.clone(), why: flag.why.clone(), at: flag.at };
+    if flag.category.is_some() && flag.category != now.category {
+        let also =
+            now.also.iter().cloned().chain([holder(now)]).filter(|other| !same_name(&other.by, &flag.by));
+        return Change::Write(Flag { also: also.collect(), ..flag.clone() });
+    }
+    if same_name(&now.by, &flag.by) || now.also.iter().any(|other| same_name(&other.by, &flag.by)) {
+        return Change::Keep;
+    }
+    let also = now.also.iter().cloned().chain([holder(flag)]).collect();
+    Change::Write(Flag { also, ..now.clone() })
+}
+
+/// Who lowers it lowers their own; where they raised none, the last one that stands alone.
+fn lowered(now: &Flag, flag: &Flag) -> Change<Flag> {
+    let mut also: Vec<Holder> =
+        now.also.iter().filter(|other| !same_name(&other.by, &flag.by)).cloned().collect();
+    let theirs = same_name(&now.by, &flag.by);
+    if also.is_empty() && (theirs || now.also.is_empty()) {
+        return Change::Write(flag.clone());
+    }
+    if !theirs {
+        return if also.len() == now.also.len() {
+            Change::Keep
+        } else {
+            Change::Write(Flag { also, ..now.clone() })
+        };
+    }
+    let next = also.remove(0);
+    // A declaration goes with who made it.
+    Change::Write(Flag { by: next.by, why: next.why, at: next.at, also, category: None, raised: true })
 }

@@ -7,11 +7,13 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use understudy_core::checks::{self, CHECKS, Finding, Grade, Occasion, Spare, Verdict, spare, verdict};
+use understudy_core::checks::{
+    self, CHECKS, Finding, Grade, Occasion, Spare, Verdict, asks_about_rows, spare, verdict,
+};
 use understudy_core::lease::{Enforced, KeeperView, Lease, Sighting, lapse_span};
 use understudy_core::observed::Observed;
 use understudy_core::overrides::{LONGEST, Override, Overrides, may_give};
-use understudy_core::plan::{Arming, OnLeaseLoss, Plan, read};
+use understudy_core::plan::{Arming, OnLeaseLoss, Plan, UncertainRows, read};
 use understudy_core::ports::{HttpAnswer, InstanceStatus};
 use understudy_core::run::Kind;
 use understudy_core::shadow::{Gap, Shadow};
@@ -96,6 +98,7 @@ fn written() -> Written {
             unbounded: 0,
             longest: Millis(20),
             unbounded_wrote_at: None,
+            prepared: Some(0),
         }),
         lineage: Some(lineage("7", 1)),
         ungated_writers: Vec::new(),
@@ -252,8 +255,14 @@ fn pf_01_the_primary_must_still_be_down() {
 
 #[test]
 fn pf_02_a_hold_blocks() {
-    let flag =
-        Flag { raised: true, by: "sre".to_owned(), why: "a release".to_owned(), at: NOW, category: None };
+    let flag = Flag {
+        raised: true,
+        by: "sre".to_owned(),
+        why: "a release".to_owned(),
+        at: NOW,
+        category: None,
+        also: Vec::new(),
+    };
     assert_eq!(grade("PF-02", |s| s.hold = known(Some(flag))), Grade::Block);
 }
 
@@ -294,14 +303,87 @@ fn pf_04_lag_passes_warns_and_blocks_at_the_plans_limits() {
 
 #[test]
 fn pf_05_the_share_of_rows_is_exactly_the_plans() {
-    let held = |count: u64| grade("PF-05", move |s| replica(s, |r| r.rows = rows(count)));
-    assert_eq!((held(990), held(989), held(1010)), (Grade::Pass, Grade::Block, Grade::Pass));
-    assert_eq!(grade("PF-05", |s| replica(s, |r| r.rows = BTreeMap::new())), Grade::Unknown);
+    // So far behind that its position says nothing of what it holds.
+    let behind = |s: &mut Situation, change: fn(&mut Replica)| {
+        replica(s, move |r| {
+            r.replayed = Some(Lsn(999));
+            r.replayed_commit_at = Some(ago(90_000));
+            change(r);
+        });
+    };
+    let held = |count: fn(&mut Replica)| grade("PF-05", move |s| behind(s, count));
+    assert_eq!(held(|r| r.rows = rows(990)), Grade::Pass);
+    assert_eq!(held(|r| r.rows = rows(989)), Grade::Block);
+    assert_eq!(held(|r| r.rows = rows(1010)), Grade::Pass);
+    assert_eq!(held(|r| r.rows = BTreeMap::new()), Grade::Unknown);
+    assert_eq!(
+        held(|r| {
+            r.rows = BTreeMap::new();
+            r.replayed = None;
+        }),
+        Grade::Unknown
+    );
+}
+
+/// Rows that were deleted since the watermark, a small table after seconds of lag, a table that cannot be counted in time or
+/// is locked: no reason to let a primary die in vain.
+#[test]
+fn pf_05_asks_the_position_before_it_counts() {
+    let found = |change: fn(&mut Replica)| {
+        let mut situation = fit();
+        replica(&mut situation, change);
+        let plan = plan();
+        let all = checks::assess(&plan, Occasion::Watch, &situation);
+        all.into_iter().find(|finding| finding.id == "PF-05").expect("it is asked")
+    };
+    for change in [(|r| r.rows = rows(1)) as fn(&mut Replica), |r| r.rows = BTreeMap::new()] {
+        let deleted = found(change);
+        assert_eq!(deleted.grade, Grade::Warn, "{deleted:?}");
+        assert!(deleted.evidence.contains("by its position the replica holds all"), "{deleted:?}");
+        assert!(!deleted.fix.is_empty());
+    }
+    let lags = found(|r| {
+        r.replayed = Some(Lsn(999));
+        r.replayed_commit_at = Some(ago(302));
+        r.rows = rows(900);
+    });
+    assert_eq!(lags.grade, Grade::Warn, "{lags:?}");
+    assert!(lags.evidence.contains("which the plan allows"), "{lags:?}");
     let uncounted = |s: &mut Situation| {
         let Observed::Known { value, .. } = &mut store(s).watermark else { panic!("no watermark") };
         value.rows.clear();
     };
-    assert_eq!(grade("PF-05", uncounted), Grade::Unknown);
+    assert_eq!(grade("PF-05", uncounted), Grade::Warn);
+    // And by the plan's choice people are asked.
+    let mut plan = plan();
+    assert!(!asks_about_rows(&plan, std::slice::from_ref(&lags)));
+    plan.stores.iter_mut().for_each(|store| store.uncertain_rows = Some(UncertainRows::Ask));
+    assert!(asks_about_rows(&plan, &[lags]));
+    // What is not to be counted is not missed.
+    plan.stores.iter_mut().for_each(|store| store.counted = vec!["public.other".to_owned()]);
+    let mut situation = fit();
+    replica(&mut situation, |r| r.rows = BTreeMap::from([("public.other".to_owned(), 5)]));
+    let Observed::Known { value, .. } = &mut store(&mut situation).watermark else { panic!("no watermark") };
+    value.rows = BTreeMap::from([("public.other".to_owned(), 5)]);
+    let all = checks::assess(&plan, Occasion::Watch, &situation);
+    assert!(all.iter().any(|finding| finding.id == "PF-05" && finding.grade == Grade::Pass), "{all:?}");
+}
+
+/// A planned move stops nobody before it is known that the fence would end.
+#[test]
+fn pf_12_a_prepared_transaction_is_told_before_anybody_is_stopped() {
+    let mut situation = alive();
+    let found = |situation: &Situation| {
+        let all = checks::assess(&plan(), Occasion::Execution(Kind::Switchover), situation);
+        all.into_iter().find(|finding| finding.id == "PF-12").expect("it is asked")
+    };
+    assert_eq!(found(&situation).grade, Grade::Pass);
+    let Observed::Known { value, .. } = &mut store(&mut situation).watermark else { panic!("no watermark") };
+    value.sessions.as_mut().expect("sessions").prepared = Some(2);
+    let finding = found(&situation);
+    assert_eq!(finding.grade, Grade::Block);
+    assert!(finding.evidence.contains("2 transactions prepared"), "{finding:?}");
+    assert!(finding.fix.contains("rollback prepared"), "{finding:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use understudy_core::plan::{
     HalfDay, Hook, HookPoint, Instance, Lag, Lease, MetBy, Mode, Objectives, OnLeaseLoss, Percent, Phase,
     Plan, Policy, Posture, RecoveredBy, Region, Regions, Regulation, Rehearsal, Replication, Retention,
     Review, Route, Scenario, Schedule, Scheme, Service, SessionHours, Store, StoreKind, Strategy as Move,
-    Tier, TwinHook, TwinRoute, TwinStore, Upkeep, read, read_placed,
+    Tier, TwinHook, TwinRoute, TwinStore, UncertainRows, Upkeep, read, read_placed,
 };
 use understudy_core::time::Millis;
 
@@ -424,7 +424,9 @@ fn store() -> impl Strategy<Value = Store> {
                 operator_role: format!("{role}_op"),
                 writer_roles: vec![format!("{role}_w"), role.clone()],
                 application: Application { role, secret },
+                counted: vec![table.clone()],
                 tables: vec![table],
+                uncertain_rows: Some(UncertainRows::Ask),
                 lag,
                 min_consistency,
                 promote_timeout,

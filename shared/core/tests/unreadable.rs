@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use understudy_core::fault::Fault;
 use understudy_core::ports::{Cell, Cells, Key, Written};
-use understudy_core::state::{Flag, keys, raised, set_flag};
+use understudy_core::state::{Category, Flag, keys, raised, set_flag};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
@@ -35,8 +35,14 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_hold_that_does_not_read_holds_until_somebody_lifts_it() {
-    let by =
-        |raised| Flag { raised, by: "sre".to_owned(), why: "a test".to_owned(), at: NOW, category: None };
+    let by = |raised| Flag {
+        raised,
+        by: "sre".to_owned(),
+        why: "a test".to_owned(),
+        at: NOW,
+        category: None,
+        also: Vec::new(),
+    };
     for spoilt in [json!("not what it was"), json!({"version": 9})] {
         for set in [false, true] {
             let table = One(RefCell::new(Some(Cell { version: 7, body: spoilt.clone() })));
@@ -46,4 +52,30 @@ fn a_hold_that_does_not_read_holds_until_somebody_lifts_it() {
             assert_eq!(read(), set.then(|| by(true)), "{spoilt}");
         }
     }
+}
+
+/// Two people hold: each lowers their own, and nobody's is dropped.
+#[test]
+fn a_hold_of_two_is_up_until_both_lower_theirs() {
+    let table = One(RefCell::new(None));
+    let set = |raised: bool, by: &str, category: Option<Category>| {
+        let (by, why) = (by.to_owned(), "a test".to_owned());
+        let flag = Flag { raised, by, why, at: NOW, category, also: Vec::new() };
+        now(set_flag(&table, &keys::hold(), &flag)).expect("a person sets it")
+    };
+    set(true, "sre-1", None);
+    assert!(set(true, "sre-2", None).told().contains("`sre-1`: a test; and by `sre-2`"));
+    assert_eq!(set(true, "SRE-2 ", None).also.len(), 1, "one person is one");
+    let stands = set(false, "sre-1", None);
+    assert!(stands.raised && stands.by == "sre-2" && stands.also.is_empty(), "{stands:?}");
+    assert!(!set(false, "somebody", None).raised, "one that stands alone anybody lowers");
+    // A declaration goes with who made it, and a plain hold beside it stays.
+    set(true, "sre-1", None);
+    assert_eq!(set(true, "dba", Some(Category::Corruption)).category, Some(Category::Corruption));
+    assert_eq!(set(true, "sre-3", None).category, Some(Category::Corruption));
+    let stands = set(false, "dba", None);
+    assert!(stands.raised && stands.category.is_none() && stands.also.len() == 1, "{stands:?}");
+    assert!(set(false, "somebody", None).raised, "two still hold, and this is neither");
+    set(false, "sre-3", None);
+    assert!(!set(false, "sre-1", None).raised);
 }

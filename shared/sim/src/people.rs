@@ -62,7 +62,7 @@ impl Simulation<'_> {
 
     pub(crate) fn hold(&self, raised: bool, category: Option<Category>) {
         let (by, why) = ("sre-1".to_owned(), "a night".to_owned());
-        let flag = Flag { raised, by, why, at: self.world.now(), category };
+        let flag = Flag { raised, by, why, at: self.world.now(), category, also: Vec::new() };
         self.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).unwrap_or_default());
     }
 
@@ -70,7 +70,7 @@ impl Simulation<'_> {
     pub(crate) fn abort(&self) {
         for execution in self.executions.keys() {
             let (by, why) = ("sre-2".to_owned(), "a night".to_owned());
-            let flag = Flag { raised: true, by, why, at: self.world.now(), category: None };
+            let flag = Flag { raised: true, by, why, at: self.world.now(), category: None, also: Vec::new() };
             let body = serde_json::to_value(flag).unwrap_or_default();
             self.world.put(Place::Standby, &keys::abort(execution), body);
         }
@@ -121,8 +121,7 @@ impl Simulation<'_> {
     fn stopped(&self) -> Option<String> {
         let incident = self.world.peek(Place::Standby, &keys::incident())?;
         let incident: Incident = serde_json::from_value(incident).ok()?;
-        let open = incident.is_open() && incident.running().is_none();
-        Some(incident.stopped().filter(|_| open)?.execution.clone())
+        Some(incident.stopped().filter(|_| incident.running().is_none())?.execution.clone())
     }
 
     fn asked(&self, execution: &str) -> Option<Asked> {

@@ -39,6 +39,9 @@ pub enum Break {
     Override,
     /// The primary dies while a person has declared that its data is corrupt.
     Corruption,
+    /// The primary dies, and the standby's application stands still as it is to serve: the execution stops behind its one-way
+    /// door, and a person goes on from there.
+    HalfWay,
     /// Nothing: a person asks a living primary to give way.
     Switchover,
     /// Nothing: after a switchover the old primary is built anew, and a person goes back to it.
@@ -55,6 +58,7 @@ impl Break {
             Self::Failback => "asking the standby to give way to the primary again".to_owned(),
             Self::Drill => "asking the rehearsal environment for a drill".to_owned(),
             Self::Lag | Self::Override => "breaking the primary, whose replica lags".to_owned(),
+            Self::HalfWay => "breaking the primary, whose standby will not serve at once".to_owned(),
             Self::Corruption => "breaking the primary, whose data was declared corrupt".to_owned(),
             _ => format!("breaking the primary: {self:?}"),
         }
@@ -90,7 +94,7 @@ pub async fn prepare(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), Brea
 pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakError> {
     let everybody = [Place::Standby, Place::Witness, Place::Outside];
     match what {
-        Break::Kill | Break::Lag | Break::Override | Break::Corruption => kill(cloud).await,
+        Break::Kill | Break::Lag | Break::Override | Break::Corruption | Break::HalfWay => kill(cloud).await,
         Break::Hang => to_primary(cloud, "hang", &Place::ALL).await,
         Break::Refuse => to_primary(cloud, "refuse", &Place::ALL).await,
         Break::Isolate => {
@@ -115,6 +119,12 @@ pub async fn apply(what: Break, cloud: &Cloud, plan: &Plan) -> Result<(), BreakE
             Ok(())
         }
     }
+}
+
+/// The application of a place stands still, or goes on.
+pub fn still(cloud: &Cloud, place: Place, stands: bool) -> Result<(), BreakError> {
+    let signal = if stands { Signal::STOP } else { Signal::CONT };
+    Ok(Processes::of(&cloud.state_dir).signal(&web_name(place), signal)?)
 }
 
 /// Opens every link.

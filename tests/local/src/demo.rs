@@ -27,6 +27,7 @@ use understudy_core::lease::Lease;
 use understudy_core::report::{Figure, Report, line};
 use understudy_core::run::End;
 use understudy_core::state::{Category, keys, load};
+use understudy_core::steps::Step;
 use understudy_core::steps::close::report_key;
 
 /// The client is watched well before anything breaks.
@@ -102,6 +103,14 @@ pub async fn run(
             lines.extend(recovers(&scene, &clients, 2).await?);
             lines
         }
+        Break::HalfWay => {
+            let mut lines = stops_half_way(&scene).await?;
+            breaks::still(&up.cloud, Place::Standby, false)?;
+            let why = "the standby's application runs again";
+            operate(options, up, "continue", &["--by", "sre-lead", "--why", why]).await?;
+            lines.extend(recovers(&scene, &clients, 2).await?);
+            lines
+        }
         Break::Kill
         | Break::Hang
         | Break::Refuse
@@ -125,8 +134,8 @@ pub async fn run(
 fn executions_of(what: Break) -> usize {
     match what {
         Break::Link | Break::None | Break::Corruption => 0,
-        // Refused for the lag, and once more after it.
-        Break::Lag | Break::Override => 2,
+        // Refused for the lag, or stopped, and once more after it.
+        Break::Lag | Break::Override | Break::HalfWay => 2,
         Break::Kill
         | Break::Hang
         | Break::Refuse
@@ -182,6 +191,44 @@ async fn recovers(scene: &Scene<'_>, clients: &Clients<'_>, attempt: u32) -> Res
     lines.push(examine::tampered_journal(options).await?);
     lines.push(examine::sealed_again(up, &report).await?);
     Ok(lines)
+}
+
+/// The first attempt must stop behind the door, with its fence held, and say what to do.
+async fn stops_half_way(scene: &Scene<'_>) -> Result<Vec<Line>, DemoError> {
+    let Scene { options, up, .. } = *scene;
+    let (execution, stood) = tokio::join!(watch(scene, 1), still_once_promoted(scene));
+    let (execution, ()) = (execution?, stood?);
+    let report = fetch_report(up, &execution).await?;
+    let status = told_by(options, up, "status").await?;
+    Ok(vec![
+        compare::line(
+            report.end == End::NeedsOperator && report.receipt.is_some(),
+            "attempt 1 stopped behind its one-way door",
+            format!("{}: {}", report.end, report.cause),
+        ),
+        compare::line(
+            status.contains("understudy continue"),
+            "`status` names the road",
+            status.lines().last().unwrap_or_default().trim().to_owned(),
+        ),
+    ])
+}
+
+/// Stops the standby's application as soon as a promotion was asked for.
+async fn still_once_promoted(scene: &Scene<'_>) -> Result<(), DemoError> {
+    let up = scene.up;
+    let table = Aws::at(&up.cloud, Place::Standby).await.table(&up.plan.name);
+    let limit = Instant::now() + up.plan.tick.as_std() * END_TICKS;
+    let promotes = |record: &Record| matches!(record.entry, Entry::Intent { step: Step::Promote, .. });
+    while Instant::now() < limit {
+        if let Some(execution) = execution_of(&table, 1).await?
+            && records(&table, up, &execution).await?.iter().any(promotes)
+        {
+            return Ok(breaks::still(&up.cloud, Place::Standby, true)?);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// Silence is a no: the attempt ends refused, and nothing was fenced.
@@ -354,6 +401,13 @@ async fn ask_for(options: &Options, up: &Up, what: Break) -> Result<(), DemoErro
         _ => return Ok(()),
     };
     operate(options, up, verb, &["--by", "sre-lead", "--why", why]).await
+}
+
+/// What a command says that only looks.
+async fn told_by(options: &Options, up: &Up, verb: &str) -> Result<String, DemoError> {
+    let mut command = Command::new(options.binaries.join("understudy"));
+    command.arg(verb).arg(options.state_dir().join("plan.yaml")).envs(operator_environment(&up.cloud));
+    Ok(String::from_utf8_lossy(&run_command(&mut command).await?.stdout).into_owned())
 }
 
 async fn operate(options: &Options, up: &Up, verb: &str, arguments: &[&str]) -> Result<(), DemoError> {

@@ -6,6 +6,7 @@ use crate::lease::{Sighting, Standing, last_renewals, standing};
 use crate::observed::Observed;
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
+use crate::sql::Written;
 use crate::time::{Millis, elapsed};
 use crate::votes::Vote;
 use crate::words::{count, instant};
@@ -214,6 +215,10 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
     }]
 }
 
+fn prepared(told: &Written) -> u64 {
+    told.sessions.as_ref().and_then(|sessions| sessions.prepared).unwrap_or(0)
+}
+
 /// What the databases themselves gave as reasons.
 fn unarmed(s: &Situation) -> Vec<String> {
     let told = |seen: &StoreSituation| {
@@ -274,6 +279,17 @@ pub(super) fn all_writers_known(plan: &Plan, s: &Situation) -> Vec<Finding> {
             Grade::Unknown,
             format!("what the primary last told is not on record: {reason}"),
             "start the guard in the primary; it records a watermark every tick",
+        ),
+        Ok(told) if prepared(told) > 0 => finding(
+            id,
+            &store.name,
+            Grade::Block,
+            format!(
+                "{} prepared: whoever commits it later writes past the fence",
+                count_of(prepared(told), "transaction")
+            ),
+            "end each, by its `gid` of `pg_prepared_xacts`: `commit prepared` or `rollback prepared`. The next heartbeat \
+             tells that none is left",
         ),
         Ok(told) if told.ungated_writers.is_empty() => {
             let writers = store.writer_roles.join(", ");

@@ -3,9 +3,9 @@
 
 use super::{Finding, Grade, finding, pass};
 use crate::observed::Observed;
-use crate::plan::{Plan, Store};
+use crate::plan::{Plan, Store, UncertainRows};
 use crate::situation::{Situation, StoreSituation};
-use crate::sql::Replica;
+use crate::sql::{Replica, Written};
 use crate::switch::Side;
 use crate::time::{Millis, elapsed};
 use crate::words::span;
@@ -116,11 +116,13 @@ fn judge_lag(id: &str, store: &Store, replica: &Replica, lag: Option<Millis>) ->
     }
 }
 
+/// The position first: a replica that replayed past it holds all that was written by then, whatever a count says. Counts
+/// second, for what a position does not show; one that cannot be had blocks nothing for good.
 pub(super) fn consistency(plan: &Plan, s: &Situation) -> Vec<Finding> {
     let id = "PF-05";
     let ask = |store: &Store, seen: &StoreSituation| {
         with_replica(id, store, (seen, s.to), |replica| match current_watermark(plan, s, seen) {
-            Ok(watermark) => judge_rows(id, store, &watermark.rows, &replica.rows),
+            Ok(watermark) => judge_rows(id, store, watermark, replica),
             Err(reason) => finding(
                 id,
                 &store.name,
@@ -133,37 +135,62 @@ pub(super) fn consistency(plan: &Plan, s: &Situation) -> Vec<Finding> {
     each_store(plan, s, ask, id)
 }
 
-type Rows = std::collections::BTreeMap<String, u64>;
-
-fn judge_rows(id: &str, store: &Store, primary: &Rows, standby: &Rows) -> Finding {
-    let mut worst: Option<(f64, String)> = None;
-    for table in &store.tables {
-        let (Some(&there), Some(&here)) = (primary.get(table), standby.get(table)) else {
-            let fix = "grant the operator role SELECT on it, and see that counting ends within its time";
-            return finding(
-                id,
-                &store.name,
-                Grade::Unknown,
-                format!("`{table}` was not counted on both sides"),
-                fix,
-            );
-        };
-        let share = if there == 0 { 1.0 } else { precise(here) / precise(there) };
-        if worst.as_ref().is_none_or(|(lowest, _)| share < *lowest) {
-            worst = Some((share, format!("`{table}`: {here} of {there} rows")));
+/// What the replica's position says of its rows; `None`: nothing.
+fn by_position(store: &Store, watermark: &Written, replica: &Replica) -> Option<String> {
+    match lag_behind(watermark, replica)? {
+        Millis::ZERO => Some("by its position the replica holds all that was written".to_owned()),
+        lag if lag <= store.lag.block => {
+            Some(format!("the replica is {} behind, which the plan allows", span(lag)))
         }
+        _ => None,
     }
+}
+
+fn judge_rows(id: &str, store: &Store, watermark: &Written, replica: &Replica) -> Finding {
+    let rows = |table: &String| Some((*watermark.rows.get(table)?, *replica.rows.get(table)?));
+    let (known, uncounted): (Vec<_>, Vec<_>) =
+        store.counted().iter().map(|table| (table, rows(table))).partition(|(_, rows)| rows.is_some());
+    let share = |there: u64, here: u64| if there == 0 { 1.0 } else { precise(here) / precise(there) };
+    let shares = known.iter().filter_map(|(table, rows)| {
+        let (there, here) = (*rows)?;
+        Some((share(there, here), format!("`{table}`: {here} of {there} rows")))
+    });
+    let worst = shares.min_by(|one, other| one.0.total_cmp(&other.0));
+    let position = by_position(store, watermark, replica);
+    let uncertain = |evidence: String, fix: &str| match &position {
+        Some(position) => finding(id, &store.name, Grade::Warn, format!("{evidence}; {position}"), fix),
+        None => finding(id, &store.name, Grade::Unknown, evidence, fix),
+    };
     match worst {
-        Some((share, evidence)) if share < store.min_consistency => finding(
-            id,
-            &store.name,
-            Grade::Block,
-            format!("{evidence}, less than {}", store.min_consistency),
-            "rebuild the replica, or wait until it has caught up",
-        ),
+        Some((share, evidence)) if share < store.min_consistency => {
+            let evidence = format!("{evidence}, less than {}", store.min_consistency);
+            let fix = "rebuild the replica, or wait until it has caught up";
+            match position {
+                Some(_) => {
+                    uncertain(evidence, "rows were deleted since, or written where the replica is not yet")
+                }
+                None => finding(id, &store.name, Grade::Block, evidence, fix),
+            }
+        }
+        _ if !uncounted.is_empty() => {
+            let names: Vec<String> = uncounted.iter().map(|(table, _)| format!("`{table}`")).collect();
+            uncertain(
+                format!("not counted on both sides within a second: {}", names.join(", ")),
+                "leave large tables out of the store's `counted`; the operator role needs SELECT on the others",
+            )
+        }
         Some((_, evidence)) => pass(id, &store.name, evidence),
         None => pass(id, &store.name, "the plan names no table to count"),
     }
+}
+
+/// Whether the plan has people asked about what these findings leave uncertain.
+pub fn asks_about_rows(plan: &Plan, findings: &[Finding]) -> bool {
+    let asks = |name: &str| {
+        let store = plan.stores.iter().find(|store| store.name == name);
+        store.is_some_and(|store| store.uncertain_rows == Some(UncertainRows::Ask))
+    };
+    findings.iter().any(|found| found.id == "PF-05" && found.grade == Grade::Warn && asks(&found.subject))
 }
 
 /// Row counts far below 2^53 are exact as `f64`; above it the ratio is still right to 1e-15.

@@ -3,6 +3,7 @@
 use super::{Finding, Level, Look, finding};
 use crate::budget::{CHECKERS_TAKE, Phase, Range};
 use crate::plan::{Mode, OnLeaseLoss, Plan, StoreKind};
+use crate::steps::close::LONGEST_EXECUTION;
 use crate::time::Millis;
 use crate::words::span;
 use std::net::IpAddr;
@@ -67,6 +68,33 @@ pub(super) fn approval(look: &Look<'_>) -> Vec<Finding> {
     );
     let help = "ask for an answer within a part of the RTO, or let the failover start by itself";
     vec![finding(Level::Error, message, help).at(["policy.approval_timeout", "objectives.rto"])]
+}
+
+/// An approval may be asked for twice, and the fence be accepted once.
+const ASKED_AT_MOST: u64 = 3;
+
+/// Behind its one-way door an execution must not run out of time.
+pub(super) fn workflow(look: &Look<'_>) -> Vec<Finding> {
+    let plan = look.plan;
+    let asked = plan.policy.approval_timeout.times(ASKED_AT_MOST);
+    let promotion = plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default();
+    let confirmation = plan.routes.iter().map(|route| route.confirm_timeout).max().unwrap_or_default();
+    let parts =
+        [("questions", asked), ("lease", plan.lease.ttl), ("promote", promotion), ("confirm", confirmation)];
+    let all = parts.iter().fold(Millis::ZERO, |all, (_, span)| all.saturating_add(*span));
+    if all <= LONGEST_EXECUTION {
+        return Vec::new();
+    }
+    let message = format!(
+        "an execution may wait {}, and the workflow ends after {}",
+        span(all),
+        span(LONGEST_EXECUTION)
+    );
+    let sum = parts.iter().map(|(name, takes)| format!("{name:<9} {:>12}", span(*takes))).collect();
+    let help = "ask for answers sooner, or give promotion and confirmation up earlier: an execution that is cut off behind \
+                its one-way door leaves the application half-way";
+    let fields = ["policy.approval_timeout", "stores[0].promote_timeout", "routes[0].confirm_timeout"];
+    vec![finding(Level::Error, message, help).at(fields).computed(sum)]
 }
 
 /// Services that the same move brings back.

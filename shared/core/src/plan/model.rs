@@ -14,7 +14,7 @@ use super::record::{list, many, rec, record};
 use super::units::{
     APPROVERS, DATE, DNS_TTL, DURATION, ENVIRONMENT, FORMAT, HOOK_POINT, INSTANCE_ID, LOSS, MODE, ON_LOSS,
     PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME,
-    STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, YEARS, ZONE_ID,
+    STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, UNCERTAIN, YEARS, ZONE_ID,
 };
 use crate::switch::Side;
 use crate::time::Millis;
@@ -261,14 +261,36 @@ record! {
         /// Login roles that may write; fenced and un-fenced together.
         writer_roles: Vec<String> = need(many("a list of login roles", SQL_NAME), "[my_app]");
         application: Application = need(rec(), APPLICATION);
-        /// `schema.table` names that the statement gate guards and the watermark counts.
+        /// `schema.table` names that the statement gate guards.
         tables: Vec<String> = need(many("a list of tables", TABLE), "[public.documents]");
+        /// Those whose rows are counted and compared; absent: all that are guarded. One that takes longer than a second to count
+        /// is not counted.
+        counted: Vec<String> = any(many("a list of tables", TABLE), "[public.documents]");
+        /// What follows where rows could not be counted, or are fewer though by its position the replica holds all, or lags within
+        /// what the plan allows: `warn`, as without it, or `ask` people before it goes on.
+        uncertain_rows: Option<UncertainRows> = may(UNCERTAIN, "ask");
         lag: Lag = need(rec(), LAG);
         /// Smallest share of the watermark's row count that the standby must hold.
         min_consistency: f64 = need(SHARE, "0.99");
         /// Promotion is given up after this long.
         promote_timeout: Millis = need(DURATION, "15m");
     }
+}
+
+impl Store {
+    /// The tables whose rows are counted.
+    #[must_use]
+    pub fn counted(&self) -> &[String] {
+        if self.counted.is_empty() { &self.tables } else { &self.counted }
+    }
+}
+
+/// What follows where rows could not be compared for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UncertainRows {
+    Warn,
+    Ask,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

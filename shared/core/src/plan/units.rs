@@ -5,7 +5,7 @@
 
 use super::calendar::Day;
 use super::codes;
-use super::model::{Environment, HookPoint, Mode, OnLeaseLoss, Region, StoreKind, Strategy};
+use super::model::{Environment, HookPoint, Mode, OnLeaseLoss, Region, StoreKind, Strategy, UncertainRows};
 use super::problem::printable;
 use super::promise::{
     BackupKind, Category, DeclaredKind, DrillKind, Framework, MetBy, Percent, Posture, RecoveredBy,
@@ -244,6 +244,7 @@ macro_rules! choices {
 
 choices! {
     ON_LOSS: OnLeaseLoss, "`stay` or `fence`" { "stay" = Stay, "fence" = Fence }
+    UNCERTAIN: UncertainRows, "`warn` or `ask`" { "warn" = Warn, "ask" = Ask }
     MODE: Mode, "`approval` or `automatic`" { "approval" = Approval, "automatic" = Automatic }
     ENVIRONMENT: Environment, "`production` or `rehearsal`" { "production" = Production, "rehearsal" = Rehearsal }
     POSTURE: Posture, "`hot`, `warm` or `cold`" { "hot" = Hot, "warm" = Warm, "cold" = Cold }

@@ -165,7 +165,8 @@ where
     if verdict == Verdict::Refused || run.epoch.is_none() {
         return Ok(Reply::new(Outcome::Refused, refusal(&findings)));
     }
-    if will_promote_alone(ctx.plan, ctx.clock.now())
+    let certain = !checks::asks_about_rows(ctx.plan, &findings);
+    if (certain && will_promote_alone(ctx.plan, ctx.clock.now()))
         || (step == Step::LookAgain && still_holds(&before, epoch, loss, &overrides))
     {
         return Ok(Reply::new(Outcome::Ready, ready(&overrides)));

@@ -10,6 +10,7 @@ use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http};
 use crate::run::{Confirmation, Run};
 use crate::time::{Millis, after, elapsed};
 use crate::words::{count, instant, list};
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -26,18 +27,19 @@ pub async fn confirm<C: Cells, K: Clock>(
     if before.confirmation.probes == 0 {
         ctx.intent(Step::Confirm, "write a small transaction by every public name, at each look").await?;
     }
-    let mut all_good = true;
-    let mut details = Vec::new();
-    for route in &ctx.plan.routes {
-        let (good, detail) = transact(ctx, route, looks, http, dns).await;
-        note_change(ctx, route, good, &detail, &before.confirmation).await?;
-        all_good &= good;
-        details.push(detail);
+    let begun = ctx.clock.now();
+    let seen = join_all(ctx.plan.routes.iter().map(|route| transact(ctx, route, looks, http, dns))).await;
+    for (route, (good, detail)) in ctx.plan.routes.iter().zip(&seen) {
+        note_change(ctx, route, *good, detail, &before.confirmation).await?;
     }
+    let all_good = seen.iter().all(|(good, _)| *good);
+    let details: Vec<String> = seen.into_iter().map(|(_, detail)| detail).collect();
     let now = ctx.clock.now();
+    // A look that failed shows that nobody was served as it began: by the time that it gave up, somebody may have been.
+    let at = if all_good { now } else { begun };
     let run = Run::change(ctx.cells, ctx.execution, |run| {
         if run.confirmation.probes < looks {
-            run.confirmation = counted(&before.confirmation, all_good, now, looks);
+            run.confirmation = counted(&before.confirmation, all_good, at, looks);
         }
     })
     .await?;

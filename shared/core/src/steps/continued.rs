@@ -5,12 +5,13 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
+use super::promote::all_alone;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stopped, Whole};
 use crate::keepers::Keeper;
 use crate::lease::{self, Lease};
-use crate::ports::{Cells, Clock};
+use crate::ports::{Both, Cells, Clock, Databases};
 use crate::run::Run;
 use crate::state::{keys, update};
 use futures_util::future::join_all;
@@ -20,11 +21,24 @@ use jiff::Timestamp;
 pub async fn take_up<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
+    databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let stopped = run.continues.as_ref().ok_or_else(|| Fault::bug("`Continue` ran, and nothing stopped"))?;
     let line = Line::to(ctx, stopped).await?;
-    let from = line.told(ctx.clock.now());
+    let mut from = line.told(ctx.clock.now());
+    let to = run.kind.to();
+    if !from.promotes && all_alone(ctx.plan, to, databases.at(to)).await? {
+        // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
+        if from.receipt.is_none() {
+            return Err(Fault::invalid(format!(
+                "the {} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a \
+                 hand (runbook)",
+                to.name()
+            )));
+        }
+        from.promotes = true;
+    }
     ctx.journal()
         .append_once(Entry::Intent { step: Step::Continue, what: format!("take up what `{stopped}` holds") })
         .await?;
@@ -118,6 +132,8 @@ impl Line {
             receipt: None,
             positions: Vec::new(),
             promotes: false,
+            moved_at: None,
+            last_bad: None,
         };
         records().fold(none, and)
     }
@@ -158,6 +174,12 @@ fn and(mut from: Stopped, record: &Record) -> Stopped {
         }
         Entry::Captured { positions } => from.positions.clone_from(positions),
         Entry::Intent { step: Step::Promote, .. } => from.promotes = true,
+        Entry::Intent { step: Step::MoveTraffic, .. } => from.moved_at = from.moved_at.or(Some(record.at)),
+        Entry::Probed { good: false, .. } => from.last_bad = Some(record.at),
+        // Only a look that failed ends it so.
+        Entry::Outcome { step: Step::Confirm, outcome, .. } if outcome == "exhausted" => {
+            from.last_bad = Some(record.at);
+        }
         _ => {}
     }
     from

@@ -260,21 +260,29 @@ pub async fn accept<C: Cells, K: Clock>(
     let Some(by) = answer.and_then(Asked::approved_by) else {
         return Err(Fault::bug("`Accept` ran without an acceptance on record"));
     };
-    let now = ctx.clock.now();
-    let votes = votes(keepers, ctx.clock).await;
-    let alive =
-        votes.judged(&ctx.plan.detection, now).into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. }));
-    if let Some((observer, _)) = alive {
-        let why = format!("observer `{}` says that the primary is up", observer.name());
+    if let Some(why) = alive(ctx, keepers, &run).await {
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
-    if let Some(at) = renewed_within_ttl(ctx, keepers, &run, now).await {
-        let why = format!("a renewal was seen at {}, within its time to live", instant(at));
-        return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
-    }
-    let receipt = Receipt::Accepted { epoch, by: by.clone(), at: now, risk: run.shown.clone() };
+    let at = ctx.clock.now();
+    let receipt = Receipt::Accepted { epoch, by: by.clone(), at, risk: run.shown.clone() };
     receive(ctx, &receipt).await?;
     ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
+}
+
+/// What says that the primary lives: an outside vote that is up, or a renewal within its time to live.
+pub(super) async fn alive<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+) -> Option<String> {
+    let votes = votes(keepers, ctx.clock).await;
+    let now = ctx.clock.now();
+    let votes = votes.judged(&ctx.plan.detection, now);
+    if let Some((observer, _)) = votes.into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. })) {
+        return Some(format!("observer `{}` says that the primary is up", observer.name()));
+    }
+    let at = renewed_within_ttl(ctx, keepers, run, now).await?;
+    Some(format!("a renewal was seen at {}, within its time to live", instant(at)))
 }
 
 /// When a renewal was last seen, if that is within its time to live: before the close, or since then at a keeper
@@ -319,7 +327,9 @@ pub async fn capture<C: Cells, K: Clock>(
         return handover::capture(ctx, last, since).await;
     }
     let behind = positions.iter().find(|p| p.required && p.replayed < p.received);
-    if let Some(behind) = behind.filter(|_| positions != before.positions) {
+    // A promotion replays what was received, whether anybody waits for that here or not.
+    let waited = elapsed(since, ctx.clock.now()) > ctx.plan.lease.ttl;
+    if let Some(behind) = behind.filter(|_| positions != before.positions && !waited) {
         let text = format!("`{}` still replays what it received", behind.store);
         return Ok(Reply::again(Millis::from_secs(1), text));
     }
@@ -358,7 +368,8 @@ pub async fn grant_back<C: Cells, K: Clock>(
     let run = Run::read(ctx.cells, ctx.execution).await?;
     Run::give_back(ctx.cells, ctx.execution).await?;
     let Some(epoch) = run.epoch else {
-        return Ok(Reply::new(Outcome::Done, "no epoch was claimed"));
+        ctx.intent(Step::GrantBack, "give nothing back: no epoch was claimed").await?;
+        return ctx.outcome(Step::GrantBack, Outcome::Done, "no epoch was claimed").await;
     };
     let back = epoch.saturating_add(1);
     let from = run.kind.to().other();

@@ -1,14 +1,16 @@
 //! Promote the stores, lift the fence on them, and believe only a write that was read back.
 
+use super::fence::alive;
 use super::{Context, Outcome, Reply, Step};
 use crate::checks;
 use crate::decide::may_promote_alone;
 use crate::fault::Fault;
 use crate::journal::Entry;
+use crate::keepers::Keeper;
 use crate::lease::Lease;
 use crate::plan::{Plan, Store};
 use crate::ports::{Both, Cells, Clock, Databases, InstanceStatus, Secrets, Sql};
-use crate::run::{Kind, Run};
+use crate::run::{Kind, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{keys, load, raised};
 use crate::switch::Side;
@@ -24,6 +26,7 @@ const VERIFY_LIMIT: Millis = Millis::from_secs(300);
 /// `Promote`: the one-way door.
 pub async fn promote<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
     databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
@@ -40,6 +43,14 @@ pub async fn promote<C: Cells, K: Clock>(
         if !under_way(ctx.plan, to, databases.at(to)).await? {
             return Ok(Reply::new(Outcome::Done, format!("not asked for once more: {why}")));
         }
+    }
+    // An acceptance may be old by now: it counts while nothing says that the primary lives, up to the door (L8, L11).
+    if let Receipt::Accepted { .. } = receipt
+        && !all_alone(ctx.plan, to, databases.at(to)).await?
+        && let Some(why) = alive(ctx, keepers, &run).await
+    {
+        let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
+        return ctx.outcome(Step::Promote, end, format!("the fence was accepted, and {why}")).await;
     }
     for store in &ctx.plan.stores {
         still_ours(ctx, receipt.epoch()).await?;
@@ -100,6 +111,17 @@ pub(super) async fn still_ours<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, epoc
 /// or a backup look alike.
 fn may_be_on_its_way(instance: &InstanceStatus) -> bool {
     instance.source.is_none() || instance.status != "available"
+}
+
+/// Nothing is left to be promoted.
+pub(super) async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+    for store in plan.stores.iter().filter(|store| store.required) {
+        let instance = databases.describe(&store.instance(to).id).await?;
+        if instance.is_none_or(|instance| instance.source.is_some()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
@@ -175,6 +197,16 @@ pub async fn await_promotion<C: Cells, K: Clock>(
     let now = ctx.clock.now();
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
     let to = run.kind.to();
+    // `Promote` came to nothing before it took its way through the door: there is nothing to wait for. Whoever stands alone by
+    // now was promoted by a hand, and is taken there, on record.
+    if !run.promotion_asked {
+        let patience = ctx.plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default();
+        let told = "no promotion was asked for";
+        if elapsed(since, now) > patience {
+            return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, told).await;
+        }
+        return Ok(Reply { outcome: Outcome::Unasked, ..Reply::again(pause(ctx), told) });
+    }
     for store in ctx.plan.stores.iter().filter(|store| store.required) {
         if let Some(not_yet) =
             unpromoted(&store.name, &store.instance(to).id, databases.at(to), sql.at(to)).await?
@@ -182,9 +214,7 @@ pub async fn await_promotion<C: Cells, K: Clock>(
             if elapsed(since, now) > store.promote_timeout {
                 return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, not_yet).await;
             }
-            // `Promote` came to nothing before it took its way: there is nothing to wait for.
-            let outcome = if run.promotion_asked { Outcome::Again } else { Outcome::Unasked };
-            return Ok(Reply { outcome, ..Reply::again(pause(ctx), not_yet) });
+            return Ok(Reply::again(pause(ctx), not_yet));
         }
         Run::change(ctx.cells, ctx.execution, |run| {
             run.promoted.entry(store.name.clone()).or_insert(now);

@@ -141,5 +141,6 @@ fn flag<C, K: Clock>(ctx: &Context<'_, C, K>, raised: bool) -> Flag {
         why: "an execution moves this application".to_owned(),
         at: ctx.clock.now(),
         category: None,
+        also: Vec::new(),
     }
 }

@@ -449,6 +449,15 @@ impl Inner {
 }
 
 impl World {
+    /// Somebody promotes every replica by the service's console.
+    pub fn promote_by_hand(&self) {
+        let mut inner = self.inner();
+        let now = inner.now;
+        for store in &mut inner.stores {
+            store.promotion.get_or_insert(now);
+        }
+    }
+
     /// Promotions of this world go on `unnoticed`, then are `modifying`, then `rebooting`; each in milliseconds.
     pub fn promotes_within(&self, unnoticed: i64, modifying: i64, rebooting: i64) {
         for store in &mut self.inner().stores {

@@ -54,7 +54,14 @@ pub fn go_on() -> Value {
 
 #[allow(dead_code, reason = "not every file of stories holds anything")]
 pub fn hold(simulation: &Simulation<'_>, raised: bool) {
-    let flag = Flag { raised, by: "sre-1".to_owned(), why: "a story".to_owned(), at: DAWN, category: None };
+    let flag = Flag {
+        raised,
+        by: "sre-1".to_owned(),
+        why: "a story".to_owned(),
+        at: DAWN,
+        category: None,
+        also: Vec::new(),
+    };
     simulation.world.put(Place::Standby, &keys::hold(), serde_json::to_value(flag).expect("a flag"));
 }
 

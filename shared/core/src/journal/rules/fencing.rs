@@ -175,15 +175,18 @@ fn unarmed(seen: &Sighting, record: &Record) -> Option<&'static str> {
 
 /// A planned move loses nothing: whatever the primary had written is there before the promotion is asked for.
 pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
-    let Some(promotion) = chain.intends(Step::Promote) else { return Vec::new() };
-    let earlier = || chain.before(promotion);
-    let written = earlier().filter_map(|record| receipt(record)?.last_written()).last();
-    let captured = earlier().filter_map(|record| match &record.entry {
+    let through = |entry: &Entry| matches!(entry, Entry::Continued { from } if from.promotes);
+    let Some(promotion) = chain.find(|entry| is_intent(entry, Step::Promote) || through(entry)) else {
+        return Vec::new();
+    };
+    let earlier = || chain.records.iter().filter(|record| record.seq <= promotion.seq);
+    let written = earlier().rev().find_map(|record| receipt(record)?.last_written());
+    let mut captured = earlier().rev().filter_map(|record| match &record.entry {
         Entry::Captured { positions } => Some(positions.as_slice()),
         Entry::Continued { from } => Some(from.positions.as_slice()),
         _ => None,
     });
-    let captured = captured.last().unwrap_or_default();
+    let captured = captured.next().unwrap_or_default();
     let there = |last: &LastWritten| {
         let replayed = captured.iter().filter(|here| here.store == last.store).find_map(|here| here.replayed);
         replayed.is_some_and(|replayed| replayed >= last.position)

@@ -84,8 +84,10 @@ impl Lane {
             why: "between two runs".to_owned(),
             at: Timestamp::now(),
             category: None,
+            also: Vec::new(),
         };
-        Ok(set_flag(&table, &keys::hold(), &flag).await?)
+        set_flag(&table, &keys::hold(), &flag).await?;
+        Ok(())
     }
 
     async fn restore(&self, processes: &Processes) -> Result<(), TortureError> {
