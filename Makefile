@@ -41,6 +41,7 @@ test: lint build python check-template
 demos: build python
 	rm -rf .local/audit
 	$(call recorded,kill,--deliveries 100 --approve ask --unarmed)
+	$(call recorded,half-way)
 	$(call recorded,isolate)
 	$(call recorded,switchover)
 	$(call recorded,failback)

@@ -43,5 +43,6 @@ pub mod steps;
 pub mod switch;
 pub mod time;
 pub mod votes;
+pub mod watched;
 pub mod watermark;
 pub mod words;

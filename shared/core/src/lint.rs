@@ -100,6 +100,7 @@ pub const RULES: &[Rule] = &[
     Rule { id: "LN-45", asks: "can everybody who must answer be reached?", check: safety::reachable },
     Rule { id: "LN-46", asks: "does an automatic failover have a fence of its own?", check: safety::automatic },
     Rule { id: "LN-47", asks: "does the plan name instances by their own endpoints?", check: safety::endpoints },
+    Rule { id: "LN-48", asks: "do the names of what is deployed fit?", check: safety::names },
     Rule { id: "LN-50", asks: "what is declared, and done by nobody yet?", check: declared::declared_only },
     Rule { id: "LN-51", asks: "is something required that cannot be executed?", check: declared::required },
 ];

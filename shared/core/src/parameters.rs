@@ -46,7 +46,7 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
         all.extend(drill(plan));
     }
     if let Some(store) = plan.stores.first() {
-        all.insert("ApplicationSecret", store.application.secret.clone());
+        all.insert("ApplicationSecret", secret_name(&store.application.secret));
         all.insert("PrimaryDatabase", store.primary.id.clone());
         all.insert("StandbyDatabase", store.standby.id.clone());
         all.insert("PrimaryRegion", plan.regions.primary.0.clone());
@@ -72,6 +72,17 @@ fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
     all
 }
 
+/// A secret's name, also where the plan names its ARN: that ends in a hyphen and six characters that nobody chose.
+fn secret_name(id: &str) -> String {
+    let Some((_, tail)) = id.strip_prefix("arn:").and_then(|arn| arn.split_once(":secret:")) else {
+        return id.to_owned();
+    };
+    match tail.rsplit_once('-') {
+        Some((name, drawn)) if drawn.len() == 6 => name.to_owned(),
+        _ => tail.to_owned(),
+    }
+}
+
 /// The schedule of the first region failover that has one: `drill-runner` knows one schedule.
 fn drill(plan: &Plan) -> BTreeMap<&'static str, String> {
     let mut whole = plan.drills.iter().filter(|drill| drill.kind == DrillKind::RegionFailover);
@@ -86,4 +97,24 @@ fn drill(plan: &Plan) -> BTreeMap<&'static str, String> {
 pub(crate) fn host(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':']).next().unwrap_or(rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::secret_name;
+
+    /// A right on a secret is written by its name; a plan may name it by its ARN.
+    #[test]
+    fn a_secret_has_a_name_however_the_plan_names_it() {
+        for (id, name) in [
+            ("my-app/application", "my-app/application"),
+            (
+                "arn:aws:secretsmanager:us-west-2:111122223333:secret:my-app/application-a1B2c3",
+                "my-app/application",
+            ),
+            ("arn:aws:secretsmanager:us-west-2:111122223333:secret:plain", "plain"),
+        ] {
+            assert_eq!(secret_name(id), name);
+        }
+    }
 }

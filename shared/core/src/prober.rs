@@ -6,11 +6,12 @@
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::plan::{Plan, Route};
-use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http, HttpAnswer, Metric, Metrics, Role};
+use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http, HttpAnswer, Metric, Metrics, Pager, Role};
 use crate::state::{Change, keys, update_note};
 use crate::steps::{Context, Reply, Step, confirm, not_mine};
 use crate::time::Millis;
 use crate::votes::{History, Observer, Probe, Seen};
+use crate::watched::Watch;
 use crate::words::list;
 use futures_util::future::{join, join_all};
 use serde::Serialize;
@@ -25,7 +26,7 @@ pub struct Tick {
 }
 
 /// What the prober works with.
-pub struct Prober<'a, C, K, H, D, M> {
+pub struct Prober<'a, C, K, H, D, M, P> {
     pub plan: &'a Plan,
     pub plan_digest: &'a str,
     pub role: Role,
@@ -34,6 +35,8 @@ pub struct Prober<'a, C, K, H, D, M> {
     pub http: &'a H,
     pub dns: &'a D,
     pub metrics: &'a M,
+    /// In the witness: it watches whether the standby looks.
+    pub watch: Option<Watch<'a, C, P>>,
 }
 
 /// What one call led to.
@@ -44,8 +47,8 @@ pub enum Answer {
     Step(Reply),
 }
 
-pub async fn answer<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics>(
-    prober: &Prober<'_, C, K, H, D, M>,
+pub async fn answer<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics, P: Pager>(
+    prober: &Prober<'_, C, K, H, D, M, P>,
     event: &Value,
 ) -> Result<Answer, Fault> {
     match call::read(event)? {
@@ -66,7 +69,7 @@ pub async fn answer<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics>(
     }
 }
 
-impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics> Prober<'_, C, K, H, D, M> {
+impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics, P: Pager> Prober<'_, C, K, H, D, M, P> {
     /// One look, recorded as a vote.
     pub async fn tick(&self) -> Result<Tick, Fault> {
         let observer = match self.role {
@@ -78,6 +81,9 @@ impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics> Prober<'_, C, K, H, D, M> 
         if observer == Observer::Witness {
             let probe = look.await;
             record(self.cells, observer, &probe).await?;
+            if let Some(watch) = &self.watch {
+                watch.look(self.plan, self.cells, self.clock.now()).await?;
+            }
             return Ok(Tick { probe, route53: None });
         }
         let (probe, route53) = join(look, read_route53(self.plan, self.clock, self.dns)).await;

@@ -157,6 +157,11 @@ pub mod keys {
         Key::new("votes", observer.to_owned())
     }
 
+    /// When the witness last saw the standby decide. Of the kind that the witness's prober writes anyway.
+    pub fn watched() -> Key {
+        Key::new("votes", "watched")
+    }
+
     pub fn watermark(store: &str) -> Key {
         Key::new("watermark", store.to_owned())
     }

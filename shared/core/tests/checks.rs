@@ -386,6 +386,40 @@ fn pf_12_a_prepared_transaction_is_told_before_anybody_is_stopped() {
     assert!(finding.fix.contains("rollback prepared"), "{finding:?}");
 }
 
+/// What a failover by itself needs is looked at before anything fails.
+#[test]
+fn pf_16_who_must_see_sees() {
+    let found = |situation: &Situation| {
+        let all = checks::assess(&plan(), Occasion::Watch, situation);
+        all.into_iter().find(|finding| finding.id == "PF-16").expect("it is asked")
+    };
+    let say = |seen: [Seen; 3]| {
+        let probe = |seen: Seen| {
+            let at = |seconds| ago(seconds);
+            let probes = [300, 200, 100, 20].map(|seconds| Probe { at: at(seconds), seen: seen.clone() });
+            known(std::sync::Arc::new(History { probes: probes.to_vec() }))
+        };
+        Votes { histories: Observer::ALL.into_iter().zip(seen.map(probe)).collect() }
+    };
+    let (up, down) = (Seen::Up, Seen::Down { reason: "no answer".to_owned() });
+    let unknown = Seen::Unknown { reason: "cut off".to_owned() };
+    let with = |votes: Votes| Situation { votes, ..alive() };
+    assert_eq!(found(&with(say([up.clone(), up.clone(), up.clone()]))).grade, Grade::Pass);
+    let alone = found(&with(say([up.clone(), up.clone(), down])));
+    assert_eq!(alone.grade, Grade::Warn, "{alone:?}");
+    assert!(alone.evidence.contains("route53 says that the primary is down"), "{alone:?}");
+    let blind = found(&with(say([up, unknown.clone(), unknown.clone()])));
+    assert_eq!(blind.grade, Grade::Block, "{blind:?}");
+    assert!(blind.evidence.starts_with("1 of 2 needed observers see"), "{blind:?}");
+    let mut dark = alive();
+    if let Some(keeper) = dark.keepers.last_mut() {
+        keeper.sighting = Observed::unknown("timed out");
+    }
+    let keeper = found(&dark);
+    assert_eq!(keeper.grade, Grade::Unknown);
+    assert!(keeper.evidence.contains("keeper `witness`"), "{keeper:?}");
+}
+
 #[test]
 fn pf_06_the_service_must_be_able_to_promote() {
     let with = |change: fn(&mut InstanceStatus)| {

@@ -1,7 +1,9 @@
 //! The functions as they are deployed: which code runs where, with which ports. Wiring only.
 
 use crate::tasks::Running;
-use crate::world::{Ahead, Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, World};
+use crate::world::{
+    Ahead, Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, WitnessDesk, World,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -9,6 +11,7 @@ use understudy_core::fault::Fault;
 use understudy_core::looks::Eyes;
 use understudy_core::ports::{Both, FenceOrder, FencedStore, GivesWay, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
+use understudy_core::watched::Watch;
 use understudy_core::{approval, drill, guard, handler, prober};
 
 /// One deployed function.
@@ -154,6 +157,7 @@ async fn prober(world: Rc<World>, role: Role, event: Rc<Value>, wanted: bool) ->
     let world = world.as_ref();
     let from = if role == Role::Witness { Place::Witness } else { Place::Standby };
     let net = Net { world, from };
+    let (standby, desk) = (table(world, from, Place::Standby), WitnessDesk(world));
     let prober = prober::Prober {
         plan: &world.plan,
         plan_digest: &world.digest,
@@ -163,6 +167,7 @@ async fn prober(world: Rc<World>, role: Role, event: Rc<Value>, wanted: bool) ->
         http: &net,
         dns: &net,
         metrics: &net,
+        watch: (role == Role::Witness).then_some(Watch { standby: &standby, pager: &desk }),
     };
     let function = if role == Role::Witness { Function::WitnessProber } else { Function::RouteProber };
     let eyes = Eyes {

@@ -166,3 +166,26 @@ fn a_primary_whose_looks_do_not_come_is_not_fenced() {
     assert_eq!(executions(&simulation), 0, "nobody moves away from a primary that serves");
     assert_lawful(&simulation, "the primary's queues are away");
 }
+
+/// A handler that is never called, for its schedule is off, or a Region that is gone: nobody in it tells anybody.
+#[test]
+fn a_standby_that_does_not_look_is_told_of_by_the_witness() {
+    for broken in [Break::Still(Place::Standby), Break::Kill(Place::Standby)] {
+        let machine = machine();
+        let mut simulation = settled(&machine);
+        let told = |s: &Simulation<'_>| pages(s).iter().filter(|page| page.contains("DOES NOT LOOK")).count();
+        simulation.run_for(minutes(20));
+        assert_eq!(told(&simulation), 0, "all is well");
+        simulation.break_now(broken);
+        simulation.run_for(minutes(4));
+        assert_eq!(told(&simulation), 0, "a lost tick or two is no silence");
+        simulation.run_for(minutes(3));
+        assert_eq!(told(&simulation), 1, "{broken:?}: {:?}", pages(&simulation));
+        simulation.run_for(minutes(10));
+        assert_eq!(told(&simulation), 1, "once, while it lasts");
+        simulation.break_now(Break::Heal);
+        simulation.run_for(minutes(30));
+        assert_eq!(told(&simulation), 1, "it looks again");
+        assert_lawful(&simulation, "a silent standby");
+    }
+}

@@ -8,7 +8,7 @@ use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
 use crate::sql::Written;
 use crate::time::{Millis, elapsed};
-use crate::votes::Vote;
+use crate::votes::{Observer, Vote};
 use crate::words::{count, instant};
 
 /// Looks again: between the alarm and now the primary may have come back.
@@ -86,8 +86,27 @@ pub(super) fn could_be_declared(plan: &Plan, s: &Situation) -> Vec<Finding> {
             format!("{see} of {needed} needed observers see the primary; not {}", blind.join("; ")),
             "see that the probers of standby and witness run, and that they can reach the route's health path",
         ),
-        None => pass(id, &plan.name, format!("every keeper is readable, {} see", count(see, "observer"))),
+        None => match alone(&votes) {
+            Some(observer) => finding(
+                id,
+                &plan.name,
+                Grade::Warn,
+                format!("{observer} says that the primary is down, and everybody else sees it"),
+                "see what keeps it out: a firewall that does not let Route 53's checkers through, for one. Its vote is wrong",
+            ),
+            None => pass(id, &plan.name, format!("every keeper is readable, {} see", count(see, "observer"))),
+        },
     }]
+}
+
+/// The one observer that says down for the whole window while all others see the primary.
+fn alone(votes: &[(Observer, Vote)]) -> Option<&'static str> {
+    let down: Vec<_> = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Down { .. })).collect();
+    let up = votes.iter().filter(|(_, vote)| matches!(vote, Vote::Up { .. })).count();
+    match down.as_slice() {
+        [(observer, _)] if up > 0 && up.saturating_add(1) == votes.len() => Some(observer.name()),
+        _ => None,
+    }
 }
 
 fn describe_lease(lease: &Standing) -> String {

@@ -10,6 +10,27 @@ const CLOCKS: Millis = Millis(100);
 /// Half of the margin ends a statement, half an idle transaction: less than this ends the work of a busy application.
 const MARGIN: Millis = Millis(2000);
 
+/// S3 takes no longer name of a bucket. Ours is `understudy-PLAN-ACCOUNT-REGION`.
+const LONGEST_BUCKET: usize = 63;
+const ACCOUNT: usize = 12;
+
+pub(super) fn names(look: &Look<'_>) -> Vec<Finding> {
+    let plan = look.plan;
+    let around = "understudy---".len() + ACCOUNT + plan.regions.standby.0.len();
+    let most = LONGEST_BUCKET.saturating_sub(around);
+    if plan.name.len() <= most {
+        return Vec::new();
+    }
+    let message = format!(
+        "the name `{}` has {} characters, and in {} the evidence bucket's name leaves room for {most}",
+        plan.name,
+        plan.name.len(),
+        plan.regions.standby.0
+    );
+    let help = "shorten it: the stack cannot be deployed. Its rehearsal's name is ten characters longer";
+    vec![finding(Level::Error, message, help).at(["plan"])]
+}
+
 pub(super) fn witness(look: &Look<'_>) -> Vec<Finding> {
     if look.plan.regions.witness.is_some() {
         return Vec::new();

@@ -20,6 +20,17 @@ impl Pager for Desk<'_> {
     }
 }
 
+/// The topic of the witness.
+pub struct WitnessDesk<'a>(pub &'a World);
+
+impl Pager for WitnessDesk<'_> {
+    async fn page(&self, page: &Page) -> Result<(), Fault> {
+        let passed = self.0.pass(Place::Witness, Place::Witness).await?;
+        self.0.note(What::Paged(Box::new(page.clone())));
+        self.0.reply(passed, ()).await
+    }
+}
+
 impl Secrets for Desk<'_> {
     async fn login(&self, secret_id: &str) -> Result<Secret, Fault> {
         let passed = self.0.pass(Place::Standby, Place::Standby).await?;

@@ -21,7 +21,7 @@ mod web;
 pub use ahead::Ahead;
 pub use breaks::Break;
 pub use clocks::HostClock;
-pub use desk::{Bucket, Desk, Notary, Starter};
+pub use desk::{Bucket, Desk, Notary, Starter, WitnessDesk};
 pub use faults::{Aim, Delivery, Trouble};
 pub(crate) use faults::{MUCH_LATER, span};
 pub(crate) use late::Effect;

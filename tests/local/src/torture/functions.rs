@@ -9,6 +9,7 @@ use std::time::Duration;
 use understudy_core::fault::Fault;
 use understudy_core::ports::{Both, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
+use understudy_core::watched::Watch;
 use understudy_core::{approval, guard, handler, prober};
 
 /// Those that have a schedule; the witness's prober has a name of its own here.
@@ -96,6 +97,7 @@ async fn alarm_handler(region: &Region, event: &Value) -> Result<Value, Fault> {
 async fn prober(region: &Region, role: Role, event: &Value) -> Result<Value, Fault> {
     let from = if role == Role::Witness { Place::Witness } else { Place::Standby };
     let prober = prober::Prober {
+        watch: None::<Watch<'_, _, Desk<'_>>>,
         plan: &region.plan,
         plan_digest: &region.digest,
         role,
