@@ -470,7 +470,8 @@ impl Night {
         if self.half_way == HalfWay::Continued {
             simulation.gets_on();
         }
-        simulation.run_until(LATEST, |simulation| told(simulation));
+        // Another attempt may begin meanwhile.
+        simulation.run_until(LATEST, |simulation| told(simulation) && !simulation.busy());
         simulation
     }
 }
