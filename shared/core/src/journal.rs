@@ -127,7 +127,8 @@ pub struct Stopped {
     pub epoch: Option<u64>,
     pub receipt: Option<Receipt>,
     pub positions: Vec<Position>,
-    /// A promotion was about to be asked for, or a hand promoted it by then: the only way is forward.
+    /// A promotion was about to be asked for, or a hand promoted it by then: the only way is forward. Not so where the fence was
+    /// accepted, the service took no promotion, and the primary is back.
     pub promotes: bool,
     /// Traffic was about to be moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]

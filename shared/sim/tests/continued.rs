@@ -205,6 +205,8 @@ fn an_acceptance_of_before_does_not_promote_beside_a_primary_that_is_back() {
     assert!(!promoted(&simulation), "{}", story(&simulation));
     ask(&mut simulation, &go_on());
     assert!(!promoted(&simulation), "{}", story(&simulation));
+    // And it is no dead end: nothing was promoted, so that the primary has its lease back.
+    assert_eq!(end(&simulation), End::RolledBack, "{}", story(&simulation));
     assert_lawful(&simulation, "an old acceptance");
 }
 

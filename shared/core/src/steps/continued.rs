@@ -5,14 +5,15 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
-use super::promote::all_alone;
+use super::fence::alive;
+use super::promote::{all_alone, under_way};
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stopped, Whole};
 use crate::keepers::Keeper;
 use crate::lease::{self, Lease};
 use crate::ports::{Both, Cells, Clock, Databases};
-use crate::run::Run;
+use crate::run::{Receipt, Run};
 use crate::state::{keys, update};
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -39,6 +40,15 @@ pub async fn take_up<C: Cells, K: Clock>(
         }
         from.promotes = true;
     }
+    // The service never took the promotion, and meanwhile the primary is back: what was accepted holds no longer. Should the
+    // promotion come after all, it finds its own fence in the data that it brings along, and nobody lifts it (L2).
+    if from.promotes
+        && matches!(from.receipt, Some(Receipt::Accepted { .. }))
+        && !under_way(ctx.plan, to, databases.at(to)).await?
+        && alive(ctx, keepers, &run).await.is_some()
+    {
+        from.promotes = false;
+    }
     ctx.journal()
         .append_once(Entry::Intent { step: Step::Continue, what: format!("take up what `{stopped}` holds") })
         .await?;
@@ -58,7 +68,7 @@ pub async fn take_up<C: Cells, K: Clock>(
     let (outcome, way) = if from.promotes {
         (Outcome::Forward, "a promotion was asked for: only forward")
     } else {
-        (Outcome::Back, "no promotion was asked for: all is taken back")
+        (Outcome::Back, "nothing was promoted: all is taken back")
     };
     ctx.journal().append_once(Entry::Continued { from }).await?;
     ctx.outcome(Step::Continue, outcome, format!("goes on from `{stopped}`; {way}")).await

@@ -124,7 +124,7 @@ pub(super) async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases)
     Ok(true)
 }
 
-async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+pub(super) async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
     for store in &plan.stores {
         if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(may_be_on_its_way) {
             return Ok(true);
