@@ -9,7 +9,7 @@ use super::fence::alive;
 use super::promote::{all_alone, under_way};
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
-use crate::journal::{Entry, Record, Stopped, Whole};
+use crate::journal::{Entry, Record, Stopped, Stored, Whole};
 use crate::keepers::Keeper;
 use crate::lease::{self, Lease};
 use crate::ports::{Both, Cells, Clock, Databases};
@@ -27,39 +27,23 @@ pub async fn take_up<C: Cells, K: Clock>(
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let stopped = run.continues.as_ref().ok_or_else(|| Fault::bug("`Continue` ran, and nothing stopped"))?;
     let line = Line::to(ctx, stopped).await?;
-    let mut from = line.told(ctx.clock.now());
-    let to = run.kind.to();
-    if !from.promotes && all_alone(ctx.plan, to, databases.at(to)).await? {
-        // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
-        if from.receipt.is_none() {
-            return Err(Fault::invalid(format!(
-                "the {} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a \
-                 hand (runbook)",
-                to.name()
-            )));
-        }
-        from.promotes = true;
-    }
-    // The service never took the promotion, and meanwhile the primary is back: what was accepted holds no longer. Should the
-    // promotion come after all, it finds its own fence in the data that it brings along, and nobody lifts it (L2).
-    if from.promotes
-        && matches!(from.receipt, Some(Receipt::Accepted { .. }))
-        && !under_way(ctx.plan, to, databases.at(to)).await?
-        && alive(ctx, keepers, &run).await.is_some()
-    {
-        from.promotes = false;
-    }
+    // Which way it goes is judged once: a second delivery finds it on record, whatever it would see by now (L5).
+    let from = match taken_up(ctx).await? {
+        Some(from) => from,
+        None => judged(ctx, keepers, &run, line.told(ctx.clock.now()), databases.at(run.kind.to())).await?,
+    };
     ctx.journal()
         .append_once(Entry::Intent { step: Step::Continue, what: format!("take up what `{stopped}` holds") })
         .await?;
     if let Some(epoch) = from.epoch {
         take_claims(ctx, keepers, epoch, &line, from.promotes).await?;
     }
+    ctx.journal().append_once_unless(Entry::Continued { from: from.clone() }, other_way).await?;
     Run::change(ctx.cells, ctx.execution, |run| {
         run.epoch = from.epoch;
         run.receipt.clone_from(&from.receipt);
         run.positions.clone_from(&from.positions);
-        run.promotion_asked = from.promotes;
+        run.promotion_asked |= from.promotes;
         if let Some(at) = from.decided_at {
             run.since.entry(Step::CloseLease).or_insert(at);
         }
@@ -70,8 +54,55 @@ pub async fn take_up<C: Cells, K: Clock>(
     } else {
         (Outcome::Back, "nothing was promoted: all is taken back")
     };
-    ctx.journal().append_once(Entry::Continued { from }).await?;
     ctx.outcome(Step::Continue, outcome, format!("goes on from `{stopped}`; {way}")).await
+}
+
+/// What an earlier delivery took up.
+async fn taken_up<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<Stopped>, Fault> {
+    let records = ctx.journal().records().await?;
+    Ok(records.into_iter().find_map(|record| match record.entry {
+        Entry::Continued { from } => Some(from),
+        _ => None,
+    }))
+}
+
+/// Two deliveries that judge at the same time: the second goes the way of the first.
+fn other_way(stored: &Stored) -> Result<(), Fault> {
+    match stored.record()?.entry {
+        Entry::Continued { .. } => Err(Fault::transient("another delivery took it up in this moment")),
+        _ => Ok(()),
+    }
+}
+
+/// What the journals tell, held against what the service and the observers say now.
+async fn judged<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    from: Stopped,
+    databases: &impl Databases,
+) -> Result<Stopped, Fault> {
+    let to = run.kind.to();
+    if !from.promotes {
+        if !all_alone(ctx.plan, to, databases).await? {
+            return Ok(from);
+        }
+        // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
+        if from.receipt.is_some() {
+            return Ok(Stopped { promotes: true, ..from });
+        }
+        return Err(Fault::invalid(format!(
+            "the {} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a hand \
+             (runbook)",
+            to.name()
+        )));
+    }
+    // The service never took the promotion, and meanwhile the primary is back: what was accepted holds no longer. Should the
+    // promotion come after all, it finds its own fence in the data that it brings along, and nobody lifts it (L2).
+    let accepted = matches!(from.receipt, Some(Receipt::Accepted { .. }));
+    let back =
+        accepted && !under_way(ctx.plan, to, databases).await? && alive(ctx, keepers, run).await.is_some();
+    Ok(Stopped { promotes: !back, ..from })
 }
 
 /// At our own keeper the claim must be one of theirs, or this one's already: anything newer means that somebody else took
