@@ -163,7 +163,8 @@ fn what_a_hand_promoted_meanwhile_is_not_taken_back() {
     for (state, recovers) in [("Capture", true), ("Freeze", false)] {
         let mut simulation = stopped(&machine, state);
         simulation.world.promote_by_hand();
-        simulation.run_for(minutes(5));
+        // Until the service says that it is done: before, nobody can tell a promotion from a restart.
+        simulation.run_for(minutes(15));
         ask(&mut simulation, &go_on());
         let wanted = if recovers { End::Recovered } else { End::NeedsOperator };
         assert_eq!(end(&simulation), wanted, "{state}: {}", story(&simulation));
