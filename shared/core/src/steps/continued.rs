@@ -85,6 +85,11 @@ async fn judged<C: Cells, K: Clock>(
     let to = run.kind.to();
     if !from.promotes {
         if !all_alone(ctx.plan, to, databases).await? {
+            // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4).
+            if under_way(ctx.plan, to, databases).await? {
+                let what = "is busy: whether a hand promoted it is not known until it is `available` or stands alone";
+                return Err(Fault::transient(format!("an instance of the {} {what}", to.name())));
+            }
             return Ok(from);
         }
         // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.

@@ -82,9 +82,12 @@ pub(super) fn once(chain: &Chain<'_>) -> Vec<Breach> {
             (!told).then(|| breach("L5", record, format!("`{step:?}` was done and never intended")))
         }
         Entry::Assessed { .. } if chain.kind().is_some_and(Kind::is_planned) => {
-            // Each look of a planned move tries a write. Two deliveries that begin in the same millisecond write one record.
-            let tried = chain.before(record).any(|earlier| tries_a_write(&earlier.entry));
-            (!tried).then(|| breach("L5", record, "a write was tried and never intended"))
+            // Each look of a planned move tries a write; two deliveries that begin in the same millisecond write one record.
+            let looks =
+                chain.before(record).filter(|earlier| matches!(earlier.entry, Entry::Assessed { .. }));
+            let tries = chain.before(record).filter(|earlier| tries_a_write(&earlier.entry));
+            (looks.count() >= tries.count().saturating_mul(2))
+                .then(|| breach("L5", record, "a write was tried and never intended"))
         }
         _ => None,
     }));
