@@ -115,7 +115,9 @@ sam-invoke: build python
 # The zip files that the template names, with LTO, the plan inside each. RDS_CA=… puts Amazon's bundle beside sql-agent;
 # REHEARSAL=1 packages the plan of the rehearsal environment.
 package:
-	cargo build --release --workspace --exclude understudy-local --exclude understudy-local-web --exclude understudy-local-client
+	cargo build --release --workspace --exclude understudy --exclude understudy-local --exclude understudy-local-web \
+		--exclude understudy-local-client --exclude understudy-sim --exclude understudy-invoke-tests
+	cargo build --release -p understudy
 	target/release/understudy package --plan $(PLAN) $(if $(REHEARSAL),--rehearsal) $(if $(RDS_CA),--rds-ca $(RDS_CA))
 
 # SEEDS=n: that many nights in the simulated world, each judged by every checker; exit 1 and a story where a law was

@@ -1,41 +1,40 @@
-//! What a plan check with `--live` reads of AWS: records, instances, secret, functions, readiness. Looks only.
+//! What a plan check with `--live` reads of AWS: records, instances, secret, functions, readiness. Looks only, but for one
+//! write by each route with `--transact`.
 //!
 //! Everything is asked at the same time, each bounded, by the credentials of whoever asks. What does not come is
 //! Unknown with its reason; what any of it means is the core's business.
 
-mod zone;
-
 use crate::exit::{Code, Failure, print};
-use crate::operate::{prefix, wait};
+use crate::operate::{prefix, signed_in, unavailable, wait};
 use crate::terminal;
 use aws_config::SdkConfig;
-use futures_util::future::{join, join_all, join3, join4};
+use futures_util::future::{join, join_all, join3, join5};
 use jiff::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::time::Duration;
+use understudy_aws::cloudwatch::CloudWatch;
+use understudy_aws::dns::Resolver;
 use understudy_aws::dynamodb::Table;
-use understudy_aws::function::Function;
+use understudy_aws::function::{Function, concurrency_left};
+use understudy_aws::http::Web;
 use understudy_aws::rds::Rds;
-use understudy_aws::scaffold::operator_config;
+use understudy_aws::route53::{Zones, home};
+use understudy_aws::scaffold::{WallClock, operator_config};
 use understudy_aws::secrets::SecretsManager;
 use understudy_core::checks::{Finding, Grade};
 use understudy_core::fault::Fault;
 use understudy_core::live::{
-    Deployment, Follows, HealthCheck, LiveFunction, LiveRoute, LiveStore, RecordSet, findings, functions,
+    Deployment, HealthCheck, LiveFunction, LiveStore, LiveTransaction, RecordSet, findings, functions,
+    look_at_route, switch_alarm_name, transact,
 };
 use understudy_core::observed::Observed;
-use understudy_core::plan::{Plan, Region, Route, Store};
-use understudy_core::ports::Role;
+use understudy_core::plan::{Plan, Store};
+use understudy_core::ports::{Alarms, Records, Role};
 use understudy_core::state::{keys, load};
 use understudy_core::steps::assess::Readiness;
-use zone::Zone;
 
 /// A Region that accepts and never answers costs this much, once.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Where Route 53's own API lives, whatever the plan's Regions are.
-const ROUTE53: &str = "us-east-1";
 
 /// A whole check, for machines.
 #[derive(Serialize)]
@@ -46,8 +45,15 @@ struct Checked<'a> {
 }
 
 /// Looks at the deployment of a plan that is whole, and tells what needs somebody.
-pub fn check(plan: &Plan, profile: Option<&str>, json: bool) -> Result<Code, Failure> {
-    let seen = wait(async { Ok(look(plan, profile).await) })?;
+pub fn check(plan: &Plan, profile: Option<&str>, transacts: bool, json: bool) -> Result<Code, Failure> {
+    let seen = wait(async {
+        signed_in(&plan.regions.standby, profile).await?;
+        let mut seen = look(plan, profile).await;
+        if transacts {
+            seen.transactions = try_transactions(plan).await?;
+        }
+        Ok(seen)
+    })?;
     let findings = findings(plan, &seen);
     if json {
         let checked = Checked { plan: &plan.name, at: seen.at, findings: &findings };
@@ -69,66 +75,71 @@ fn code(findings: &[Finding]) -> Code {
     }
 }
 
+/// One write by each of the primary's endpoints, from this machine.
+async fn try_transactions(plan: &Plan) -> Result<Vec<LiveTransaction>, Failure> {
+    let web = Resolver::new().and_then(Web::new).map_err(|fault| unavailable(&fault))?;
+    let now = Timestamp::now();
+    Ok(join_all(plan.routes.iter().map(|route| transact(plan, route, &web, now))).await)
+}
+
 async fn look(plan: &Plan, profile: Option<&str>) -> Deployment {
     let (primary, standby) = join(
         operator_config(&plan.regions.primary, profile),
         operator_config(&plan.regions.standby, profile),
     )
     .await;
-    let global = operator_config(&Region(ROUTE53.to_owned()), profile).await;
-    let zone = Zone::new(&global);
+    let zones = &Patient(Zones::from_config(&operator_config(&home(), profile).await));
+    let cloudwatch = CloudWatch::from_config(&standby, &plan.name);
+    let alarm = switch_alarm_name(plan);
     let table = Table::from_config(&standby, &prefix(plan));
     let readiness_key = keys::readiness();
-    let (routes, stores, functions, readiness) = join4(
-        join_all(plan.routes.iter().map(|route| look_at_route(&zone, route))),
+    let ((routes, switch_alarm), stores, functions, concurrency, readiness) = join5(
+        join(
+            join_all(plan.routes.iter().map(|route| look_at_route(route, zones, &WallClock))),
+            bounded("CloudWatch", cloudwatch.alarm(&alarm)),
+        ),
         join_all(plan.stores.iter().map(|store| look_at_store(store, &primary, &standby))),
         look_at_functions(plan, profile),
+        bounded("Lambda", concurrency_left(&standby)),
         bounded("state table", load::<Readiness>(&table, &readiness_key)),
     )
     .await;
-    Deployment { at: Timestamp::now(), routes, stores, functions, readiness }
+    Deployment {
+        at: Timestamp::now(),
+        routes,
+        switch_alarm,
+        stores,
+        functions,
+        concurrency,
+        transactions: Vec::new(),
+        readiness,
+    }
+}
+
+/// Route 53 as an operator's check asks it, each question in time.
+struct Patient(Zones);
+
+impl Records for Patient {
+    async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<RecordSet>, Fault> {
+        in_time("Route 53", self.0.records(zone_id, name)).await
+    }
+
+    async fn health_check(&self, id: &str) -> Result<Option<HealthCheck>, Fault> {
+        in_time("Route 53", self.0.health_check(id)).await
+    }
+}
+
+async fn in_time<T>(source: &str, asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = || Fault::transient(format!("{source}: no answer within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// What came of one question, in time.
 async fn bounded<T>(source: &str, asked: impl Future<Output = Result<T, Fault>>) -> Observed<T> {
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(value)) => Observed::known(value, source, Timestamp::now()),
-        Ok(Err(fault)) => Observed::unknown(fault.to_string()),
-        Err(_) => Observed::unknown(format!("{source}: no answer within {} s", PATIENCE.as_secs())),
+    match in_time(source, asked).await {
+        Ok(value) => Observed::known(value, source, Timestamp::now()),
+        Err(fault) => Observed::unknown(fault.to_string()),
     }
-}
-
-async fn look_at_route(zone: &Zone, route: &Route) -> LiveRoute {
-    let (public, verdict) = join(
-        bounded("Route 53", zone.records(&route.zone_id, &route.record)),
-        bounded("Route 53", zone.records(&route.zone_id, &route.verdict_record)),
-    )
-    .await;
-    let named: BTreeSet<String> = [&public, &verdict].into_iter().flat_map(health_checks).collect();
-    let mut checks = look_at_checks(zone, named).await;
-    let below = checks.iter().filter_map(|(_, check)| children(check.value()?.as_ref()?)).flatten().cloned();
-    let below = look_at_checks(zone, below.collect()).await;
-    checks.extend(below);
-    LiveRoute { route: route.name.clone(), public, verdict, checks }
-}
-
-async fn look_at_checks(zone: &Zone, ids: BTreeSet<String>) -> Vec<(String, Observed<Option<HealthCheck>>)> {
-    join_all(ids.into_iter().map(|id| async {
-        let check = bounded("Route 53", zone.health_check(&id)).await;
-        (id, check)
-    }))
-    .await
-}
-
-fn children(check: &HealthCheck) -> Option<&[String]> {
-    match &check.follows {
-        Follows::Calculated { children, .. } => Some(children),
-        Follows::Alarm { .. } | Follows::Endpoint { .. } | Follows::Other(_) => None,
-    }
-}
-
-fn health_checks(records: &Observed<Vec<RecordSet>>) -> Vec<String> {
-    records.value().into_iter().flatten().filter_map(|set| set.health_check.clone()).collect()
 }
 
 async fn look_at_store(store: &Store, primary: &SdkConfig, standby: &SdkConfig) -> LiveStore {

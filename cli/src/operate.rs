@@ -7,18 +7,19 @@ mod status;
 
 use crate::exit::{Code, Failure, print};
 use crate::plan;
+use aws_config::SdkConfig;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use understudy_aws::dynamodb::Table;
 use understudy_aws::function::{Called, Function};
-use understudy_aws::scaffold::operator_config;
+use understudy_aws::scaffold::{no_credentials, operator_config};
 use understudy_core::approval::{self, Matter, open_question};
 use understudy_core::decide::Decision;
 use understudy_core::fault::Fault;
 use understudy_core::handler::Handled;
 use understudy_core::incident::{Incident, execution_name};
-use understudy_core::plan::Plan;
+use understudy_core::plan::{Plan, Region};
 use understudy_core::run::{Kind, Request, Run};
 use understudy_core::state::{Category, Flag, keys, load, set_flag};
 
@@ -126,7 +127,7 @@ impl Deployed {
     }
 
     async fn of(plan: Plan, target: &Target) -> Result<Self, Failure> {
-        let config = operator_config(&plan.regions.standby, target.profile.as_deref()).await;
+        let config = signed_in(&plan.regions.standby, target.profile.as_deref()).await?;
         let table = Table::from_config(&config, &prefix(&plan));
         Ok(Self { plan, table, profile: target.profile.clone() })
     }
@@ -134,6 +135,16 @@ impl Deployed {
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
     }
+}
+
+/// The configuration for `region`, if there are credentials: without, every single question would fail for it.
+pub async fn signed_in(region: &Region, profile: Option<&str>) -> Result<SdkConfig, Failure> {
+    let config = operator_config(region, profile).await;
+    let Some(why) = no_credentials(&config).await else { return Ok(config) };
+    let text = format!(
+        "error: no AWS credentials: {why}. Set AWS_PROFILE or give `--profile`; with single sign-on, `aws sso login` first"
+    );
+    Err(Failure::new(Code::NotAvailable, text))
 }
 
 /// The prefix of every resource of a plan.

@@ -91,6 +91,9 @@ fn functions(folder: &Path) -> Result<Vec<String>, Failure> {
 fn pack(arguments: &Arguments, name: &str, plan: &[u8]) -> Result<(), Failure> {
     let binary = arguments.binaries.join(name);
     let bytes = fs::read(&binary).map_err(|error| Failure::file(&binary, &error))?;
+    if !arguments.quick {
+        runs_there(&binary, &bytes)?;
+    }
     let target = arguments.out.join(format!("{name}.zip"));
     let mut files = vec![("bootstrap", bytes, 0o755), ("plan.yaml", plan.to_vec(), 0o644)];
     if let Some(path) = arguments.rds_ca.as_ref().filter(|_| name == "sql-agent") {
@@ -98,6 +101,34 @@ fn pack(arguments: &Arguments, name: &str, plan: &[u8]) -> Result<(), Failure> {
     }
     let level = if arguments.quick { 1 } else { 9 };
     write_zip(&target, &files, level).map_err(|error| Failure::file(target, &error))
+}
+
+/// The C library of the runtime `provided.al2023`: 2.34.
+const GLIBC_MINOR: u32 = 34;
+
+/// Whether the runtime's C library has every symbol that a binary wants: each version stands in it by name, `GLIBC_2.36`.
+/// A binary that does not start is seen by nobody until it is called.
+fn runs_there(path: &Path, binary: &[u8]) -> Result<(), Failure> {
+    let newest = newest_glibc(binary).unwrap_or(0);
+    if newest <= GLIBC_MINOR {
+        return Ok(());
+    }
+    let text = format!(
+        "error: {}: wants glibc 2.{newest}, and Lambda's runtime has 2.{GLIBC_MINOR}: it would not start there. Build on \
+         Debian 12, Amazon Linux 2023, or for `x86_64-unknown-linux-musl`",
+        path.display()
+    );
+    Err(Failure::new(Code::Refused, text))
+}
+
+fn newest_glibc(binary: &[u8]) -> Option<u32> {
+    const MARK: &[u8] = b"GLIBC_2.";
+    let marks = binary.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+    let minor = |at: usize| {
+        let digits = binary.get(at + MARK.len()..)?.iter().take_while(|byte| byte.is_ascii_digit());
+        digits.map(|byte| char::from(*byte)).collect::<String>().parse::<u32>().ok()
+    };
+    marks.filter_map(|(at, _)| minor(at)).max()
 }
 
 /// Equal files give equal bytes: no date of today goes in, so that an unchanged function is not deployed again.
@@ -112,4 +143,19 @@ fn write_zip(target: &Path, files: &[(&str, Vec<u8>, u32)], level: i64) -> io::R
         zip.write_all(bytes)?;
     }
     zip.finish()?.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_version_that_a_binary_wants_is_found() {
+        assert_eq!(newest_glibc(b"\x7fELF GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_PRIVATE"), Some(34));
+        assert_eq!(newest_glibc(b"GLIBC_2.9\0GLIBC_2.38\0"), Some(38));
+        assert_eq!(newest_glibc(b"statically linked, GLIBC_2."), None);
+        let refused = runs_there(Path::new("target/release/sql-agent"), b"GLIBC_2.38\0");
+        assert_eq!(refused.err().map(|failure| failure.code()), Some(Code::Refused));
+        assert!(runs_there(Path::new("x"), b"GLIBC_2.34\0").is_ok());
+    }
 }

@@ -2,7 +2,8 @@
 //! of a signed one also the signature as bytes, and the public key as KMS tells it.
 //!
 //! A sealed record has one version and no delete marker: the bucket takes conditional puts only, and those succeed
-//! again over a marker. So versions are listed, not objects. The bytes are written as they lie there.
+//! again over a marker. So versions are listed, not objects. The bytes are written as they lie there. Where other bytes lay
+//! under a record's name before it was sealed, ours lie beside, and are taken; the others are kept as `planted-…`.
 
 use super::check_folder;
 use super::signature::{REPORT, decoded, pem};
@@ -11,6 +12,7 @@ use crate::operate::{Deployed, Target, prefix, unavailable, wait};
 use crate::terminal::tame;
 use aws_config::SdkConfig;
 use clap::Args;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_aws::function::Function;
@@ -21,7 +23,7 @@ use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
 use understudy_core::plan::Plan;
 use understudy_core::report::Attestation;
 use understudy_core::report::words::{HEAD_SIGNATURE, PUBLIC_KEY};
-use understudy_core::steps::close::{record_key, report_key};
+use understudy_core::steps::close::{BESIDE_DIGITS, key_beside, record_key, report_key};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -82,9 +84,20 @@ async fn copy(bucket: &Bucket, plan: &Plan, arguments: &Arguments) -> Result<Vec
     one_version_each(&found)?;
     fs::create_dir_all(out).map_err(|error| Failure::file(out, &error))?;
     let mut sealed = Vec::with_capacity(found.len());
-    for Version { key, .. } in &found {
+    let keys: BTreeSet<&str> = found.iter().map(|version| version.key.as_str()).collect();
+    for key in keys.iter().filter(|key| !is_beside(key)) {
         let bytes = bucket.read(key).await.map_err(|fault| unavailable(&fault))?;
-        let name = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
+        let name = key.rsplit_once('/').map_or(*key, |(_, name)| name);
+        let bytes = match ours_beside(bucket, key, &keys).await? {
+            None => bytes,
+            Some(ours) => {
+                say!(
+                    "`{key}` held other bytes before it was sealed, kept as `planted-{name}`; ours lay beside it"
+                );
+                write_once(&out.join(format!("planted-{name}")), &bytes)?;
+                ours
+            }
+        };
         write_once(&out.join(name), &bytes)?;
         let sha256 = sha256_hex(&bytes);
         let bytes = String::from_utf8(bytes)
@@ -92,6 +105,28 @@ async fn copy(bucket: &Bucket, plan: &Plan, arguments: &Arguments) -> Result<Vec
         sealed.push(Stored::new(bytes, sha256));
     }
     Ok(sealed)
+}
+
+/// Whether the name of a key has a digest in it: `000001.0123456789abcdef.json`.
+fn is_beside(key: &str) -> bool {
+    let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+    let digest = name.split('.').nth(1).filter(|_| name.split('.').count() == 3);
+    digest.is_some_and(|digest| {
+        digest.len() == BESIDE_DIGITS && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// What lies beside `key` under the name that its own bytes give it; of several the one that the chain takes is told by the
+/// check that follows.
+async fn ours_beside(bucket: &Bucket, key: &str, keys: &BTreeSet<&str>) -> Result<Option<Vec<u8>>, Failure> {
+    let Some((name, _)) = key.rsplit_once('.') else { return Ok(None) };
+    for beside in keys.iter().filter(|other| is_beside(other) && other.starts_with(&format!("{name}."))) {
+        let bytes = bucket.read(beside).await.map_err(|fault| unavailable(&fault))?;
+        if key_beside(key, &bytes) == **beside {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether the report was there to be copied.
@@ -119,12 +154,18 @@ async fn copy_report(
     arguments: &Arguments,
 ) -> Result<Reported, Failure> {
     let key = report_key(&plan.name, &arguments.execution);
-    let found = bucket.versions(&key).await.map_err(|fault| unavailable(&fault))?;
-    if found.is_empty() {
+    let prefix = key.strip_suffix("json").unwrap_or(&key);
+    let found = bucket.versions(prefix).await.map_err(|fault| unavailable(&fault))?;
+    let keys: BTreeSet<&str> =
+        found.iter().map(|found| found.key.as_str()).filter(|key| key.ends_with(".json")).collect();
+    if keys.is_empty() {
         return Ok(Reported::NotYet);
     }
     one_version_each(&found)?;
-    let bytes = bucket.read(&key).await.map_err(|fault| unavailable(&fault))?;
+    let bytes = match ours_beside(bucket, &key, &keys).await? {
+        Some(ours) => ours,
+        None => bucket.read(&key).await.map_err(|fault| unavailable(&fault))?,
+    };
     let path = arguments.out.join(REPORT);
     write_once(&path, &bytes)?;
     let attestation = crate::report::read(&path)?.attestation;
@@ -232,6 +273,14 @@ mod tests {
 
     fn version(seq: u64, deleted: bool) -> Version {
         Version { key: record_key("plan", "i-1-a1", seq), deleted }
+    }
+
+    #[test]
+    fn what_lies_beside_is_told_by_its_name() {
+        let key = record_key("plan", "i-1-a1", 1);
+        assert!(!is_beside(&key));
+        assert!(is_beside(&key_beside(&key, b"ours")));
+        assert!(!is_beside("journal/plan/i-1-a1/000001.short.json"));
     }
 
     #[test]

@@ -13,14 +13,18 @@ use understudy_core::handler::{Decided, TICK};
 use understudy_core::incident::{Attempt, Incident};
 use understudy_core::journal::Journal;
 use understudy_core::keepers::{STANDBY, WITNESS};
-use understudy_core::lease::Sighting;
+use understudy_core::lease::{KeeperView, Lease, Sighting, standing};
+use understudy_core::observed::Observed;
+use understudy_core::outlook::{Outlook, outlook};
 use understudy_core::overrides::{Override, Overrides};
 use understudy_core::report::line;
 use understudy_core::returned::{Returned, State};
-use understudy_core::state::{Flag, keys, load, raised};
+use understudy_core::state::{Flag, keys, load, look, raised};
 use understudy_core::steps::assess::Readiness;
 use understudy_core::switch::{Desired, Side};
-use understudy_core::words::instant;
+use understudy_core::time::{Millis, elapsed};
+use understudy_core::votes::{History, Observer, Votes};
+use understudy_core::words::{instant, span};
 
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -30,6 +34,8 @@ pub struct Status {
     overrides: Vec<Given>,
     serves: Option<Side>,
     lease: Vec<(String, Option<Sighting>)>,
+    /// An outage that is not accepted yet.
+    outlook: Option<Outlook>,
     decision: Option<Decided>,
     readiness: Option<Readiness>,
     incident: Option<Incident>,
@@ -76,6 +82,8 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
     }
     let returned = load::<Returned>(table, &keys::returned()).await.map_err(failed)?;
     let newest = lease.iter().filter_map(|(_, seen)| seen.as_ref().map(|seen| seen.lease.epoch)).max();
+    let outlook =
+        outlook_of(deployed, &lease).await.filter(|_| !incident.as_ref().is_some_and(Incident::is_open));
     Ok(Status {
         plan: deployed.plan.name.clone(),
         at: Timestamp::now(),
@@ -83,6 +91,7 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
         overrides: given(deployed).await?,
         serves: load::<Desired>(table, &keys::switch()).await.map_err(failed)?.map(|desired| desired.serves),
         lease,
+        outlook,
         decision: load::<Decided>(table, &keys::decision(TICK)).await.map_err(failed)?,
         readiness: load::<Readiness>(table, &keys::readiness()).await.map_err(failed)?,
         incident,
@@ -90,6 +99,31 @@ pub async fn gather(deployed: &Deployed) -> Result<Status, Failure> {
         question,
         returned: returned.filter(|returned| Some(returned.epoch) == newest),
     })
+}
+
+/// What the votes that lie in the standby come to; the witness's own lie in its Region. One that does not read says
+/// nothing here.
+async fn outlook_of(deployed: &Deployed, lease: &[(String, Option<Sighting>)]) -> Option<Outlook> {
+    let (plan, now) = (&deployed.plan, Timestamp::now());
+    let mut histories = Vec::new();
+    for observer in [Observer::Standby, Observer::Route53] {
+        let read = look::<History>(&deployed.table, &keys::votes(observer.name())).await;
+        let history = match read {
+            Ok(Some(history)) => Observed::known(history, "state table", now),
+            Ok(None) => Observed::unknown("it has not voted yet"),
+            Err(fault) => Observed::unknown(fault.to_string()),
+        };
+        histories.push((observer, history));
+    }
+    let votes = Votes { histories }.judged(&plan.detection, now);
+    let views = lease.iter().filter_map(|(keeper, seen)| {
+        Some(KeeperView {
+            keeper: keeper.clone(),
+            sighting: Observed::known(seen.clone()?, "state table", now),
+        })
+    });
+    let standing = standing(&views.collect::<Vec<_>>(), &plan.lease, &plan.regions.standby, now);
+    outlook(plan, &votes, &standing)
 }
 
 async fn last_line(deployed: &Deployed, execution: &str) -> Result<Option<String>, Failure> {
@@ -111,9 +145,29 @@ impl Status {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
+    fn ago(&self, at: Timestamp) -> String {
+        span(Millis(elapsed(at, self.at).0 / 1000 * 1000))
+    }
+
+    /// Why readiness says nothing just now: it asks whether the standby could take over.
+    fn no_readiness(&self) -> Option<&'static str> {
+        if self.incident.as_ref().and_then(Incident::running).is_some() {
+            return Some("not asked while an execution runs");
+        }
+        let follows = |returned: &Returned| returned.stores.iter().all(|found| found.state == State::Follows);
+        match self.serves {
+            Some(Side::Standby) if self.returned.as_ref().is_some_and(follows) => {
+                Some("the standby serves; the old primary follows it")
+            }
+            Some(Side::Standby) => Some("the standby serves; no replica protects it"),
+            _ => None,
+        }
+    }
+
     fn blocking(&self) -> Vec<&Finding> {
         self.readiness
             .iter()
+            .filter(|_| self.no_readiness().is_none())
             .flat_map(|readiness| &readiness.findings)
             .filter(|finding| finding.blocks())
             .collect()
@@ -143,6 +197,10 @@ impl Status {
                 flag.by
             );
         }
+        if let Some(outlook) = &self.outlook {
+            let what = if outlook.asks { "people are asked" } else { "a failover starts by itself" };
+            return format!("wait, do nothing: if this lasts, {what} by {}", instant(outlook.by));
+        }
         match self.incident.as_ref().filter(|incident| incident.is_open()) {
             Some(incident) if incident.running().is_some() => "wait: an attempt runs".to_owned(),
             Some(incident) => after(incident).to_owned(),
@@ -156,6 +214,12 @@ impl Status {
             },
         }
     }
+}
+
+/// That a database is behind what the keepers renew, where it is.
+fn unset(lease: &Lease) -> String {
+    let unset = lease.enforced.iter().flat_map(|enforced| &enforced.unset);
+    unset.map(|unset| format!(", NOT SET in `{}` since {}", unset.store, instant(unset.since))).collect()
 }
 
 /// What people do about an open incident in which nothing runs.
@@ -190,26 +254,41 @@ impl fmt::Display for Status {
         writeln!(f, "plan {}, {}", self.plan, self.at)?;
         let serves = self.serves.map_or("unknown", Side::name);
         writeln!(f, "  serves     {serves}")?;
+        if let Some(outlook) = &self.outlook {
+            let names: Vec<&str> = outlook.observers.iter().map(|observer| observer.name()).collect();
+            let renewed = outlook.last_renewal.map(|at| format!(". Last renewal {} ago", self.ago(at)));
+            writeln!(
+                f,
+                "  PRIMARY    NOT ANSWERING for {}, as seen by {}{}",
+                self.ago(outlook.since),
+                names.join(", "),
+                renewed.unwrap_or_default()
+            )?;
+        }
         for (keeper, sighting) in &self.lease {
             match sighting {
                 Some(seen) => writeln!(
                     f,
-                    "  lease      {keeper}: epoch {} of {}, renewal {} first seen {}{}",
+                    "  lease      {keeper}: epoch {} of {}, renewal {} first seen {} ago{}{}",
                     seen.lease.epoch,
                     seen.lease.holder.0,
                     seen.lease.counter,
-                    seen.first_seen_at,
-                    if seen.lease.armed { ", armed" } else { "" }
+                    self.ago(seen.first_seen_at),
+                    if seen.lease.armed { ", armed" } else { "" },
+                    unset(&seen.lease)
                 )?,
                 None => writeln!(f, "  lease      {keeper}: never seen")?,
             }
         }
         if let Some(decided) = &self.decision {
-            writeln!(f, "  decision   {}: {}", decided.at, decided.decision)?;
+            writeln!(f, "  decision   {} ago: {}", self.ago(decided.at), decided.decision)?;
         }
-        match &self.readiness {
-            Some(readiness) => writeln!(f, "  readiness  {}: {}", readiness.at, readiness.verdict.words())?,
-            None => writeln!(f, "  readiness  never assessed")?,
+        match (&self.readiness, self.no_readiness()) {
+            (_, Some(why)) => writeln!(f, "  readiness  {why}")?,
+            (Some(readiness), None) => {
+                writeln!(f, "  readiness  {} ago: {}", self.ago(readiness.at), readiness.verdict.words())?;
+            }
+            (None, None) => writeln!(f, "  readiness  never assessed")?,
         }
         for finding in self.blocking() {
             writeln!(
@@ -299,5 +378,51 @@ mod tests {
         for end in [End::NeedsOperator, End::Unfinished] {
             assert!(after(&incident(end, &[])).contains("understudy continue"));
         }
+    }
+
+    fn status(outlook: Option<Outlook>, serves: Side) -> Status {
+        let at = Timestamp::constant(1_800_000_000, 0);
+        Status {
+            plan: "orders".to_owned(),
+            at,
+            hold: None,
+            overrides: Vec::new(),
+            serves: Some(serves),
+            lease: vec![("standby".to_owned(), None)],
+            outlook,
+            decision: None,
+            readiness: None,
+            incident: None,
+            last: None,
+            question: None,
+            returned: None,
+        }
+    }
+
+    /// What is read first at night: that the primary does not answer, since when, and that nobody need do anything yet.
+    #[test]
+    fn an_outage_in_the_making_says_what_comes() {
+        let ago = |seconds| {
+            understudy_core::time::before(Timestamp::constant(1_800_000_000, 0), Millis::from_secs(seconds))
+        };
+        let outlook = Outlook {
+            since: ago(130),
+            observers: vec![Observer::Standby, Observer::Route53],
+            last_renewal: Some(ago(160)),
+            by: understudy_core::time::after(ago(0), Millis::from_secs(200)),
+            asks: false,
+        };
+        let told = status(Some(outlook.clone()), Side::Primary).to_string();
+        assert!(told.contains("PRIMARY    NOT ANSWERING for 2 min 10 s, as seen by standby, route53. Last renewal 2 min 40 s ago"), "{told}");
+        assert!(told.contains("next       wait, do nothing: if this lasts, a failover starts by itself by 2027-01-15T08:03:20.000Z"), "{told}");
+        let asked = status(Some(Outlook { asks: true, ..outlook }), Side::Primary).to_string();
+        assert!(asked.contains("people are asked by"), "{asked}");
+    }
+
+    #[test]
+    fn readiness_is_no_alarm_where_nobody_asks_it() {
+        let told = status(None, Side::Standby).to_string();
+        assert!(told.contains("readiness  the standby serves; no replica protects it"), "{told}");
+        assert!(status(None, Side::Primary).to_string().contains("readiness  never assessed"));
     }
 }

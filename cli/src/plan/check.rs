@@ -22,6 +22,10 @@ pub struct Arguments {
     /// Then look at what is deployed: records, databases, secret, functions, readiness. Reads only.
     #[arg(long)]
     live: bool,
+    /// Also write one small transaction by the primary's endpoint of each route, as the confirmation of a recovery will, and look
+    /// whether the standby has the path.
+    #[arg(long, requires = "live")]
+    transact: bool,
     /// The profile of the AWS configuration that looks; the environment's credentials without it.
     #[arg(long, requires = "live")]
     profile: Option<String>,
@@ -32,7 +36,9 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     let mut worst = Code::Ok;
     for path in &arguments.plans {
         let code = match (try_read(path)?, arguments.live) {
-            (Ok(_), true) => live::check(&load(path)?, arguments.profile.as_deref(), arguments.json)?,
+            (Ok(_), true) => {
+                live::check(&load(path)?, arguments.profile.as_deref(), arguments.transact, arguments.json)?
+            }
             (Ok((plan, places)), false) => told(arguments, path, &plan, &places),
             (Err(problems), _) => wrong(arguments, path, &problems),
         };

@@ -5,13 +5,11 @@ use understudy_aws::dns::Resolver;
 use understudy_aws::dynamodb::Table;
 use understudy_aws::http::Web;
 use understudy_aws::scaffold::WallClock;
-use understudy_aws::sns::Pages;
 use understudy_aws::sqs::Queue;
+use understudy_aws::watch::Watching;
 use understudy_aws::{Environment, serve_looking};
 use understudy_core::looks::Eyes;
-use understudy_core::ports::Role;
 use understudy_core::prober::{Prober, answer};
-use understudy_core::watched::Watch;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -19,13 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let dns = Resolver::new()?;
     let cells = Table::new(env.region(), &env.prefix()).await;
     let queue = Queue::of_looks(env.region()).await;
-    let watch = match env.role {
-        Role::Witness => Some((
-            Table::new(&env.plan.regions.standby, &env.prefix()).await,
-            Pages::new(env.region(), Environment::value("PAGES_TOPIC")?).await,
-        )),
-        _ => None,
-    };
+    let watching = Watching::of(&env).await?;
     let prober = &Prober {
         plan: &env.plan,
         plan_digest: &env.plan_digest,
@@ -35,7 +27,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         http: &Web::new(dns.clone())?,
         dns: &dns,
         metrics: &CloudWatch::new(env.region(), &env.plan.name).await,
-        watch: watch.as_ref().map(|(standby, pager)| Watch { standby, pager }),
+        watch: watching.watch(),
     };
     let eyes = &Eyes {
         plan: &env.plan,

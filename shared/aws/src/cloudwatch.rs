@@ -1,11 +1,14 @@
-//! The product's own metrics, each with the plan as its one dimension, at standard resolution.
+//! The product's own metrics, each with the plan as its one dimension, at standard resolution; and the alarm on one of
+//! them.
 
 use crate::fault::fault;
+use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::types::{Dimension, MetricDatum};
+use aws_sdk_cloudwatch::types::{AlarmType, Dimension, MetricAlarm as Found, MetricDatum};
 use understudy_core::fault::Fault;
+use understudy_core::live::MetricAlarm;
 use understudy_core::plan::Region;
-use understudy_core::ports::{Metric, Metrics};
+use understudy_core::ports::{Alarms, Metric, Metrics};
 
 pub const NAMESPACE: &str = "Understudy";
 
@@ -17,7 +20,11 @@ pub struct CloudWatch {
 
 impl CloudWatch {
     pub async fn new(region: &Region, plan: &str) -> Self {
-        Self { client: Client::new(&crate::scaffold::sdk_config(region).await), plan: plan.to_owned() }
+        Self::from_config(&crate::scaffold::sdk_config(region).await, plan)
+    }
+
+    pub fn from_config(config: &SdkConfig, plan: &str) -> Self {
+        Self { client: Client::new(config), plan: plan.to_owned() }
     }
 }
 
@@ -44,5 +51,31 @@ impl Metrics for CloudWatch {
             .await
             .map(|_| ())
             .map_err(|error| fault(&format!("publish `{}`", name(metric)), &error))
+    }
+}
+
+impl Alarms for CloudWatch {
+    async fn alarm(&self, name: &str) -> Result<Option<MetricAlarm>, Fault> {
+        let call = self.client.describe_alarms().alarm_names(name).alarm_types(AlarmType::MetricAlarm);
+        let page = call.send().await.map_err(|error| fault(&format!("describe alarm `{name}`"), &error))?;
+        Ok(page.metric_alarms.unwrap_or_default().into_iter().next().map(metric_alarm))
+    }
+}
+
+fn metric_alarm(found: Found) -> MetricAlarm {
+    let dimensions = found.dimensions.unwrap_or_default().into_iter();
+    MetricAlarm {
+        metric: format!("{}/{}", found.namespace.unwrap_or_default(), found.metric_name.unwrap_or_default()),
+        dimensions: dimensions
+            .map(|one| (one.name.unwrap_or_default(), one.value.unwrap_or_default()))
+            .collect(),
+        statistic: found.statistic.map(|statistic| statistic.as_str().to_owned()).unwrap_or_default(),
+        comparison: found
+            .comparison_operator
+            .map(|operator| operator.as_str().to_owned())
+            .unwrap_or_default(),
+        threshold: found.threshold.unwrap_or_default(),
+        evaluation_periods: found.evaluation_periods.unwrap_or_default(),
+        period_seconds: found.period.unwrap_or_default(),
     }
 }

@@ -8,6 +8,8 @@ use understudy_core::fault::Fault;
 
 /// Codes that come with a status of the 400s and yet say: the same call may succeed later.
 const TRANSIENT: &[&str] = &[
+    // S3's 409: another conditional put of the key is under way, and may yet fail. It is not the 412 of one that is there.
+    "ConditionalRequestConflict",
     "LimitExceededException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -89,6 +91,7 @@ mod tests {
             (429, Some("TooManyRequestsException")),
             (400, Some("ThrottlingException")),
             (400, Some("ProvisionedThroughputExceededException")),
+            (409, Some("ConditionalRequestConflict")),
         ] {
             assert!(matches!(told(status, code), Fault::Transient(_)), "{status} {code:?}");
         }
@@ -96,9 +99,12 @@ mod tests {
 
     #[test]
     fn what_a_service_blames_on_us_is_not() {
-        for (status, code) in
-            [(400, Some("AccessDeniedException")), (404, Some("ResourceNotFoundException")), (403, None)]
-        {
+        for (status, code) in [
+            (400, Some("AccessDeniedException")),
+            (404, Some("ResourceNotFoundException")),
+            (403, None),
+            (412, Some("PreconditionFailed")),
+        ] {
             assert!(matches!(told(status, code), Fault::Bug(_)), "{status} {code:?}");
         }
     }

@@ -34,6 +34,14 @@ pub struct Function {
     name: String,
 }
 
+/// How many invocations at once the account has left in this Region, beside what single functions reserved.
+pub async fn concurrency_left(config: &SdkConfig) -> Result<i32, Fault> {
+    let settings = Client::new(config).get_account_settings().send().await;
+    let settings = settings.map_err(|error| fault("read the account's settings", &error))?;
+    let left = settings.account_limit.and_then(|limit| limit.unreserved_concurrent_executions);
+    left.ok_or_else(|| Fault::transient("the account's settings name no concurrency"))
+}
+
 impl Function {
     pub fn new(config: &SdkConfig, name: String) -> Self {
         Self { client: Client::new(config), name }

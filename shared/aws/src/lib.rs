@@ -1,8 +1,8 @@
 //! The adapters that several functions share, one service a file, and the scaffold around a Lambda.
 //!
 //! Nothing here decides: each adapter says what one port of the core wants in one service's words, and turns
-//! that service's errors into the four faults. SQL is not here, since one function alone speaks it; nor is
-//! Route 53, which none calls: only an operator's check reads its records.
+//! that service's errors into the four faults. SQL is not here, since one function alone speaks it. Route 53 is asked by
+//! an operator's check and by the switcher's tick, and changed by nobody.
 
 #[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
@@ -21,6 +21,8 @@ pub mod kms;
 pub mod primary_guard;
 #[cfg(feature = "rds")]
 pub mod rds;
+#[cfg(feature = "route53")]
+pub mod route53;
 #[cfg(feature = "s3")]
 pub mod s3;
 pub mod scaffold;
@@ -34,6 +36,8 @@ pub mod sns;
 pub mod sql_agent;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+#[cfg(all(feature = "dynamodb", feature = "sns"))]
+pub mod watch;
 
 pub use fault::fault;
 pub use scaffold::{Environment, serve, serve_looking};

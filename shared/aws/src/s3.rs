@@ -81,11 +81,7 @@ impl Evidence for Bucket {
         match put.send().await {
             Ok(_) => Ok(Written::Done),
             // Somebody, or an earlier delivery, put it: done if it is the same.
-            Err(error)
-                if matches!(error.code(), Some("PreconditionFailed" | "ConditionalRequestConflict")) =>
-            {
-                self.same(key, bytes).await
-            }
+            Err(error) if error.code() == Some("PreconditionFailed") => self.same(key, bytes).await,
             Err(error) => Err(fault(&format!("put `{key}`"), &error)),
         }
     }

@@ -7,6 +7,7 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_smithy_http_client::tls;
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
@@ -108,6 +109,19 @@ pub async fn operator_config(region: &plan::Region, profile: Option<&str>) -> Sd
         loader = loader.profile_name(profile);
     }
     loader.load().await
+}
+
+/// Why there are no credentials to ask anything with, in one line; `None`: there are.
+pub async fn no_credentials(config: &SdkConfig) -> Option<String> {
+    let Some(provider) = config.credentials_provider() else { return Some("none are configured".to_owned()) };
+    let failed = provider.provide_credentials().await.err()?;
+    let mut why = failed.to_string();
+    let mut inner = std::error::Error::source(&failed);
+    while let Some(cause) = inner {
+        why = cause.to_string();
+        inner = cause.source();
+    }
+    Some(why)
 }
 
 /// The configuration of every SDK client for `region`. Lambda always provides credentials in the environment,

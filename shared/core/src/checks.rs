@@ -287,6 +287,13 @@ pub const CHECKS: &[Check] = &[
         spare: WITNESSED,
         ask: gives_way::could_be_declared,
     },
+    Check {
+        id: "PF-17",
+        question: "could the switch move the names?",
+        asked: ALWAYS,
+        spare: Spare::Named,
+        ask: automation::switch_wired,
+    },
 ];
 
 /// Asks every check of the occasion. One that cannot answer does not hide the others.

@@ -25,6 +25,8 @@ pub struct Question<'a> {
     pub lease: &'a Standing,
     /// Some keeper that can be read saw the primary renew, if ever so long ago.
     pub renewed_once: bool,
+    /// Why no dead-man is known to stop the primary's writers once its lease is over; `None`: one is.
+    pub unarmed: Option<&'a str>,
     /// Since when a planned move that was taken back may have stopped the writers.
     pub stopped_since: Option<Timestamp>,
     pub incident: Option<&'a Incident>,
@@ -83,16 +85,8 @@ pub fn decide(q: &Question<'_>) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
     }
-    // Whoever holds the lease: it serves nobody, or leaves something behind, until a person goes on from there.
     if let Some(stopped) = q.incident.filter(|incident| incident.is_open()).and_then(Incident::stopped) {
-        return Decision::Page {
-            reason: format!(
-                "`{}` stopped half-way ({}): `understudy continue` goes on from there, or read the runbook",
-                stopped.execution,
-                stopped.end_text()
-            ),
-            dedup: format!("{}-half-way", stopped.execution),
-        };
+        return half_way(q, stopped);
     }
     if let Standing::Moved { epoch } = q.lease {
         return watch(format!("the standby holds the lease since epoch {epoch}; going back is a failback"));
@@ -145,6 +139,35 @@ pub fn decide(q: &Question<'_>) -> Decision {
         return Decision::Page { reason, dedup: "held-back".to_owned() };
     }
     confirmed(q, onset, &votes)
+}
+
+/// Whoever holds the lease: it serves nobody, or leaves something behind, until a person goes on from there. Where the primary
+/// holds it again and is lost meanwhile, that is another matter, and told as one.
+fn half_way(q: &Question<'_>, stopped: &Attempt) -> Decision {
+    let votes = q.votes.judged(&q.plan.detection, q.now);
+    let (down, needed) = tally(q, &votes);
+    let lost = down >= needed
+        && match q.lease {
+            Standing::Stale { .. } => true,
+            Standing::Unknown { .. } => q.renewed_once,
+            Standing::Renewed { .. } | Standing::Moved { .. } => false,
+        };
+    let also = if lost {
+        format!(
+            ". THE PRIMARY IS DOWN as well ({}), and no failover starts by itself: `understudy failover` asks for one",
+            describe(&votes)
+        )
+    } else {
+        String::new()
+    };
+    Decision::Page {
+        reason: format!(
+            "`{}` stopped half-way ({}): `understudy continue` goes on from there, or read the runbook{also}",
+            stopped.execution,
+            stopped.end_text()
+        ),
+        dedup: format!("{}-half-way{}", stopped.execution, if lost { "-and-down" } else { "" }),
+    }
 }
 
 /// An open incident is over once the lease is renewed again, nobody fails to see the primary and somebody sees it.
@@ -326,7 +349,9 @@ fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
     let votes = q.votes.judged(&q.plan.detection, q.now);
     let (down, needed) = tally(q, &votes);
     match q.lease {
-        Standing::Stale { since } if down < needed => return Ok(stopped_renewing(q, *since)),
+        Standing::Stale { since } if down < needed => {
+            return no_receipt(q, &votes).map_or_else(|| Ok(stopped_renewing(q, *since)), Err);
+        }
         Standing::Stale { .. } => {}
         Standing::Moved { epoch } => return Err(format!("the standby serves already, since epoch {epoch}")),
         Standing::Renewed { keeper, .. } => {
@@ -343,6 +368,17 @@ fn primary_is_lost(q: &Question<'_>) -> Result<Onset, String> {
         }
     }
     onset(q).ok_or_else(|| "the votes give no instant at which it began".to_owned())
+}
+
+/// Why a failover of a primary that answers could only hurt it: what is closed stops its writers once its guard is back, and
+/// without a dead-man only an acceptance is left, which does not count while somebody sees it (L8, L11).
+fn no_receipt(q: &Question<'_>, votes: &[(Observer, Vote)]) -> Option<String> {
+    let up = votes.iter().find(|(_, vote)| matches!(vote, Vote::Up { .. }))?.0.name();
+    let why = q.unarmed?;
+    Some(format!(
+        "observer `{up}` sees the primary, and nothing would show that it writes no more: {why}. Let its guard run again; or, if \
+         it is to be given up, take its application off the net, and ask once no observer sees it"
+    ))
 }
 
 /// It took a write as it renewed last, which was seen within two ticks; that it takes none now is only known now.

@@ -8,13 +8,13 @@
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::keepers::{Keeper, STANDBY, keepers};
-use crate::lease::{Enforced, Lease, Lost, renew};
+use crate::lease::{Enforced, Lease, Lost, Unset, renew};
 use crate::looks::{Unbroken, unproved_ttl};
 use crate::plan::{OnLeaseLoss, Plan, Region};
 use crate::ports::{Cells, Clock, FenceOrder, FencedStore, Sql};
 use crate::returned::{Returned, fence_again};
 use crate::shadow;
-use crate::sql::{Answer, Statement, Written};
+use crate::sql::{Answer, LeaseInside, Statement, Written};
 use crate::state::{Change, keys, load, update, update_note};
 use crate::time::{Millis, after, elapsed};
 use crate::watermark::Watermark;
@@ -178,7 +178,8 @@ async fn tick<C: Cells, K: Clock, S: Sql>(
         None => seen.looks().cloned(),
     };
     let ttl = ttl(plan, looks.as_ref(), clock.now());
-    let enforced = Enforced { looks, ..enforced(plan, ttl, guard.plan_digest, &seen, &heartbeats) };
+    let unset = unset(plan, &seen, &heartbeats);
+    let enforced = Enforced { looks, unset, ..enforced(plan, ttl, guard.plan_digest, &seen, &heartbeats) };
     let armed = plan.lease.on_loss == OnLeaseLoss::Fence
         && enforced.within.is_some()
         && !heartbeats.is_empty()
@@ -302,7 +303,36 @@ fn enforced(plan: &Plan, ttl: Millis, digest: &str, seen: &Seen, heartbeats: &He
         commit_margin: lease.commit_margin,
         drift: lease.drift,
         within,
+        unset: Vec::new(),
     }
+}
+
+/// The databases that are behind the last renewal: what was to be set there behind it never came. Of two ticks that overlap the
+/// later may find that for a moment. Without an end writers are stopped by an older epoch alone. What was not seen of a
+/// database changes nothing of what is known of it.
+fn unset(plan: &Plan, seen: &Seen, heartbeats: &Heartbeats) -> Vec<Unset> {
+    let Some((last, renewed_at)) = seen.newest.as_ref().and_then(|last| Some((last, last.renewed_at?)))
+    else {
+        return Vec::new();
+    };
+    let ends = plan.lease.on_loss == OnLeaseLoss::Fence;
+    let behind = |inside: &LeaseInside| {
+        let late = inside.epoch == last.epoch && inside.since.is_none_or(|since| since < renewed_at);
+        inside.epoch < last.epoch || (ends && late)
+    };
+    let known = last.enforced.iter().flat_map(|enforced| &enforced.unset);
+    let one = |(store, written): &(String, Written)| {
+        let before = known.clone().find(|known| known.store == *store);
+        match &written.lease {
+            None => before.cloned(),
+            Some(inside) => behind(inside).then(|| Unset {
+                store: store.clone(),
+                since: before.map_or(written.before, |before| before.since),
+                ends: inside.ends,
+            }),
+        }
+    };
+    heartbeats.iter().filter_map(one).collect()
 }
 
 /// For how long this renewal is good. A lease that counts on looks between the ticks must not run out under a healthy

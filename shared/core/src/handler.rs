@@ -11,18 +11,19 @@ use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, Keeper, keepers};
-use crate::lease::{KeeperView, Standing, standing, stopped_since};
+use crate::lease::{KeeperView, Standing, Unset, standing, stopped_since, unarmed, unset};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::report::line;
 use crate::returned;
 use crate::rival::rivals;
-use crate::run::{Confirmation, Request, Run};
+use crate::run::{Confirmation, Request, Run, Sighted};
+use crate::served::Served;
 use crate::state::{Change, Flag, keys, load, look, note, raised, update, update_note};
 use crate::steps::assess::{Readiness, Unfit, votes};
 use crate::time::{Millis, elapsed};
-use crate::votes::Votes;
+use crate::votes::{Vote, Votes};
 use crate::words::{count, instant};
 use futures_util::future::join;
 use jiff::Timestamp;
@@ -119,12 +120,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let readiness = look::<Readiness>(self.cells, &keys::readiness()).await.ok().flatten();
         let lease = standing(&views, &self.plan.lease, &self.plan.regions.standby, now);
         let blocking = readiness.as_ref().map(|readiness| readiness.blocking());
+        let unarmed = unarmed(&views, &self.plan.lease, self.plan_digest);
         let question = Question {
             now,
             plan: self.plan,
             votes: &votes,
             lease: &lease,
             renewed_once: views.iter().any(|view| view.sighting.value().is_some()),
+            unarmed: unarmed.as_deref(),
             stopped_since: stopped_since(&views),
             incident: incident.as_ref(),
             hold: hold.as_ref(),
@@ -142,7 +145,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Asked(_) | Hint::Continue { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
-        let decision = self.act(decision, Seen { votes, keepers: views, incident }, hint, now).await?;
+        let renewed = matches!(lease, Standing::Renewed { .. });
+        let unset = unset(&views, self.plan.tick).filter(|_| renewed).cloned();
+        let decision =
+            self.act(decision, Seen { votes: votes.clone(), keepers: views, incident }, hint, now).await?;
+        let away = |vote: &Vote| matches!(vote, Vote::Failing { .. } | Vote::Down { .. });
+        let seen_well = !votes.judged(&self.plan.detection, now).iter().any(|(_, vote)| away(vote));
+        let moved = matches!(lease, Standing::Moved { .. });
+        let nothing = matches!(decision, Decision::Watch { .. }) && (seen_well || moved);
         // Behind the decision: a keeper that cannot be closed just now keeps nothing from being started.
         rivals?;
         // While an execution runs the old primary is its matter.
@@ -150,6 +160,12 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
             if let Some(readiness) = readiness.filter(|_| !matches!(lease, Standing::Moved { .. })) {
                 self.tell_unfit(&readiness, now).await?;
+            }
+            if let Some(unset) = unset {
+                self.tell_unset(&unset, now).await?;
+            }
+            if nothing {
+                self.tell_unserved(now).await?;
             }
         }
         Ok(decision)
@@ -328,6 +344,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             blocking: Vec::new(),
             looks: std::collections::BTreeMap::new(),
             since: std::collections::BTreeMap::new(),
+            sighted: Sighted::default(),
             sealed: 0,
             end: None,
         }
@@ -401,6 +418,40 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         );
         let dedup = format!("unfit-{}", readiness.blocking().join("-"));
         self.page_again(&text, &dedup, None, now, Some(A_DAY)).await
+    }
+
+    /// Clients who do not reach who serves, while nothing else is wrong that anybody is told of.
+    async fn tell_unserved(&self, now: Timestamp) -> Result<(), Fault> {
+        // A look that does not read is made anew by the next tick of the prober.
+        let served = look::<Served>(self.cells, &keys::served()).await.ok().flatten();
+        let Some(bad) = served.as_ref().and_then(|served| served.lost(self.plan, now)) else { return Ok(()) };
+        let text = format!(
+            "{}: CLIENTS ARE NOT SERVED by the public name, since {}: {}. Nothing moves by itself for it. See whether the side \
+             that serves is well (`understudy status`), whether `understudy plan check --live` finds the names as they must \
+             be, and whether somebody else publishes `Understudy/Switch`",
+            self.plan.title,
+            instant(bad.since),
+            bad.detail
+        );
+        self.page(&text, &format!("unserved-{}", bad.since), None, now).await
+    }
+
+    /// A primary whose lease the keepers renew and its database does not get looks alive, and takes no write.
+    async fn tell_unset(&self, unset: &Unset, now: Timestamp) -> Result<(), Fault> {
+        let writers = match unset.ends {
+            Some(ends) => format!("lets no writer in from {} on", instant(ends)),
+            None => "goes by an older one".to_owned(),
+        };
+        let text = format!(
+            "{}: THE PRIMARY'S DATABASE DOES NOT GET ITS LEASE. Keepers take its renewals, but what is renewed has not \
+             reached `{}` since {}, and it {writers}. Its guard's log names the reason; the script of `understudy plan sql` \
+             mends rights. If clients fail: `understudy switchover`. Where that cannot fence either, switch off the schedule \
+             of `primary-guard`; once its lease ran out `understudy failover` may be asked for",
+            self.plan.title,
+            unset.store,
+            instant(unset.since)
+        );
+        self.page(&text, &format!("unset-{}", unset.store), None, now).await
     }
 
     /// An old primary that goes on renewing where nobody closed the lease is told while it does, also during an attempt.

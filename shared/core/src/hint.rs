@@ -96,7 +96,8 @@ const NOTIFICATION: Shape =
 const LONGEST_NAME: usize = 255;
 const STATES: [&str; 3] = ["ALARM", "OK", "INSUFFICIENT_DATA"];
 
-/// Reads an event as the service delivered it. An event of no known shape is `Invalid` and names the field.
+/// Reads an event as the service delivered it. What a service delivers and is no alarm is ignored, with its reason, whatever
+/// stands beside it; what a person asks for wrongly, and an event of no known shape, is `Invalid` and names the field.
 pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     let mut all = Read::default();
     if call::is_time(event)? {
@@ -108,11 +109,11 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
         call::only(event.get("continue").unwrap_or(&Value::Null), &["by", "why"])?;
         all.hints.push(Hint::Continue { by: said(event, "continue.by")?, why: said(event, "continue.why")? });
     } else if let Some(records) = event.get("Records") {
-        read_records(records, plan, &mut all)?;
+        read_records(records, plan, &mut all);
     } else if event.get("alarmData").is_some() {
-        read_alarm(event, &DIRECT, "", plan, &mut all)?;
+        all.take(read_alarm(event, &DIRECT, ""), plan, DIRECT.delivered_by);
     } else if event.get("detail").is_some() {
-        read_alarm(event, &EVENT_BRIDGE, "", plan, &mut all)?;
+        all.take(read_alarm(event, &EVENT_BRIDGE, ""), plan, EVENT_BRIDGE.delivered_by);
     } else {
         let known = "a tick (`tick`), a request (`start`, `continue`), an alarm (`alarmData`), a state change (`detail`), a \
                      notification (`Records`)";
@@ -144,44 +145,75 @@ pub(crate) fn said(event: &Value, field: &str) -> Result<String, Fault> {
     Ok(text)
 }
 
-fn read_records(records: &Value, plan: &str, all: &mut Read) -> Result<(), Fault> {
-    let records = records.as_array().filter(|records| !records.is_empty());
-    let records = records.ok_or_else(|| Fault::invalid("Records: must be a non-empty list"))?;
+/// Each record by itself: one that is prose takes no alarm beside it down.
+fn read_records(records: &Value, plan: &str, all: &mut Read) {
+    let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
+        all.ignored.push("Records: must be a non-empty list".to_owned());
+        return;
+    };
     for (index, record) in records.iter().enumerate() {
         let at = format!("Records[{index}].");
-        let message = text(record, &["Sns", "Message"], &at)?;
-        let alarm: Value = serde_json::from_str(message)
-            .map_err(|error| Fault::invalid(format!("{at}Sns.Message: not JSON: {error}")))?;
-        read_alarm(&alarm, &NOTIFICATION, &format!("{at}Sns.Message."), plan, all)?;
-    }
-    Ok(())
-}
-
-/// Reads one alarm and judges it; `at` is what its fields' names begin with.
-fn read_alarm(alarm: &Value, shape: &Shape, at: &str, plan: &str, all: &mut Read) -> Result<(), Fault> {
-    let (name, state) = (text(alarm, shape.name, at)?, text(alarm, shape.state, at)?);
-    for (field, word) in shape.marks {
-        if text(alarm, &[field], at)? != *word {
-            return Err(Fault::invalid(format!("{at}{field}: must be `{word}`")));
+        match message(record, &at) {
+            Ok(message) => {
+                let at = format!("{at}Sns.Message.");
+                all.take(read_alarm(&message, &NOTIFICATION, &at), plan, NOTIFICATION.delivered_by);
+            }
+            Err(why) => all.ignored.push(why),
         }
     }
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        let field = shape.name.join(".");
-        return Err(Fault::invalid(format!("{at}{field}: must be 1 to {LONGEST_NAME} bytes long")));
+}
+
+/// What a notification tells, where it is an alarm's own text.
+fn message(record: &Value, at: &str) -> Result<Value, String> {
+    let message: Value = serde_json::from_str(text(record, &["Sns", "Message"], at)?)
+        .map_err(|error| format!("{at}Sns.Message: not JSON: {error}"))?;
+    match message.get("detail-type") {
+        Some(kind) => Err(format!(
+            "{at}Sns.Message.detail-type: an event inside a notification: {}",
+            short(&kind.to_string())
+        )),
+        None => Ok(message),
+    }
+}
+
+/// One alarm as it was delivered.
+struct Alarm<'a> {
+    name: &'a str,
+    state: &'a str,
+}
+
+/// Reads one alarm; `at` is what its fields' names begin with. What is none says why.
+fn read_alarm<'a>(alarm: &'a Value, shape: &Shape, at: &str) -> Result<Alarm<'a>, String> {
+    let (name, state) = (text(alarm, shape.name, at)?, text(alarm, shape.state, at)?);
+    for (field, word) in shape.marks {
+        let found = text(alarm, &[field], at)?;
+        if found != *word {
+            return Err(format!("{at}{field}: `{}`, not `{word}`", short(found)));
+        }
+    }
+    if name.is_empty() {
+        return Err(format!("{at}{}: must be 1 to {LONGEST_NAME} characters long", shape.name.join(".")));
     }
     if !STATES.contains(&state) {
         let (field, known) = (shape.state.join("."), STATES.join(", "));
-        return Err(Fault::invalid(format!("{at}{field}: must be one of {known}")));
+        return Err(format!("{at}{field}: must be one of {known}"));
     }
-    judge(name, state, plan, shape.delivered_by, all);
-    Ok(())
+    Ok(Alarm { name, state })
 }
 
-fn text<'a>(value: &'a Value, path: &[&str], at: &str) -> Result<&'a str, Fault> {
+fn text<'a>(value: &'a Value, path: &[&str], at: &str) -> Result<&'a str, String> {
     let field = path.iter().try_fold(value, |value, key| value.get(key));
-    field
-        .and_then(Value::as_str)
-        .ok_or_else(|| Fault::invalid(format!("{at}{}: must be text", path.join("."))))
+    field.and_then(Value::as_str).ok_or_else(|| format!("{at}{}: must be text", path.join(".")))
+}
+
+/// The beginning of a text that somebody else wrote: what is told of it has a bound.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut begins: String = text.chars().take(LONGEST).collect();
+    if begins.len() < text.len() {
+        begins.push('…');
+    }
+    begins
 }
 
 /// The alarms that belong to a plan, by the template's naming.
@@ -189,15 +221,36 @@ pub fn alarm_prefix(plan: &str) -> String {
     format!("understudy-{plan}-")
 }
 
-fn judge(name: &str, state: &str, plan: &str, delivered_by: Delivery, all: &mut Read) {
-    let hint = Hint::Alarm { name: name.to_owned(), delivered_by };
-    if !name.starts_with(&alarm_prefix(plan)) {
-        all.ignored.push(format!("alarm `{name}` is not one of this plan"));
-    } else if state != "ALARM" {
-        all.ignored.push(format!("alarm `{name}` went to {state}"));
-    } else if all.hints.contains(&hint) {
-        all.ignored.push(format!("alarm `{name}` is repeated"));
-    } else {
-        all.hints.push(hint);
+/// The alarms that the template makes, behind the prefix.
+const OURS: [&str; 2] = ["primary-unhealthy", "switch"];
+
+/// Whether an alarm is one of `plan`, and not of another whose name begins with this one's: `understudy-a-b-switch` is the
+/// switch of `a-b`. Of an alarm of your own that is not told; it makes both look.
+fn is_of(name: &str, plan: &str) -> bool {
+    let Some(rest) = name.strip_prefix(&alarm_prefix(plan)) else { return false };
+    OURS.iter().all(|ours| !rest.strip_suffix(ours).is_some_and(|longer| longer.ends_with('-')))
+}
+
+impl Read {
+    fn take(&mut self, alarm: Result<Alarm<'_>, String>, plan: &str, delivered_by: Delivery) {
+        let Alarm { name, state } = match alarm {
+            Ok(alarm) => alarm,
+            Err(why) => return self.ignored.push(why),
+        };
+        let told = short(name);
+        if !is_of(name, plan) {
+            self.ignored.push(format!("alarm `{told}` is not one of this plan"));
+        } else if name.len() > LONGEST_NAME {
+            self.ignored.push(format!("alarm `{told}`: its name is longer than {LONGEST_NAME} bytes"));
+        } else if state != "ALARM" {
+            self.ignored.push(format!("alarm `{told}` went to {state}"));
+        } else {
+            let hint = Hint::Alarm { name: name.to_owned(), delivered_by };
+            if self.hints.contains(&hint) {
+                self.ignored.push(format!("alarm `{told}` is repeated"));
+            } else {
+                self.hints.push(hint);
+            }
+        }
     }
 }

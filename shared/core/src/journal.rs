@@ -127,9 +127,12 @@ pub struct Stopped {
     pub epoch: Option<u64>,
     pub receipt: Option<Receipt>,
     pub positions: Vec<Position>,
-    /// A promotion was about to be asked for, or a hand promoted it by then: the only way is forward. Not so where the fence was
-    /// accepted, the service took no promotion, and the primary is back.
+    /// A promotion was about to be asked for, or a hand promoted it by then: the only way is forward. Not so where the lease may
+    /// be back already; where the fence was accepted, the service took no promotion, and the primary is back.
     pub promotes: bool,
+    /// A hand promoted it, by then or before: what it holds need not be what was captured.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_hand: bool,
     /// Traffic was about to be moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_at: Option<Timestamp>,

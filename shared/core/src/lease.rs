@@ -9,7 +9,7 @@
 use crate::fault::Fault;
 use crate::looks::Unbroken;
 use crate::observed::Observed;
-use crate::plan::{Lease as LeasePlan, Region};
+use crate::plan::{Lease as LeasePlan, OnLeaseLoss, Region};
 use crate::state::Change;
 use crate::time::{Millis, after, elapsed};
 use crate::words::span;
@@ -57,6 +57,19 @@ pub struct Enforced {
     /// The longest that any database may let writers in, from this renewal's heartbeat on: what it set, what it found, and
     /// what an earlier renewal may still set. `None`: without end.
     pub within: Option<Millis>,
+    /// The databases that were found not to hold what was renewed for them before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<Unset>,
+}
+
+/// A database that does not get the lease that the keepers renew: writers are refused there, or will be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unset {
+    pub store: String,
+    /// By that database's clock: the first heartbeat at which it was behind the renewal before.
+    pub since: Timestamp,
+    /// Past it the lease that it holds lets no writer in; `None`: that one has no end.
+    pub ends: Option<Timestamp>,
 }
 
 impl Lease {
@@ -229,7 +242,7 @@ pub fn give_back(closed: &Lease, epoch: u64, holder: &Region, stopped_since: Opt
     Lease {
         counter: closed.counter,
         stopped_since,
-        enforced: closed.enforced.clone(),
+        enforced: closed.enforced.clone().map(|enforced| Enforced { unset: Vec::new(), ..enforced }),
         // Writers that we stopped ourselves were without a lease because of us: that is no gap to be counted.
         renewed_at: closed.renewed_at.filter(|_| stopped_since.is_none()),
         ..Lease::granted(epoch, holder, closed.armed)
@@ -292,6 +305,26 @@ pub fn standing(views: &[KeeperView], plan: &LeasePlan, standby: &Region, now: T
         Some(since) => Standing::Stale { since },
         None => Standing::Unknown { reason: "no keeper is configured".to_owned() },
     }
+}
+
+/// Why the newest renewal proves no armed dead-man to a standby whose plan has `digest`; `None`: it does.
+pub fn unarmed(views: &[KeeperView], plan: &LeasePlan, digest: &str) -> Option<String> {
+    if plan.on_loss == OnLeaseLoss::Stay {
+        return Some("the plan says `on_loss: stay`".to_owned());
+    }
+    let leases = views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));
+    match leases.max_by_key(|lease| (lease.epoch, lease.renewed_at)) {
+        Some(newest) => newest.unarmed(digest),
+        None => Some("no renewal was ever seen".to_owned()),
+    }
+}
+
+/// The database that the newest renewal found to be without its lease for `long`, while the keepers took them all.
+pub fn unset(views: &[KeeperView], long: Millis) -> Option<&Unset> {
+    let leases = views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));
+    let newest = leases.max_by_key(|lease| (lease.epoch, lease.renewed_at))?;
+    let renewed_at = newest.renewed_at?;
+    newest.enforced.as_ref()?.unset.iter().find(|unset| elapsed(unset.since, renewed_at) >= long)
 }
 
 /// How long after a renewal was seen the old writer may still commit: the time to live, the drift of two clocks over it,

@@ -2,10 +2,17 @@
 //!
 //! A [`Deployment`] is gathered once, by an operator's command, every field Known or Unknown; the questions read
 //! only this. Unknown counts like a bad answer (L4), and every bad answer says what to do (L11). Nothing here
-//! reads the world or changes it, and no step of a failover asks any of it.
+//! reads the world or changes it, and no step of a failover asks any of it. What concerns the switch is also asked on a tick:
+//! see [`crate::wiring`].
 
+mod look;
 mod routes;
 mod stores;
+mod transactions;
+
+pub use look::look_at_route;
+pub use routes::stuck;
+pub use transactions::{LiveTransaction, transact};
 
 use crate::checks::{Finding, Grade};
 use crate::observed::Observed;
@@ -21,8 +28,14 @@ use jiff::Timestamp;
 pub struct Deployment {
     pub at: Timestamp,
     pub routes: Vec<LiveRoute>,
+    /// The alarm whose data the switch health check follows; `None` where there is none.
+    pub switch_alarm: Observed<Option<MetricAlarm>>,
     pub stores: Vec<LiveStore>,
     pub functions: Vec<LiveFunction>,
+    /// How many invocations at once the account has left in the standby's Region, for whoever reserved none.
+    pub concurrency: Observed<i32>,
+    /// What a write by each route came to; empty where none was asked for.
+    pub transactions: Vec<LiveTransaction>,
     /// What the verifier in the standby last found; `None` where it never looked.
     pub readiness: Observed<Option<Readiness>>,
 }
@@ -87,6 +100,21 @@ pub enum Follows {
     },
     /// Another kind, by the service's name for it.
     Other(String),
+}
+
+/// An alarm on one metric, as far as a health check takes it over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricAlarm {
+    /// Namespace and name: `Understudy/Switch`.
+    pub metric: String,
+    pub dimensions: Vec<(String, String)>,
+    /// In the service's words: `Minimum`.
+    pub statistic: String,
+    /// In the service's words: `GreaterThanOrEqualToThreshold`.
+    pub comparison: String,
+    pub threshold: f64,
+    pub evaluation_periods: i32,
+    pub period_seconds: i32,
 }
 
 /// A store's two instances, and the application's login in the standby.
@@ -160,55 +188,142 @@ pub fn all_functions(role: Role) -> &'static [&'static str] {
     }
 }
 
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The names, and what moves them.
+    Switch,
+    Stores,
+    Stacks,
+    /// Asked only where somebody wants a write to be tried.
+    Transactions,
+}
+
 /// One row of the table of questions.
 pub struct Question {
     pub id: &'static str,
+    pub about: About,
     pub question: &'static str,
     ask: fn(&'static str, &Plan, &Deployment) -> Vec<Finding>,
 }
 
 pub const QUESTIONS: &[Question] = &[
-    Question { id: "LV-01", question: "is the public record a failover pair?", ask: routes::pair },
+    Question {
+        id: "LV-01",
+        about: About::Switch,
+        question: "is the public record a failover pair?",
+        ask: routes::pair,
+    },
     Question {
         id: "LV-02",
+        about: About::Switch,
         question: "does PRIMARY hang on the switch, and on nothing else?",
         ask: routes::switched,
     },
     Question {
         id: "LV-03",
+        about: About::Switch,
         question: "does SECONDARY hang on no health check?",
         ask: routes::secondary_unchecked,
     },
     Question {
         id: "LV-04",
+        about: About::Switch,
         question: "does neither half follow the health of its target?",
         ask: routes::targets_unfollowed,
     },
-    Question { id: "LV-05", question: "is the TTL the plan's?", ask: routes::ttl },
-    Question { id: "LV-06", question: "does each half lead to its own side?", ask: routes::sides },
+    Question { id: "LV-05", about: About::Switch, question: "is the TTL the plan's?", ask: routes::ttl },
+    Question {
+        id: "LV-06",
+        about: About::Switch,
+        question: "does each half lead to its own side?",
+        ask: routes::sides,
+    },
     Question {
         id: "LV-07",
+        about: About::Switch,
         question: "do Route 53's checkers tell their verdict by DNS?",
         ask: routes::verdict,
     },
-    Question { id: "LV-11", question: "are both instances there, and available?", ask: stores::available },
-    Question { id: "LV-12", question: "is one the replica of the other?", ask: stores::replica },
-    Question { id: "LV-13", question: "does the replica stream?", ask: stores::streams },
-    Question { id: "LV-14", question: "do both keep backups?", ask: stores::backups },
-    Question { id: "LV-15", question: "do both take IAM logins?", ask: stores::iam_logins },
+    Question {
+        id: "LV-08",
+        about: About::Switch,
+        question: "is the switch's alarm there, as the template makes it?",
+        ask: routes::switch_alarm,
+    },
+    Question {
+        id: "LV-11",
+        about: About::Stores,
+        question: "are both instances there, and available?",
+        ask: stores::available,
+    },
+    Question {
+        id: "LV-12",
+        about: About::Stores,
+        question: "is one the replica of the other?",
+        ask: stores::replica,
+    },
+    Question {
+        id: "LV-13",
+        about: About::Stores,
+        question: "does the replica stream?",
+        ask: stores::streams,
+    },
+    Question { id: "LV-14", about: About::Stores, question: "do both keep backups?", ask: stores::backups },
+    Question {
+        id: "LV-15",
+        about: About::Stores,
+        question: "do both take IAM logins?",
+        ask: stores::iam_logins,
+    },
     Question {
         id: "LV-16",
+        about: About::Stores,
         question: "does the engine's release take inserts after every promotion?",
         ask: stores::release,
     },
     Question {
         id: "LV-17",
+        about: About::Stores,
         question: "does the plan name each instance by its own endpoint?",
         ask: stores::endpoints,
     },
-    Question { id: "LV-21", question: "does the standby hold the application's login?", ask: stores::secret },
-    Question { id: "LV-31", question: "are the stacks' functions there?", ask: deployed },
-    Question { id: "LV-41", question: "is the standby's readiness watched?", ask: watched },
+    Question {
+        id: "LV-21",
+        about: About::Stores,
+        question: "does the standby hold the application's login?",
+        ask: stores::secret,
+    },
+    Question {
+        id: "LV-31",
+        about: About::Stacks,
+        question: "are the stacks' functions there?",
+        ask: deployed,
+    },
+    Question {
+        id: "LV-32",
+        about: About::Stacks,
+        question: "may the standby's functions run beside the application that moves there?",
+        ask: concurrency,
+    },
+    Question {
+        id: "LV-41",
+        about: About::Stacks,
+        question: "is the standby's readiness watched?",
+        ask: watched,
+    },
+    Question {
+        id: "LV-51",
+        about: About::Transactions,
+        question: "does the primary take the write by which a recovery is confirmed?",
+        ask: transactions::taken,
+    },
+    Question {
+        id: "LV-52",
+        about: About::Transactions,
+        question: "does the standby have the same path?",
+        ask: transactions::stands_by,
+    },
 ];
 
 /// Asks every question, then adds what the verifier in the standby found. One that cannot be answered does not
@@ -216,6 +331,17 @@ pub const QUESTIONS: &[Question] = &[
 pub fn findings(plan: &Plan, seen: &Deployment) -> Vec<Finding> {
     let asked = QUESTIONS.iter().flat_map(|row| (row.ask)(row.id, plan, seen));
     asked.chain(readiness(plan, seen).into_iter().flatten().cloned()).collect()
+}
+
+/// The questions about the names, and what moves them.
+pub fn of_the_switch(plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    let asked = QUESTIONS.iter().filter(|row| row.about == About::Switch);
+    asked.flat_map(|row| (row.ask)(row.id, plan, seen)).collect()
+}
+
+/// The alarm whose data the switch health check follows, as the template names it.
+pub fn switch_alarm_name(plan: &Plan) -> String {
+    format!("understudy-{}-switch", plan.name)
 }
 
 /// A look of the verifier older than this many ticks says nothing of now.
@@ -257,6 +383,27 @@ fn deployed(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
     let roles = [Role::Standby, Role::Witness, Role::Primary];
     let placed = roles.into_iter().filter_map(|role| Some((role, role.region(&plan.regions)?)));
     placed.map(|(role, region)| deployed_role(&Row { id, subject: &region.0 }, plan, role, seen)).collect()
+}
+
+/// The load that moves to the standby takes invocations from the same account; new ones are given few.
+const COMFORTABLE: i32 = 100;
+
+fn concurrency(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    let row = Row { id, subject: &plan.regions.standby.0 };
+    let needed = i32::try_from(functions(plan, Role::Standby).count()).unwrap_or(i32::MAX);
+    let fix = "ask AWS for a higher quota of concurrent executions there, and reserve some of it for your own functions, not all";
+    vec![match &seen.concurrency {
+        Observed::Unknown { reason } => row.unknown(reason, "let this login call `lambda:GetAccountSettings`"),
+        Observed::Known { value, .. } if *value < needed => row.block(
+            format!("{value} invocations at once are left for all functions of the account, and a failover has {needed}"),
+            fix,
+        ),
+        Observed::Known { value, .. } if *value < COMFORTABLE => row.warn(
+            format!("{value} invocations at once are left: what fails over with the application may take them all"),
+            fix,
+        ),
+        Observed::Known { value, .. } => row.pass(format!("{value} invocations at once are left")),
+    }]
 }
 
 fn deployed_role(row: &Row<'_>, plan: &Plan, role: Role, seen: &Deployment) -> Finding {

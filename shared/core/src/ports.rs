@@ -4,6 +4,7 @@
 //! never how a service spells it. No port takes a default: what cannot be read is an error or `Unknown`.
 
 use crate::fault::Fault;
+use crate::live::{HealthCheck, MetricAlarm, RecordSet};
 use crate::plan::Region;
 use crate::sql::{Answer, FenceLook, Secret, Statement};
 use crate::switch::Side;
@@ -292,6 +293,22 @@ pub enum DnsAnswer {
 pub trait Dns {
     async fn txt(&self, name: &str, timeout: Millis) -> DnsAnswer;
     async fn addresses(&self, name: &str, timeout: Millis) -> DnsAnswer;
+}
+
+/// A hosted zone and its health checks, by Route 53's API: a control plane, which nothing on the path asks (L1).
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Records {
+    /// Every record set of `name`.
+    async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<RecordSet>, Fault>;
+    /// `None` where there is no such check.
+    async fn health_check(&self, id: &str) -> Result<Option<HealthCheck>, Fault>;
+}
+
+/// The metric alarms of one Region.
+#[expect(async_fn_in_trait, reason = "as Cells")]
+pub trait Alarms {
+    /// `None` where there is no such alarm.
+    async fn alarm(&self, name: &str) -> Result<Option<MetricAlarm>, Fault>;
 }
 
 /// How loud a page is.

@@ -7,6 +7,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::plan::{Plan, Route};
 use crate::ports::{Cells, Clock, Dns, DnsAnswer, Http, HttpAnswer, Metric, Metrics, Pager, Role};
+use crate::served;
 use crate::state::{Change, keys, update_note};
 use crate::steps::{Context, Reply, Step, confirm, not_mine};
 use crate::time::Millis;
@@ -90,6 +91,10 @@ impl<C: Cells, K: Clock, H: Http, D: Dns, M: Metrics, P: Pager> Prober<'_, C, K,
         record(self.cells, observer, &probe).await?;
         record(self.cells, Observer::Route53, &route53).await?;
         publish(self.metrics, &probe).await?;
+        // Behind the votes; and who is cut off himself sees nothing of others.
+        if !matches!(probe.seen, Seen::Unknown { .. }) {
+            served::look(self.plan, self.cells, self.clock, self.http, self.dns).await?;
+        }
         Ok(Tick { probe, route53: Some(route53) })
     }
 }

@@ -400,6 +400,8 @@ struct Told {
     positions: Vec<Position>,
     /// A promotion was about to be asked for: the one-way door.
     promotes: bool,
+    /// A hand promoted it.
+    by_hand: bool,
     verified: Option<Timestamp>,
     moved: Option<Timestamp>,
     /// The last look from outside that failed, of the one that it goes on from.
@@ -439,6 +441,7 @@ impl Told {
             fenced: None,
             positions: Vec::new(),
             promotes: false,
+            by_hand: false,
             verified: None,
             moved: None,
             last_bad: None,
@@ -506,6 +509,7 @@ impl Told {
         self.receipt.clone_from(&from.receipt);
         self.positions.clone_from(&from.positions);
         self.promotes = from.promotes;
+        self.by_hand = from.by_hand;
         self.moved = from.moved_at;
         self.last_bad = from.last_bad;
     }
@@ -593,7 +597,13 @@ impl Told {
             let at = position.commit_at.ok_or_else(|| format!("`{}` told no commit time", position.store))?;
             worst = Some(worst.map_or(at, |worst| worst.min(at)));
         }
-        worst.ok_or_else(|| "no position was captured".to_owned())
+        worst.ok_or_else(|| {
+            if self.by_hand {
+                "a hand promoted it before its position was captured: what it lacks is not known".to_owned()
+            } else {
+                "no position was captured".to_owned()
+            }
+        })
     }
 }
 

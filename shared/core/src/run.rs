@@ -215,10 +215,22 @@ pub struct Run {
     pub looks: BTreeMap<Step, u32>,
     /// When each waiting step first looked.
     pub since: BTreeMap<Step, Timestamp>,
+    /// What one that goes on saw of the instances of the side that takes over.
+    #[serde(default)]
+    pub sighted: Sighted,
     /// So many records, from the first on, were sealed by a tick.
     #[serde(default)]
     pub sealed: u64,
     pub end: Option<End>,
+}
+
+/// What was seen of the instances of the side that takes over, look after look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighted {
+    /// Since when they could not be asked for.
+    pub unreached_since: Option<Timestamp>,
+    /// At some look one was busy, or stood alone: a hand may have promoted it.
+    pub perhaps_promoted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -50,11 +50,39 @@ fn after(shadow: Option<&Shadow>, gap: Option<Gap>, now: Timestamp) -> Change<Sh
     let shadow = shadow.cloned();
     match (shadow, gap) {
         (Some(_), None) => Change::Keep,
-        // A repetition after a lost reply counts once (L5).
-        (Some(shadow), Some(_)) if shadow.last == gap => Change::Keep,
+        // One gap, however many ticks end it: a repetition after a lost reply, and those that overlap once a link is back (L5).
+        (Some(shadow), Some(gap)) if shadow.last.is_some_and(|last| last.from == gap.from) => Change::Keep,
         (Some(shadow), Some(_)) => {
             Change::Write(Shadow { times: shadow.times.saturating_add(1), last: gap, ..shadow })
         }
         (None, gap) => Change::Write(Shadow { since, times: u32::from(gap.is_some()), last: gap }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, reason = "a test stops at the first surprise")]
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap_or(Timestamp::MAX)
+    }
+
+    fn gap(from: i64, to: i64) -> Gap {
+        Gap { from: at(from), to: at(to) }
+    }
+
+    /// Ticks that waited for a link come through it together, and each finds the renewal from before it was cut.
+    #[test]
+    fn a_gap_that_several_ticks_end_counts_once() {
+        let first = after(None, Some(gap(0, 600)), at(600));
+        let Change::Write(first) = first else { panic!("not written") };
+        assert_eq!((first.times, first.last), (1, Some(gap(0, 600))));
+        assert!(matches!(after(Some(&first), Some(gap(0, 601)), at(601)), Change::Keep));
+        let Change::Write(second) = after(Some(&first), Some(gap(660, 1300)), at(1300)) else {
+            panic!("another one is another one")
+        };
+        assert_eq!(second.times, 2);
     }
 }

@@ -14,6 +14,7 @@ use crate::sql::{Replica, Written};
 use crate::state::Flag;
 use crate::switch::{Desired, Side};
 use crate::votes::Votes;
+use crate::wiring::Wiring;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct Situation {
     /// Empty where nobody overrides anything.
     pub overrides: Observed<Overrides>,
     pub switch: Observed<Desired>,
+    /// What the switcher's last looks at records, checks and alarm found; `None` before the first.
+    pub wiring: Observed<Option<Wiring>>,
     /// `None` before the first renewal was counted.
     pub shadow: Observed<Option<Shadow>>,
     pub stores: Vec<StoreSituation>,

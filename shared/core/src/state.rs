@@ -162,6 +162,11 @@ pub mod keys {
         Key::new("votes", "watched")
     }
 
+    /// What clients last saw by the public names. Of the kind that the standby's prober writes anyway.
+    pub fn served() -> Key {
+        Key::new("votes", "served")
+    }
+
     pub fn watermark(store: &str) -> Key {
         Key::new("watermark", store.to_owned())
     }
@@ -196,6 +201,11 @@ pub mod keys {
     /// Which side the routes should serve.
     pub fn switch() -> Key {
         Key::new("switch", "desired")
+    }
+
+    /// What the last looks at the switch's records, checks and alarm found. Of the kind that the switcher writes anyway.
+    pub fn wiring() -> Key {
+        Key::new("switch", "wiring")
     }
 
     /// Until when the looks of this function were sent.

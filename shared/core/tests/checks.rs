@@ -23,6 +23,7 @@ use understudy_core::state::Flag;
 use understudy_core::switch::{Desired, Side};
 use understudy_core::time::{Millis, before};
 use understudy_core::votes::{History, Observer, Probe, Seen, Votes};
+use understudy_core::wiring::Wiring;
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 const TABLE: &str = "public.documents";
@@ -71,6 +72,7 @@ fn renewal(armed: bool, at: Timestamp) -> Lease {
         drift: plan.drift,
         looks: None,
         within: Some(plan.ttl),
+        unset: Vec::new(),
     };
     let granted = Lease::granted(1, &self::plan().regions.primary, armed);
     Lease { renewed_at: Some(at), enforced: Some(enforced), ..granted }
@@ -106,6 +108,11 @@ fn written() -> Written {
     }
 }
 
+/// What the switcher's last look found, a minute ago.
+fn wired(findings: Vec<Finding>) -> Wiring {
+    Wiring { read_at: Some(ago(60)), findings, stuck: Vec::new(), tried_at: ago(60), missed: None }
+}
+
 /// A standby that is fit in every respect, about a primary that is down.
 fn fit() -> Situation {
     let replica = Replica {
@@ -129,6 +136,7 @@ fn fit() -> Situation {
         to: Side::Standby,
         plan_digest: DIGEST.to_owned(),
         shadow: known(Some(Shadow { since: ago(9000), times: 0, last: None })),
+        wiring: known(Some(wired(Vec::new()))),
         at: NOW,
         votes: votes(),
         keepers: vec![keeper("standby", 300, true), keeper("witness", 310, true)],
@@ -646,11 +654,12 @@ fn observations(value: &Value, at: &str, paths: &mut Vec<String>) {
 fn one_observation_missing_is_never_ready() {
     for situation in every_gap() {
         let findings = assess(&plan(), &situation);
-        // Two of three votes are a quorum: one unknown vote is what the third is for. The count decides nothing, and
-        // where nothing blocks, nothing needs to be overridden.
+        // Two of three votes are a quorum: one unknown vote is what the third is for. The count decides nothing; where
+        // nothing blocks, nothing needs to be overridden; and the API that tells of the switch's records may be what is lost.
         let spared = situation.votes != fit().votes
             || situation.shadow != fit().shadow
-            || situation.overrides != fit().overrides;
+            || situation.overrides != fit().overrides
+            || situation.wiring != fit().wiring;
         let wanted = if spared { Verdict::Ready } else { Verdict::Refused };
         assert_eq!(verdict(&findings), wanted, "{situation:#?}");
     }
@@ -668,12 +677,25 @@ fn one_observation_missing_is_never_ready() {
 }
 
 /// Nothing of a standby is known, so that every check of a failover blocks.
+/// A name that no level of the switch moves.
+fn held_fast() -> Finding {
+    Finding {
+        id: "LV-08".to_owned(),
+        subject: "api".to_owned(),
+        grade: Grade::Block,
+        evidence: "no such alarm".to_owned(),
+        fix: "deploy".to_owned(),
+        overridden: None,
+    }
+}
+
 fn all_bad() -> Situation {
     let mut bad = fit();
     bad.votes.histories.iter_mut().for_each(|(_, history)| *history = Observed::unknown("timed out"));
     bad.keepers.iter_mut().for_each(|view| view.sighting = Observed::unknown("timed out"));
     bad.hold = Observed::unknown("timed out");
     bad.switch = Observed::unknown("timed out");
+    bad.wiring = known(Some(Wiring { stuck: vec![held_fast()], ..wired(Vec::new()) }));
     let seen = store(&mut bad);
     seen.watermark = Observed::unknown("timed out");
     seen.replica = Observed::unknown("timed out");
@@ -896,4 +918,54 @@ proptest! {
             }
         }
     }
+}
+
+/// What was found of the switch, and how it weighs now.
+fn switch(wiring: Option<Wiring>) -> Vec<(String, Grade)> {
+    let situation = Situation { wiring: known(wiring), ..fit() };
+    let asked = [Occasion::Watch, Occasion::Execution(Kind::Failover)];
+    let told = asked.map(|occasion| {
+        let found = checks::assess(&plan(), occasion, &situation);
+        let found = found.into_iter().filter(|finding| finding.id == "PF-17");
+        found.map(|finding| (finding.evidence, finding.grade)).collect::<Vec<_>>()
+    });
+    let [watched, failover] = told;
+    assert_eq!(watched, failover, "readiness asks what a start asks");
+    watched
+}
+
+/// A switch that would move no name refuses, for as long as the look is young: Route 53's API may be what is lost.
+#[test]
+fn pf_17_refuses_a_switch_that_moves_nothing() {
+    let found = |id: &str, grade| Finding {
+        id: id.to_owned(),
+        subject: "api".to_owned(),
+        grade,
+        evidence: "no such alarm".to_owned(),
+        fix: "deploy".to_owned(),
+        overridden: None,
+    };
+    let grade = |wiring: Option<Wiring>| match switch(wiring).as_slice() {
+        [(_, grade)] => *grade,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(grade(Some(wired(Vec::new()))), Grade::Pass);
+    let stuck =
+        Wiring { stuck: vec![found("LV-08", Grade::Block)], ..wired(vec![found("LV-05", Grade::Block)]) };
+    assert_eq!(grade(Some(stuck.clone())), Grade::Block);
+    let edge = 15 * 60;
+    let aged = |seconds| Wiring { read_at: Some(ago(seconds)), ..stuck.clone() };
+    assert_eq!(grade(Some(aged(edge))), Grade::Block);
+    assert_eq!(grade(Some(aged(edge + 1))), Grade::Warn, "nobody knows by now");
+    let ahead = Wiring { read_at: Some(later(121)), ..stuck };
+    assert_eq!(grade(Some(ahead)), Grade::Warn, "nor of one that is dated ahead");
+    for id in ["LV-01", "LV-04", "LV-05", "LV-07"] {
+        assert_eq!(grade(Some(wired(vec![found(id, Grade::Block)]))), Grade::Warn, "{id}: the names move");
+    }
+    let old = Wiring { read_at: Some(ago(edge + 1)), ..wired(Vec::new()) };
+    assert_eq!(grade(Some(old)), Grade::Warn, "what was well once");
+    assert_eq!(grade(None), Grade::Warn);
+    let never = Wiring { read_at: None, missed: Some("denied".to_owned()), ..wired(Vec::new()) };
+    assert_eq!(grade(Some(never.clone())), Grade::Warn);
+    assert!(switch(Some(never)).iter().all(|(evidence, _)| evidence.contains("denied")));
 }

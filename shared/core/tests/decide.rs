@@ -132,15 +132,10 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
                 for blocking in readiness() {
                     for hold in [None, Some(held("sre-1", None))] {
                         let question = Question {
-                            now: NOW,
-                            plan: &plan,
-                            votes: &votes,
-                            lease: &lease,
-                            renewed_once: true,
-                            stopped_since: None,
                             incident: incident.as_ref(),
                             hold: hold.as_ref(),
                             blocking: blocking.as_deref(),
+                            ..question(&plan, &votes, &lease)
                         };
                         let decision = decide(&question);
                         let told =
@@ -180,20 +175,26 @@ fn an_attempt_starts_only_on_a_quorum_a_stale_lease_and_nobody_against_it() {
     assert!(started > 0, "something starts");
 }
 
+/// What is asked where nothing else is said: no incident, no hold, an armed dead-man, and nobody looked at the standby.
+fn question<'a>(plan: &'a Plan, votes: &'a Votes, lease: &'a Standing) -> Question<'a> {
+    Question {
+        now: NOW,
+        plan,
+        votes,
+        lease,
+        renewed_once: true,
+        unarmed: None,
+        stopped_since: None,
+        incident: None,
+        hold: None,
+        blocking: None,
+    }
+}
+
 fn answer(sayings: [Say; 3], incident: Option<&Incident>, blocking: Option<&[String]>) -> Decision {
     let lease = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
     let (plan, votes) = (plan(), votes(sayings));
-    decide(&Question {
-        now: NOW,
-        plan: &plan,
-        votes: &votes,
-        lease: &lease,
-        renewed_once: true,
-        stopped_since: None,
-        incident,
-        hold: None,
-        blocking,
-    })
+    decide(&Question { incident, blocking, ..question(&plan, &votes, &lease) })
 }
 
 #[test]
@@ -206,18 +207,8 @@ fn the_quorum_is_exactly_the_plans() {
     let lease = Standing::Stale { since: NOW };
     for (sayings, starts) in [([Down, Down, Failing], false), ([Down, Down, Down], true)] {
         let votes = votes(sayings);
-        let question = Question {
-            now: NOW,
-            plan: &strict,
-            votes: &votes,
-            lease: &lease,
-            renewed_once: true,
-            stopped_since: None,
-            incident: None,
-            hold: None,
-            blocking: None,
-        };
-        assert_eq!(matches!(decide(&question), Decision::Start(_)), starts, "{sayings:?}");
+        let decided = decide(&question(&strict, &votes, &lease));
+        assert_eq!(matches!(decided, Decision::Start(_)), starts, "{sayings:?}");
     }
 }
 
@@ -301,17 +292,7 @@ fn asked_of(
     let votes = votes(sayings);
     let hold = hold.map(|by| held(by, None));
     let hold = hold.as_ref();
-    let question = Question {
-        now: NOW,
-        plan,
-        votes: &votes,
-        lease,
-        renewed_once: true,
-        stopped_since: None,
-        incident,
-        hold,
-        blocking: None,
-    };
+    let question = Question { incident, hold, ..question(plan, &votes, lease) };
     decide_asked(&question, &Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() })
 }
 
@@ -338,17 +319,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
             for plan in [&plan(), &rehearsal] {
                 let votes = votes(sayings);
                 let hold = Some(&hold);
-                let question = Question {
-                    now: NOW,
-                    plan,
-                    votes: &votes,
-                    lease: &lease,
-                    renewed_once: true,
-                    stopped_since: None,
-                    incident: None,
-                    hold,
-                    blocking: None,
-                };
+                let question = Question { hold, ..question(plan, &votes, &lease) };
                 assert!(!matches!(decide(&question), Decision::Start(_)), "{lease:?} {sayings:?}");
                 for kind in [Kind::Failover, Kind::Switchover, Kind::Drill] {
                     let request = Request { kind, by: "sre-1".to_owned(), why: "a test".to_owned() };
@@ -364,17 +335,7 @@ fn what_was_declared_starts_nothing_and_says_the_road() {
         }
         let lost = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
         let (plan, votes, hold) = (plan(), votes([Say::Down; 3]), Some(&hold));
-        let question = Question {
-            now: NOW,
-            plan: &plan,
-            votes: &votes,
-            lease: &lost,
-            renewed_once: true,
-            stopped_since: None,
-            incident: None,
-            hold,
-            blocking: None,
-        };
+        let question = Question { hold, ..question(&plan, &votes, &lost) };
         let Decision::Page { reason, .. } = decide(&question) else { panic!("not paged") };
         assert!(reason.contains(category.road()), "{reason}");
     }
@@ -424,17 +385,7 @@ fn only_what_stopped_half_way_goes_on() {
     let lease = Standing::Moved { epoch: 2 };
     let (plan, votes) = (plan(), votes([Say::Down; 3]));
     let continued = |incident: Option<&Incident>, hold: Option<&Flag>| {
-        let question = Question {
-            now: NOW,
-            plan: &plan,
-            votes: &votes,
-            lease: &lease,
-            renewed_once: true,
-            stopped_since: None,
-            incident,
-            hold,
-            blocking: None,
-        };
+        let question = Question { incident, hold, ..question(&plan, &votes, &lease) };
         decide_continue(&question, "sre-1", "a test")
     };
     let on_hold = held("sre-2", None);
@@ -472,17 +423,8 @@ fn attempts_that_are_refused_in_a_row_come_slower_and_are_not_kept_for_ever() {
     let stale = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
     let (plan, votes) = (plan(), votes([Say::Down; 3]));
     let starts = |incident: &Incident| {
-        let question = Question {
-            now: NOW,
-            plan: &plan,
-            votes: &votes,
-            lease: &stale,
-            renewed_once: true,
-            stopped_since: None,
-            incident: Some(incident),
-            hold: None,
-            blocking: Some(&[]),
-        };
+        let question =
+            Question { incident: Some(incident), blocking: Some(&[]), ..question(&plan, &votes, &stale) };
         decide(&question)
     };
     for (refused, wait) in [(1, 0), (3, 0), (4, 2), (5, 4), (6, 8), (7, 15), (20, 15)] {
@@ -544,4 +486,49 @@ fn a_planned_move_that_was_taken_back_holds_nothing_up() {
     assert!(matches!(answer([Say::Down; 3], Some(&planned), None), Decision::Page { .. }), "cooldown");
     planned.onset = None;
     assert!(matches!(answer([Say::Down; 3], Some(&planned), None), Decision::Start(_)));
+}
+
+/// Closing the lease of a primary that somebody sees stops its writers once its guard is back; where no receipt can come of
+/// it, nothing is begun.
+#[test]
+fn a_failover_that_no_receipt_can_come_of_is_not_begun() {
+    let stale = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+    let request = Request { kind: Kind::Failover, by: "sre-1".to_owned(), why: "a test".to_owned() };
+    let plan = plan();
+    let starts = |sayings, unarmed| {
+        let votes = votes(sayings);
+        decide_asked(&Question { unarmed, ..question(&plan, &votes, &stale) }, &request)
+    };
+    let stay = Some("the plan says `on_loss: stay`");
+    assert!(matches!(starts([Say::Up; 3], None), Decision::Start(_)), "its lease ran out, and that stops it");
+    let Decision::Declined { reason } = starts([Say::Up, Say::Unknown, Say::Unknown], stay) else {
+        panic!("begun")
+    };
+    assert!(reason.contains("on_loss: stay") && reason.contains("off the net"), "{reason}");
+    assert!(
+        matches!(starts([Say::Unknown; 3], stay), Decision::Start(_)),
+        "nobody sees it: a risk to be taken"
+    );
+    assert!(matches!(starts([Say::Down; 3], stay), Decision::Start(_)));
+}
+
+/// What stands half-way is one matter, and a primary that dies two days later another: the page says so, and anew.
+#[test]
+fn an_outage_beside_what_stands_half_way_is_told() {
+    let plan = plan();
+    let told = |sayings, lease: &Standing| {
+        let (votes, half_way) = (votes(sayings), incident(&[Some(End::NeedsOperator)], None));
+        match decide(&Question { incident: Some(&half_way), ..question(&plan, &votes, lease) }) {
+            Decision::Page { reason, dedup } => (reason, dedup),
+            other => panic!("{other:?}"),
+        }
+    };
+    let stale = Standing::Stale { since: before(NOW, Millis::from_secs(200)) };
+    let (calm, matter) = told([Say::Up; 3], &stale);
+    assert!(!calm.contains("DOWN"), "{calm}");
+    let (down, other) = told([Say::Down; 3], &stale);
+    assert!(down.contains("THE PRIMARY IS DOWN") && down.contains("understudy failover"), "{down}");
+    assert_ne!(matter, other);
+    let (moved, same) = told([Say::Down; 3], &Standing::Moved { epoch: 2 });
+    assert!(!moved.contains("DOWN") && same == matter, "the standby holds the lease: {moved}");
 }

@@ -282,10 +282,17 @@ fn a_statement_tells_the_field_and_never_what_it_held() {
     }
 }
 
-/// What a function's entry parser says of an event.
+/// What a function's entry parser says of an event. What a service delivers and is no alarm is no fault: it is ignored, with
+/// its reason.
 fn parse(function: &str, event: &Value) -> Result<(), Fault> {
     match function {
-        "alarm-handler" => hint::read(event, PLAN).map(|_| ()),
+        "alarm-handler" => hint::read(event, PLAN).and_then(|read| {
+            let about_an_alarm = |why: &&String| why.starts_with("alarm `");
+            match read.ignored.iter().find(|why| !about_an_alarm(why)) {
+                Some(why) => Err(Fault::invalid(why)),
+                None => Ok(()),
+            }
+        }),
         "sql-agent" => call::statement(event).map(|_| ()),
         "approver" => approval::read(event).map(|_| ()),
         "drill-runner" => drill::read(event).map(|_| ()),
@@ -359,5 +366,73 @@ fn a_seed_repeats_its_mutations() {
     for example in of("alarm-handler") {
         let (once, again) = (mutations(&example.event, SEED, 50), mutations(&example.event, SEED, 50));
         assert_eq!(once, again, "{}", example.name);
+    }
+}
+
+/// What stands beside a good alarm never takes it down, and a single one that is none fails nobody.
+#[test]
+fn what_is_no_alarm_is_ignored_with_its_reason() {
+    let good =
+        || json!({"Sns": {"Message": json!({"AlarmName": UNHEALTHY, "NewStateValue": "ALARM"}).to_string()}});
+    let inside = json!({"source": "aws.cloudwatch", "detail-type": "CloudWatch Alarm State Change",
+        "detail": {"alarmName": UNHEALTHY, "state": {"value": "ALARM"}}});
+    let foreign = json!({"AlarmName": "é".repeat(250), "NewStateValue": "ALARM"});
+    let too_long = format!("understudy-{PLAN}-{}", "é".repeat(130));
+    for (beside, why) in [
+        (
+            json!({"Sns": {"Message": "The budget of this month is used up."}}),
+            "Records[0].Sns.Message: not JSON",
+        ),
+        (json!({"Sns": {"Message": inside.to_string()}}), "an event inside a notification"),
+        (json!({"eventSource": "aws:sqs", "body": "{}"}), "Records[0].Sns.Message: must be text"),
+        (json!({"Sns": {"Message": foreign.to_string()}}), "is not one of this plan"),
+        (
+            json!({"Sns": {"Message": json!({"AlarmName": too_long, "NewStateValue": "ALARM"}).to_string()}}),
+            "longer than 255 bytes",
+        ),
+        (json!({"Sns": {"Message": "{\"AlarmName\": \"x\"}"}}), "NewStateValue: must be text"),
+        (json!(7), "Records[0].Sns.Message: must be text"),
+    ] {
+        let read = hint::read(&json!({"Records": [beside, good()]}), PLAN).expect("it reads");
+        assert_eq!(
+            read.hints,
+            [Hint::Alarm { name: UNHEALTHY.to_owned(), delivered_by: Delivery::Sns }],
+            "{why}"
+        );
+        assert!(
+            matches!(read.ignored.as_slice(), [told] if told.contains(why) && told.len() < 300),
+            "{:?}",
+            read.ignored
+        );
+    }
+    for (kind, why) in [
+        ("CloudWatch Alarm Configuration Change", "detail-type: `CloudWatch Alarm Configuration Change`"),
+        (
+            "CloudWatch Alarm Contributor State Change",
+            "detail-type: `CloudWatch Alarm Contributor State Change`",
+        ),
+    ] {
+        let mut event = inside.clone();
+        event["detail-type"] = json!(kind);
+        let read = hint::read(&event, PLAN).expect("it reads");
+        assert!(read.hints.is_empty() && read.ignored.iter().all(|told| told.contains(why)), "{read:?}");
+    }
+}
+
+/// Of two plans, of which one's name begins with the other's, each has its own alarms.
+#[test]
+fn an_alarm_is_of_the_plan_whose_whole_name_it_has() {
+    let direct = |name: &str| json!({"source": "aws.cloudwatch", "alarmData": {"alarmName": name, "state": {"value": "ALARM"}}});
+    for (name, plan, theirs) in [
+        ("understudy-financial-rag-primary-unhealthy", "financial-rag", true),
+        ("understudy-financial-rag-primary-unhealthy", "financial", false),
+        ("understudy-financial-rag-switch", "financial", false),
+        ("understudy-financial-switch", "financial", true),
+        ("understudy-financialrag-switch", "financial", false),
+        ("understudy-financial-error-share", "financial", true),
+    ] {
+        let read = hint::read(&direct(name), plan).expect("it reads");
+        assert_eq!(read.hints.len(), usize::from(theirs), "{name} {plan}");
+        assert_eq!(read.ignored.len(), usize::from(!theirs), "{name} {plan}");
     }
 }

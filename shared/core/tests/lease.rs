@@ -229,6 +229,7 @@ fn enforced(ttl: u64, within: Option<u64>) -> Enforced {
         drift: plan.drift,
         looks: None,
         within: within.map(Millis),
+        unset: Vec::new(),
     }
 }
 

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use understudy_core::checks::{Finding, Grade, Verdict};
 use understudy_core::live::{
     Deployment, Follows, Half, HealthCheck, HeldSecret, Instance, LiveFunction, LiveRoute, LiveStore,
-    QUESTIONS, RecordSet, all_functions, findings,
+    LiveTransaction, MetricAlarm, QUESTIONS, RecordSet, all_functions, findings, stuck,
 };
 use understudy_core::observed::Observed;
 use understudy_core::plan::{Plan, read};
-use understudy_core::ports::Role;
+use understudy_core::ports::{HttpAnswer, Role};
 use understudy_core::steps::assess::Readiness;
 use understudy_core::time::{Millis, before};
 
@@ -64,6 +64,18 @@ fn route() -> LiveRoute {
     }
 }
 
+fn alarm() -> MetricAlarm {
+    MetricAlarm {
+        metric: "Understudy/Switch".to_owned(),
+        dimensions: vec![("Plan".to_owned(), "financial-rag".to_owned())],
+        statistic: "Minimum".to_owned(),
+        comparison: "GreaterThanOrEqualToThreshold".to_owned(),
+        threshold: 1.0,
+        evaluation_periods: 1,
+        period_seconds: 60,
+    }
+}
+
 fn instance(source: Option<&str>) -> Instance {
     let plan = plan();
     let store = plan.stores.first().expect("a store");
@@ -99,6 +111,7 @@ fn healthy() -> Deployment {
     Deployment {
         at: NOW,
         routes: vec![route()],
+        switch_alarm: known(Some(alarm())),
         stores: vec![LiveStore {
             store: "metadata".to_owned(),
             primary: known(Some(instance(None))),
@@ -106,6 +119,12 @@ fn healthy() -> Deployment {
             secret: known(Some(HeldSecret { leaves_on: None })),
         }],
         functions: ROLES.into_iter().flat_map(stack).collect(),
+        concurrency: known(990),
+        transactions: vec![LiveTransaction {
+            route: "api".to_owned(),
+            primary: HttpAnswer::Status(201),
+            standby: HttpAnswer::Status(405),
+        }],
         readiness: known(Some(Readiness {
             unfit: None,
             at: before(NOW, Millis::from_secs(180)),
@@ -404,13 +423,16 @@ fn what_could_not_be_read_is_never_good() {
             secret: Observed::unknown(reason()),
         }],
         functions: Vec::new(),
+        switch_alarm: Observed::unknown(reason()),
+        concurrency: Observed::unknown(reason()),
+        transactions: Vec::new(),
         readiness: Observed::unknown(reason()),
     };
     for seen in [dark.clone(), Deployment { routes: Vec::new(), stores: Vec::new(), ..dark }] {
         let all = findings(&plan(), &seen);
         assert!(all.iter().all(|finding| finding.grade == Grade::Unknown), "{all:#?}");
         let ids: BTreeSet<&str> = all.iter().map(|finding| finding.id.as_str()).collect();
-        for id in ["LV-01", "LV-11", "LV-21", "LV-31", "LV-41"] {
+        for id in ["LV-01", "LV-08", "LV-11", "LV-21", "LV-31", "LV-32", "LV-41"] {
             assert!(ids.contains(id), "{id} says nothing");
         }
     }
@@ -489,4 +511,112 @@ fn a_fast_switch_is_the_metric_and_its_endpoint_together() {
     );
     assert_eq!(fast(["told", "told"], 2, true), Some(Grade::Block), "nothing holds the metric");
     assert_eq!(fast(["switch", "gone"], 2, true), Some(Grade::Unknown), "what was not looked at");
+}
+
+#[test]
+fn an_alarm_that_the_switch_cannot_follow_is_found() {
+    let block = || one("LV-08", Grade::Block);
+    assert_eq!(told(|seen| *known_mut(&mut seen.switch_alarm) = None), block());
+    let spoiled: [fn(&mut MetricAlarm); 7] = [
+        |alarm| alarm.metric = "Understudy/PrimaryHealthy".to_owned(),
+        |alarm| alarm.dimensions.clear(),
+        // A rogue 1 would beat our own 0.
+        |alarm| alarm.statistic = "Maximum".to_owned(),
+        |alarm| alarm.comparison = "LessThanThreshold".to_owned(),
+        |alarm| alarm.threshold = 2.0,
+        |alarm| alarm.evaluation_periods = 3,
+        |alarm| alarm.period_seconds = 300,
+    ];
+    for spoil in spoiled {
+        assert_eq!(told(|seen| known_mut(&mut seen.switch_alarm).iter_mut().for_each(spoil)), block());
+    }
+    let dark = told(|seen| seen.switch_alarm = Observed::unknown("denied"));
+    assert_eq!(dark, one("LV-08", Grade::Unknown));
+}
+
+#[test]
+fn invocations_that_others_may_take_are_counted() {
+    for (left, wanted) in [
+        (990, None),
+        (100, None),
+        (99, Some(Grade::Warn)),
+        (11, Some(Grade::Warn)),
+        (9, Some(Grade::Block)),
+        (0, Some(Grade::Block)),
+    ] {
+        let told = told(|seen| seen.concurrency = known(left));
+        assert_eq!(told, wanted.map(|grade| one("LV-32", grade)).unwrap_or_default(), "{left}");
+    }
+    assert_eq!(told(|seen| seen.concurrency = Observed::unknown("denied")), one("LV-32", Grade::Unknown));
+}
+
+/// A wrong path is found before a failover, and not behind its one-way door.
+#[test]
+fn a_transaction_that_nobody_takes_is_found() {
+    let tried = |primary, standby| {
+        told(|seen| {
+            let tried = seen.transactions.first_mut().expect("it was tried");
+            (tried.primary, tried.standby) = (primary, standby);
+        })
+    };
+    let (good, away) = (HttpAnswer::Status(201), HttpAnswer::Failed("timed out".to_owned()));
+    assert_eq!(tried(HttpAnswer::Status(404), HttpAnswer::Status(405)), one("LV-51", Grade::Block));
+    assert_eq!(tried(HttpAnswer::Status(302), HttpAnswer::Status(405)), one("LV-51", Grade::Block));
+    assert_eq!(tried(away.clone(), HttpAnswer::Status(405)), one("LV-51", Grade::Unknown));
+    assert_eq!(tried(good.clone(), HttpAnswer::Status(404)), one("LV-52", Grade::Warn));
+    assert_eq!(tried(good, away), one("LV-52", Grade::Unknown));
+    assert_eq!(told(|seen| seen.transactions.clear()), [], "nobody asked for one");
+}
+
+/// What holds a name where it is, and what does not: a refusal of a failover rests on it.
+#[test]
+fn only_what_is_certain_holds_a_name() {
+    let stuck = |change: &dyn Fn(&mut Deployment)| {
+        let mut seen = healthy();
+        change(&mut seen);
+        stuck(&plan(), &seen).len()
+    };
+    assert_eq!(stuck(&|_| {}), 0);
+    let holds: [&dyn Fn(&mut Deployment); 9] = [
+        &|seen| *known_mut(&mut seen.switch_alarm) = None,
+        &|seen| {
+            known_mut(&mut seen.switch_alarm)
+                .iter_mut()
+                .for_each(|alarm| alarm.statistic = "Maximum".to_owned())
+        },
+        &|seen| known_mut(&mut live_route(seen).public).clear(),
+        &|seen| public(seen, Half::Primary).health_check = None,
+        &|seen| public(seen, Half::Primary).health_check = Some("endpoint".to_owned()),
+        &|seen| health_check(seen, "switch").disabled = true,
+        &|seen| health_check(seen, "switch").inverted = true,
+        &|seen| public(seen, Half::Secondary).half = None,
+        &|seen| {
+            let (one, other) = ("primary.rag.example.com", "standby.rag.example.com");
+            public(seen, Half::Primary).values = vec![other.to_owned()];
+            public(seen, Half::Secondary).values = vec![one.to_owned()];
+        },
+    ];
+    for (number, holds) in holds.iter().enumerate() {
+        assert_eq!(stuck(holds), 1, "{number}");
+    }
+    let moves: [&dyn Fn(&mut Deployment); 6] = [
+        // What else stands under the name, as at the apex of a zone.
+        &|seen| {
+            let other = RecordSet {
+                kind: "NS".to_owned(),
+                half: None,
+                health_check: None,
+                ..public(seen, Half::Secondary).clone()
+            };
+            known_mut(&mut live_route(seen).public).push(other);
+        },
+        &|seen| public(seen, Half::Secondary).health_check = Some("endpoint".to_owned()),
+        &|seen| public(seen, Half::Primary).ttl_seconds = Some(300),
+        &|seen| seen.switch_alarm = Observed::unknown("denied"),
+        &|seen| live_route(seen).checks.clear(),
+        &|seen| live_route(seen).public = Observed::unknown("denied"),
+    ];
+    for (number, moves) in moves.iter().enumerate() {
+        assert_eq!(stuck(moves), 0, "{number}");
+    }
 }

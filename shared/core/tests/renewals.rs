@@ -106,6 +106,7 @@ fn renewed(plan: &Plan, made: i64, within: Millis, armed: bool) -> Lease {
     let enforced = Enforced {
         plan: "of this plan".to_owned(),
         ttl: within,
+        unset: Vec::new(),
         looks: None,
         commit_margin: plan.lease.commit_margin,
         drift: plan.lease.drift,

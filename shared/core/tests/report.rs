@@ -85,6 +85,7 @@ fn lease_closed() -> Entry {
         commit_margin: plan.lease.commit_margin,
         drift: plan.lease.drift,
         within: Some(plan.lease.ttl),
+        unset: Vec::new(),
     };
     let granted = Lease::granted(1, &plan.regions.primary, true);
     let lease = Lease { renewed_at: Some(at(9)), enforced: Some(enforced), ..granted };

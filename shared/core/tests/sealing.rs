@@ -16,10 +16,10 @@ use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
 use understudy_core::plan::{Plan, read};
 use understudy_core::ports::{Cell, Cells, Clock, Evidence, Key, Page, Pager, Signature, Signer, Written};
 use understudy_core::report::{Attestation, Report};
-use understudy_core::run::{Confirmation, End, Kind, Run};
+use understudy_core::run::{Confirmation, End, Kind, Run, Sighted};
 use understudy_core::state::keys;
 use understudy_core::steps::Reply;
-use understudy_core::steps::close::{Writer, answer, page_key, record_key, report_key};
+use understudy_core::steps::close::{Writer, answer, key_beside, page_key, record_key, report_key};
 use understudy_core::time::{Millis, after};
 
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -190,6 +190,7 @@ fn run() -> Run {
         blocking: Vec::new(),
         looks: BTreeMap::new(),
         since: BTreeMap::new(),
+        sighted: Sighted::default(),
         sealed: 0,
         end: None,
     }
@@ -466,4 +467,35 @@ fn a_chain_that_is_not_whole_is_neither_signed_nor_told() {
     world.put(key, json!(Stored::new(changed, stored.sha256().to_owned())));
     assert!(matches!(close(&world, &plan), Err(Fault::Bug(_))));
     assert_eq!(world.signed.get(), 0);
+}
+
+/// Whoever may put to the bucket may take a name before it is ours; what is sealed lies beside then, and people are told once.
+#[test]
+fn bytes_that_were_planted_under_a_name_to_come_keep_nothing_from_being_sealed() {
+    let plan = plan();
+    let world = begun(&plan);
+    let planted = [record_key(&plan.name, EXECUTION, 1), report_key(&plan.name, EXECUTION)];
+    for key in &planted {
+        world.objects.borrow_mut().insert(key.clone(), b"planted".to_vec());
+    }
+    let told = close(&world, &plan).expect("an end").detail;
+    assert_eq!(told, format!("{}; sealed", End::Unfinished));
+    assert!(!world.is_open(), "off the list");
+    let objects = world.objects.borrow();
+    for key in &planted {
+        assert_eq!(
+            objects.get(key).map(Vec::as_slice),
+            Some(b"planted".as_slice()),
+            "kept for who looks into it"
+        );
+        let (name, _) = key.rsplit_once('.').expect("a kind");
+        let beside = objects.iter().find(|(other, _)| {
+            *other != key && other.starts_with(&format!("{name}.")) && other.ends_with(".json")
+        });
+        let (other, bytes) = beside.unwrap_or_else(|| panic!("nothing beside {key}: {:?}", objects.keys()));
+        assert_eq!(*other, key_beside(key, bytes));
+    }
+    let pages = world.pages.borrow();
+    let evidence = pages.iter().filter(|page| page.text.contains("EVIDENCE"));
+    assert_eq!(evidence.count(), planted.len());
 }

@@ -2,7 +2,7 @@
 
 use crate::tasks::Running;
 use crate::world::{
-    Ahead, Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, WitnessDesk, World,
+    Ahead, Bucket, Desk, Net, Notary, Place, Rds, SqlAgent, Starter, Table, Wires, WitnessDesk, World,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use understudy_core::looks::Eyes;
 use understudy_core::ports::{Both, FenceOrder, FencedStore, GivesWay, Role};
 use understudy_core::steps::{assess, close, promoter, runner, traffic};
 use understudy_core::watched::Watch;
-use understudy_core::{approval, drill, guard, handler, prober};
+use understudy_core::{approval, drill, guard, handler, prober, wiring};
 
 /// One deployed function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -255,6 +255,7 @@ async fn dns_switcher(world: Rc<World>, event: Rc<Value>, wanted: bool) -> Invok
         cells: &table(world, from, Place::Standby),
         clock: &world.clock(from),
         metrics: &Net { world, from },
+        wiring: wiring::Eyes { records: &Wires(world), alarms: &Wires(world) },
     };
     finish(traffic::answer(&switcher, &event).await, wanted)
 }

@@ -228,6 +228,7 @@ impl Night {
         night.outside_of_our_assumptions(&mut Chance::new(seed ^ 0x0075_1DE0));
         night.ticks_anywhere = Chance::new(seed ^ 0x71C5).happens(700);
         night.looks_between(&mut Chance::new(seed ^ 0x0001_00C5));
+        night.switch_is_cut(&mut Chance::new(seed ^ 0x0A1A_0DE1));
         night.settled = Chance::new(seed ^ 0x5E77_1ED0).happens(700);
         night.aborts = aborts(&mut Chance::new(seed ^ 0x0AB0_127E));
         night
@@ -302,6 +303,13 @@ impl Night {
         }
         if chance.happens(40) {
             self.breaks.push((When::At(seconds(50 + chance.below(300))), Break::DiskHangs));
+        }
+    }
+
+    /// Somebody deletes the alarm that the switch follows, before anything fails or in the middle of it.
+    fn switch_is_cut(&mut self, chance: &mut Chance) {
+        if chance.happens(20) {
+            self.breaks.push((When::At(seconds(chance.below(600))), Break::AlarmDeleted));
         }
     }
 

@@ -51,6 +51,19 @@ fn a_risk_that_was_taken_for_an_earlier_attempt_excuses_nothing() {
 }
 
 #[test]
+fn an_outage_that_nobody_is_told_of_is_found() {
+    let broken = broken_after(|case| {
+        case.trace.retain(|event| !matches!(event.what, What::Paged(_)));
+        let ended = case.trace.last().expect("an event").at;
+        for minute in 0..40 {
+            let at = after(ended, Millis::from_secs(60 * minute));
+            case.trace.push(Event { at, what: What::Failed { client: "outside" } });
+        }
+    });
+    assert!(broken.contains("nobody was told"), "{broken}");
+}
+
+#[test]
 fn a_product_that_never_moves_is_found() {
     let never = broken_after(|case| {
         case.trace.retain(|event| !matches!(event.what, What::Started { .. } | What::Ended { .. }));

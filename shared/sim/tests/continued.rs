@@ -15,6 +15,7 @@ use understudy_core::report::{Met, Report};
 use understudy_core::run::End;
 use understudy_core::state::keys;
 use understudy_core::steps::Step;
+use understudy_core::switch::Side;
 use understudy_core::time::Millis;
 use understudy_sim::asl::Machine;
 use understudy_sim::example;
@@ -160,21 +161,24 @@ fn a_way_back_that_stopped_goes_on_too() {
 #[test]
 fn what_a_hand_promoted_meanwhile_is_not_taken_back() {
     let machine = machine();
-    for (state, recovers) in [("Capture", true), ("Freeze", false)] {
+    // Also while the service is not done: nobody can tell a promotion from a restart then, and it is waited for. Before the
+    // service shows anything at all, nobody sees it.
+    for (state, recovers, waits) in
+        [("Capture", true, 15), ("Freeze", false, 15), ("Capture", true, 1), ("Freeze", false, 1)]
+    {
         let mut simulation = stopped(&machine, state);
         simulation.world.promote_by_hand();
-        // Until the service says that it is done: before, nobody can tell a promotion from a restart.
-        simulation.run_for(minutes(15));
+        simulation.run_for(minutes(waits));
         ask(&mut simulation, &go_on());
         let wanted = if recovers { End::Recovered } else { End::NeedsOperator };
-        assert_eq!(end(&simulation), wanted, "{state}: {}", story(&simulation));
+        assert_eq!(end(&simulation), wanted, "{state} {waits}: {}", story(&simulation));
         let name = execution(&simulation, 1);
         let gives_back = |stored: &Arc<Stored>| {
             let record = stored.record().expect("it reads");
             matches!(record.entry, Entry::Intent { step: Step::GrantBack, .. })
         };
         let granted = simulation.world.journal(&name).iter().any(gives_back);
-        assert!(!granted, "{state}");
+        assert!(!granted, "{state} {waits}");
     }
 }
 
@@ -337,4 +341,66 @@ fn nobody_goes_on_under_a_claim_that_is_void() {
     let published =
         trace.iter().filter(|event| matches!(event.what, What::Published { level } if level >= 1.0));
     assert_eq!(published.count(), 0, "nothing moved under a void claim");
+}
+
+/// How many writes a client outside had taken by the standby since the last failure of its own.
+fn served_by_the_standby(simulation: &Simulation<'_>) -> usize {
+    let trace = simulation.world.trace();
+    let failed = |what: &What| matches!(what, What::Failed { client: "outside" });
+    let taken =
+        |what: &What| matches!(what, What::Acknowledged { side: Side::Standby, client: "outside", .. });
+    trace.iter().rev().take_while(|event| !failed(&event.what)).filter(|event| taken(&event.what)).count()
+}
+
+/// A failback on its way, from a standby that serves, to a primary that was built anew.
+fn going_back(machine: &Machine) -> Simulation<'_> {
+    let mut simulation = settled(machine);
+    ask(&mut simulation, &start("switchover"));
+    simulation.break_now(Break::Rebuild);
+    simulation.run_for(minutes(3));
+    simulation
+}
+
+/// Behind the door of a way back nobody but the primary's Region knows whether it was promoted: `continue` waits for it, and
+/// gives nothing back beside it.
+#[test]
+fn a_way_back_that_lost_the_primary_behind_its_door_waits_for_it() {
+    let machine = machine();
+    let mut simulation = going_back(&machine);
+    simulation.break_at("AwaitPromotion", Millis::ZERO, Break::Kill(Place::Primary));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("failback"));
+    simulation.run_until(minutes(60), |simulation| simulation.ends().len() > 1);
+    simulation.run_for(minutes(3));
+    assert!(incident(&simulation).stopped().is_some(), "{}", story(&simulation));
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::NeedsOperator, "{}", story(&simulation));
+    simulation.break_now(Break::Returns(Place::Primary));
+    simulation.run_for(minutes(10));
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::Recovered, "{}", story(&simulation));
+    assert_lawful(&simulation, "a way back behind its door");
+}
+
+/// One cut link stops nobody: the standby has its own keeper, and no guard that would lift its fence later.
+#[test]
+fn a_standby_that_keeps_its_lease_serves_though_the_witness_is_out_of_reach() {
+    let machine = machine();
+    let mut simulation = going_back(&machine);
+    simulation.break_at("Fence", Millis::ZERO, Break::Cut(Place::Standby, Place::Witness));
+    simulation.break_at("Capture", Millis::ZERO, Break::Kill(Place::Primary));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("failback"));
+    simulation.run_until(minutes(60), |simulation| simulation.ends().len() > 1);
+    simulation.run_for(minutes(3));
+    assert!(served_by_the_standby(&simulation) > 60, "{}", story(&simulation));
+    assert!(incident(&simulation).stopped().is_some(), "the witness was not told: {}", story(&simulation));
+    simulation.break_now(Break::Heal);
+    simulation.break_now(Break::Kill(Place::Primary));
+    ask(&mut simulation, &go_on());
+    assert_eq!(
+        end(&simulation),
+        End::RolledBack,
+        "whether or not the primary answers: {}",
+        story(&simulation)
+    );
+    assert_lawful(&simulation, "a witness out of reach");
 }

@@ -189,3 +189,82 @@ fn a_standby_that_does_not_look_is_told_of_by_the_witness() {
         assert_lawful(&simulation, "a silent standby");
     }
 }
+
+/// Heartbeats and renewals go on, and what is renewed does not reach the database: it looks alive, and takes no write.
+#[test]
+fn a_primary_whose_lease_does_not_reach_its_database_is_told_of() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    let told =
+        |s: &Simulation<'_>| pages(s).iter().filter(|page| page.contains("DOES NOT GET ITS LEASE")).count();
+    simulation.run_for(minutes(20));
+    assert_eq!(told(&simulation), 0, "all is well");
+    simulation.break_now(Break::SetsNothing);
+    simulation.run_for(minutes(5));
+    assert_eq!(told(&simulation), 1, "{:?}", pages(&simulation));
+    assert_eq!(executions(&simulation), 0, "a primary that renews is not moved away from");
+    simulation.break_now(Break::Heal);
+    simulation.run_for(minutes(30));
+    assert_eq!(told(&simulation), 1, "it is set again");
+    assert_lawful(&simulation, "a lease that is not set");
+}
+
+/// What is published moves no name by then: people are told before the night, and on it nothing is promoted for nobody.
+#[test]
+fn a_switch_that_moves_nothing_is_told_of_and_refuses() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::AlarmDeleted);
+    let told =
+        |s: &Simulation<'_>| pages(s).iter().any(|page| page.contains("PF-17") && page.contains("no alarm"));
+    assert!(simulation.run_until(minutes(12), told), "{:?}", pages(&simulation));
+    simulation.break_now(Break::Kill(Place::Primary));
+    let refused = report(&mut simulation);
+    assert_eq!(refused.end, End::Refused, "{}", story(&simulation));
+    assert!(refused.cause.contains("PF-17"), "{}", refused.cause);
+    assert_lawful(&simulation, "a switch without an alarm");
+}
+
+/// The primary's Region has Route 53's API: what the last look found stands, and nothing waits for it.
+#[test]
+fn a_look_at_the_switch_that_cannot_be_made_keeps_nobody() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+    simulation.run_for(minutes(40));
+    assert_lawful(&simulation, "no Route 53");
+}
+
+/// The keeper that could not be closed shows a renewal of just now, and the tick closes it: the risk that somebody takes a
+/// moment later is that of a primary that lives.
+#[test]
+fn a_renewal_that_was_seen_counts_against_an_acceptance_though_its_keeper_is_closed_by_now() {
+    let machine = machine();
+    let mut plan = example::plan().expect("the example");
+    plan.lease.on_loss = OnLeaseLoss::Stay;
+    plan.policy.failover = Mode::Automatic;
+    let mut simulation = Simulation::new(&machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    let front = |simulation: &mut Simulation<'_>| {
+        simulation.break_now(Break::ApplicationDown(Place::Primary));
+        simulation.break_now(Break::Cut(Place::Primary, Place::Standby));
+    };
+    front(&mut simulation);
+    simulation.break_now(Break::Cut(Place::Standby, Place::Witness));
+    simulation.run_for(minutes(10));
+    simulation.deliver(Function::AlarmHandler, &start("failover"));
+    assert!(simulation.run_until(minutes(5), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+    simulation.break_now(Break::Heal);
+    front(&mut simulation);
+    let told = |s: &Simulation<'_>| pages(s).iter().any(|page| page.contains("TWO WRITERS"));
+    assert!(simulation.run_until(minutes(3), told), "{}", story(&simulation));
+    simulation.run_for(Millis::from_secs(5));
+    let name = simulation.world.executions().first().cloned().expect("it runs");
+    simulation.answer(&name, true, "sre-lead");
+    simulation.run_until(minutes(60), |simulation| !simulation.ends().is_empty());
+    let promoted =
+        simulation.world.trace().iter().any(|event| matches!(event.what, What::PromoteTaken { .. }));
+    assert!(!promoted, "{}", story(&simulation));
+    assert_lawful(&simulation, "an acceptance beside a renewal");
+}

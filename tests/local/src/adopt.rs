@@ -39,18 +39,22 @@ enum Planted {
     ReplayStopped,
     /// Nobody copied the application's login to the standby.
     NoSecret,
+    /// Somebody deleted the alarm whose data the switch follows.
+    NoSwitchAlarm,
     /// Whoever looks cannot reach the primary's Region, nor the global services there.
     PrimaryDark,
 }
 
 impl Planted {
-    const ALL: [Self; 4] = [Self::FollowsTarget, Self::NoSecret, Self::PrimaryDark, Self::ReplayStopped];
+    const ALL: [Self; 5] =
+        [Self::FollowsTarget, Self::NoSecret, Self::NoSwitchAlarm, Self::PrimaryDark, Self::ReplayStopped];
 
     fn what(self) -> &'static str {
         match self {
             Self::FollowsTarget => "PRIMARY follows its target's health",
             Self::ReplayStopped => "the replica stopped to replay",
             Self::NoSecret => "no login in the standby",
+            Self::NoSwitchAlarm => "the switch's alarm is deleted",
             Self::PrimaryDark => "the primary's Region does not answer",
         }
     }
@@ -61,6 +65,8 @@ impl Planted {
             Self::FollowsTarget => &[("LV-04", "block")],
             Self::ReplayStopped => &[("PF-04", "block")],
             Self::NoSecret => &[("LV-21", "block")],
+            // By who looks now, and by the switcher's own tick.
+            Self::NoSwitchAlarm => &[("LV-08", "block"), ("PF-17", "block")],
             Self::PrimaryDark => &[("LV-01", "unknown"), ("LV-11", "unknown"), ("LV-31", "unknown")],
         }
     }
@@ -79,6 +85,7 @@ impl Planted {
                     aws.remove_login(&store.application.secret).await?;
                 }
             }
+            Self::NoSwitchAlarm => aws.delete_switch_alarm(&up.plan).await?,
             Self::PrimaryDark => set_link(&up.cloud, Place::Outside, Place::Primary, "refuse").await?,
         }
         Ok(())
@@ -100,6 +107,7 @@ impl Planted {
                     aws.create_login(&application.secret, &application.role, APPLICATION_PASSWORD).await?;
                 }
             }
+            Self::NoSwitchAlarm => aws.make_switch_alarm(&up.plan).await?,
             Self::PrimaryDark => heal_links(&up.cloud).await?,
         }
         Ok(())

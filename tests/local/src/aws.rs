@@ -13,6 +13,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use serde_json::Value;
 use std::collections::HashMap;
 use understudy_aws::dynamodb::Table;
+use understudy_core::live::switch_alarm_name;
+use understudy_core::plan::Plan;
 use understudy_core::ports::Key;
 
 /// The emulator's root account.
@@ -179,6 +181,32 @@ impl Aws {
         let client = aws_sdk_cloudwatch::Client::new(&self.config);
         let call = client.put_metric_data().namespace("Understudy").metric_data(datum);
         call.send().await.map(drop).map_err(|e| refused(format!("publish `{metric}`"))(e.into()))
+    }
+
+    /// Deletes the alarm whose data the switch health check follows.
+    pub async fn delete_switch_alarm(&self, plan: &Plan) -> Result<(), AwsError> {
+        let name = switch_alarm_name(plan);
+        let call = aws_sdk_cloudwatch::Client::new(&self.config).delete_alarms().alarm_names(&name);
+        call.send().await.map(drop).map_err(|e| refused(format!("delete alarm `{name}`"))(e.into()))
+    }
+
+    /// Makes that alarm, as the template does.
+    pub async fn make_switch_alarm(&self, plan: &Plan) -> Result<(), AwsError> {
+        use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, Statistic};
+        let name = switch_alarm_name(plan);
+        let call = aws_sdk_cloudwatch::Client::new(&self.config)
+            .put_metric_alarm()
+            .alarm_name(&name)
+            .namespace("Understudy")
+            .metric_name("Switch")
+            .dimensions(Dimension::builder().name("Plan").value(&plan.name).build())
+            .statistic(Statistic::Minimum)
+            .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold)
+            .threshold(1.0)
+            .evaluation_periods(1)
+            .period(60)
+            .treat_missing_data("ignore");
+        call.send().await.map(drop).map_err(|e| refused(format!("make alarm `{name}`"))(e.into()))
     }
 
     /// Runs a function and waits for its answer, or for the error that it ended with. Asked once: a repetition

@@ -37,14 +37,20 @@ pub(super) fn gaps(look: &Look<'_>) -> Vec<Finding> {
             let message = format!("`{}` is to come at least every {every}, and starts only when somebody asks", drill.name);
             return Some(finding(Level::Warning, message, "give it a `schedule`, or know who asks for it").at([format!("drills[{index}].at_least_every")]));
         };
-        match schedule.longest_gap() {
-            None => Some(late(format!("`{}` is to come at least every {every}, and its schedule fires less than twice in eight years", drill.name), "mend the schedule")),
+        match drill.longest_gap() {
+            None => Some(late(format!("`{}` is to come at least every {every}, and its schedule never fires from 2026 to 2034", drill.name), "mend the schedule")),
             Some(gap) if gap > every => Some(
                 late(
-                    format!("`{}` is to come at least every {every}, and its schedule leaves up to {} between two", drill.name, span(gap)),
-                    "fire more often, or say what the schedule keeps: quarters of the calendar leave up to 92 days",
+                    format!("`{}` is to come at least every {every}, and its schedule leaves up to {} without one", drill.name, span(gap)),
+                    "fire more often, or say what the schedule keeps: quarters of the calendar leave up to 92 days. What the \
+                     clocks skip in spring does not fire, and behind a schedule's last year nothing does",
                 )
-                .computed(vec![format!("{}: longest gap from 2026 to 2034, {}", schedule.text(), span(gap))]),
+                .computed(vec![format!(
+                    "{} in {}: longest gap from 2026 to 2034, {}",
+                    schedule.text(),
+                    drill.time_zone.as_deref().unwrap_or("UTC"),
+                    span(gap)
+                )]),
             ),
             Some(_) => None,
         }
@@ -82,18 +88,13 @@ fn moves(drill: &Drill) -> bool {
 
 pub(super) fn frameworks(look: &Look<'_>) -> Vec<Finding> {
     let plan = look.plan;
-    let shortest = plan
-        .drills
-        .iter()
-        .filter(|drill| moves(drill))
-        .filter_map(|drill| drill.schedule.as_ref()?.longest_gap())
-        .min();
+    let shortest = plan.drills.iter().filter(|drill| moves(drill)).filter_map(Drill::longest_gap).min();
     let mut findings = Vec::new();
     for (index, rule) in plan.frameworks.iter().enumerate() {
         let at = format!("frameworks[{index}].name");
         match (cadence(rule.name), shortest) {
             (Some((asks, every)), Some(gap)) if gap > every => {
-                let message = format!("{asks}; the plan's own drills leave up to {} between two", span(gap));
+                let message = format!("{asks}; the plan's own drills leave up to {} without one", span(gap));
                 findings.push(
                     finding(Level::Error, message, "schedule a drill of the whole move more often").at([at]),
                 );

@@ -3,7 +3,9 @@
 //! PRIMARY must hang on the switch alone and SECONDARY on nothing, or Route 53 moves clients by itself: to a
 //! standby that still refuses writes, or back to a primary that was fenced.
 
-use super::{Deployment, Follows, Half, HealthCheck, LiveRoute, RecordSet, Row};
+use super::{
+    Deployment, Follows, Half, HealthCheck, LiveRoute, MetricAlarm, RecordSet, Row, switch_alarm_name,
+};
 use crate::checks::{Finding, Grade};
 use crate::observed::Observed;
 use crate::parameters::host;
@@ -158,7 +160,7 @@ fn follows_both(
 }
 
 fn follows_switch(row: &Row<'_>, plan: &Plan, id: &str, found: Option<&HealthCheck>) -> Finding {
-    let alarm = format!("understudy-{}-switch", plan.name);
+    let alarm = switch_alarm_name(plan);
     let fix = "put the id that the stack's output `SwitchHealthCheck` names on PRIMARY, and change nothing about that check";
     let Some(check) = found else {
         return row.block(format!("PRIMARY hangs on `{id}`, and there is no such health check"), fix);
@@ -322,4 +324,110 @@ pub(super) fn verdict(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<F
             ),
         })
     })
+}
+
+/// The health check takes the metric from the alarm, and is nothing without it.
+pub(super) fn switch_alarm(id: &'static str, plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    let row = Row { id, subject: &plan.name };
+    let name = switch_alarm_name(plan);
+    let region = &plan.regions.standby.0;
+    let fix = "deploy the standby's stack again, which makes this alarm, and change nothing about it";
+    vec![match &seen.switch_alarm {
+        Observed::Unknown { reason } => row.unknown(reason, "let this login describe the standby's alarms"),
+        Observed::Known { value: None, .. } => row.block(
+            format!("there is no alarm `{name}` in {region}: what PRIMARY hangs on follows nothing, and no name moves"),
+            fix,
+        ),
+        Observed::Known { value: Some(alarm), .. } => {
+            let wrong = unlike_the_template(alarm, plan);
+            if wrong.is_empty() {
+                row.pass(format!("`{name}` is as the template makes it"))
+            } else {
+                row.block(format!("`{name}` has {}", wrong.join(", ")), fix)
+            }
+        }
+    }]
+}
+
+/// A minimum, so that a stray 1 cannot beat our own 0; one datapoint of standard resolution, so that it moves in time.
+fn unlike_the_template(alarm: &MetricAlarm, plan: &Plan) -> Vec<String> {
+    let dimensions = [("Plan".to_owned(), plan.name.clone())];
+    let held: [(bool, String); 5] = [
+        (alarm.metric == "Understudy/Switch", format!("the metric `{}`", alarm.metric)),
+        (alarm.dimensions == dimensions, format!("the dimensions {:?}", alarm.dimensions)),
+        (alarm.statistic == "Minimum", format!("the statistic `{}`", alarm.statistic)),
+        (
+            alarm.comparison == "GreaterThanOrEqualToThreshold" && alarm.threshold == 1.0,
+            format!("`{}` {}", alarm.comparison, alarm.threshold),
+        ),
+        (
+            alarm.evaluation_periods == 1 && alarm.period_seconds <= 60,
+            format!("{} periods of {} s", alarm.evaluation_periods, alarm.period_seconds),
+        ),
+    ];
+    held.into_iter().filter(|(right, _)| !right).map(|(_, what)| what).collect()
+}
+
+/// Why no level of the switch would move a name, route by route: by what is certain. What the other questions find fault with
+/// costs something else.
+pub fn stuck(plan: &Plan, seen: &Deployment) -> Vec<Finding> {
+    let region = &plan.regions.standby.0;
+    let alarm = match &seen.switch_alarm {
+        Observed::Known { value: None, .. } => Some(format!(
+            "there is no alarm `{}` in {region}, and the health check follows its data",
+            switch_alarm_name(plan)
+        )),
+        Observed::Known { value: Some(alarm), .. } => {
+            let wrong = unlike_the_template(alarm, plan);
+            (!wrong.is_empty()).then(|| format!("`{}` has {}", switch_alarm_name(plan), wrong.join(", ")))
+        }
+        Observed::Unknown { .. } => None,
+    };
+    let fix = "deploy the standby's stack again, which makes records, health checks and alarm; `understudy plan check --live` \
+               names what is wrong";
+    each(plan, seen, |route, live| {
+        let why = alarm.clone().or_else(|| held_fast(plan, route, live))?;
+        Some(Row { id: "LV-08", subject: &route.name }.block(why, fix))
+    })
+}
+
+/// What holds one name where it is.
+fn held_fast(plan: &Plan, route: &Route, live: &LiveRoute) -> Option<String> {
+    let sets = live.public.value()?;
+    let half = |wanted| sets.iter().filter(move |set| set.half == Some(wanted));
+    let name = &route.record;
+    if half(Half::Primary).next().is_none() || half(Half::Secondary).next().is_none() {
+        return Some(format!("`{name}` is no failover pair"));
+    }
+    let (primary, standby) = (host(&route.primary), host(&route.standby));
+    let leads = |wanted, to: &str| half(wanted).any(|set| leads_to(set, to));
+    if leads(Half::Primary, &standby) || leads(Half::Secondary, &primary) {
+        return Some(format!("the halves of `{name}` are crossed"));
+    }
+    let hangs_on_the_switch = |set: &RecordSet| {
+        let check = set.health_check.as_deref()?;
+        let follows = |id: &str| follows_the_alarm(plan, live, id);
+        match look_up(live, check) {
+            Ok(Some(HealthCheck { follows: Follows::Calculated { children, .. }, .. })) => {
+                Some(children.iter().any(|child| follows(child)))
+            }
+            Ok(_) => Some(follows(check)),
+            // What was not read is not known to hold anything.
+            Err(_) => Some(true),
+        }
+    };
+    let loose = half(Half::Primary).any(|set| hangs_on_the_switch(set) != Some(true));
+    loose.then(|| format!("PRIMARY of `{name}` does not hang on the switch"))
+}
+
+fn follows_the_alarm(plan: &Plan, live: &LiveRoute, id: &str) -> bool {
+    match look_up(live, id) {
+        Ok(Some(HealthCheck {
+            follows: Follows::Alarm { name, region, .. },
+            inverted: false,
+            disabled: false,
+        })) => *name == switch_alarm_name(plan) && *region == plan.regions.standby.0,
+        Ok(_) => false,
+        Err(_) => true,
+    }
 }

@@ -16,6 +16,7 @@ use super::units::{
     PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME,
     STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, UNCERTAIN, YEARS, ZONE_ID,
 };
+use crate::parameters::host;
 use crate::switch::Side;
 use crate::time::Millis;
 use jiff::civil::Date;
@@ -389,6 +390,12 @@ impl Route {
             Side::Primary => &self.primary,
             Side::Standby => &self.standby,
         }
+    }
+
+    /// The host of that side's endpoint.
+    #[must_use]
+    pub fn host(&self, side: Side) -> String {
+        host(self.endpoint(side))
     }
 
     /// Where clients ask: by the public name.

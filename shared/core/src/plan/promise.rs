@@ -14,6 +14,7 @@ use super::units::{
 };
 use crate::time::Millis;
 use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -234,6 +235,16 @@ record! {
         notice: Option<Millis> = may(DURATION, "48h");
         /// Roles that look on.
         observers: Vec<String> = any(many("a list of roles", TEXT), "[external-auditor]");
+    }
+}
+
+impl Drill {
+    /// The longest time without one, in the schedule's own time zone; `None`: it never starts by itself.
+    #[must_use]
+    pub fn longest_gap(&self) -> Option<Millis> {
+        // A plan's time zones are known ones.
+        let zone = self.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        self.schedule.as_ref()?.longest_gap(&zone.unwrap_or(TimeZone::UTC))
     }
 }
 

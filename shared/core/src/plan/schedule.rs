@@ -1,12 +1,13 @@
 //! Schedules as EventBridge Scheduler writes them, and how far apart they ever fire.
 //!
 //! Gaps are counted on the calendar, in the schedule's own time zone: an hour of daylight saving does not make a drill
-//! late. Nothing here reads a clock.
+//! late; but a time that the clocks skip does not come, and Scheduler does not fire. Nothing here reads a clock.
 
 use super::units::quote;
 use crate::time::Millis;
 use jiff::ToSpan;
-use jiff::civil::{Date, date};
+use jiff::civil::{Date, DateTime, date};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -74,29 +75,61 @@ impl Schedule {
         &self.text
     }
 
-    /// The longest time between two firings from 2026 to 2034; `None` for one that fires less than twice.
+    /// The longest time without a firing from 2026 to 2034, in `zone`; `None` for one that never fires. What begins late or
+    /// ends has its longest time before or behind it.
     #[must_use]
-    pub fn longest_gap(&self) -> Option<Millis> {
+    pub fn longest_gap(&self, zone: &TimeZone) -> Option<Millis> {
         let cron = match &self.when {
             When::Every(span) => return Some(*span),
             When::Cron(cron) => cron,
         };
-        let (mut last, mut longest) = (None::<u64>, None::<u64>);
+        let skipped = Skipped::by(zone);
+        let (mut last, mut longest, mut fires) = (0_u64, 0_u64, false);
         let mut day = FROM;
         let mut index: u64 = 0;
         while day < TO {
             if cron.fires_on(day) {
-                for (hour, minute) in cron.times() {
-                    let at = index.saturating_mul(1440).saturating_add(u64::from(hour * 60 + minute));
-                    let gap = last.map(|last| at.saturating_sub(last));
-                    longest = longest.max(gap);
-                    last = Some(at);
+                for (hour, minute) in cron.times().filter(|time| !skipped.holds(day, *time)) {
+                    let at = index.saturating_mul(DAY).saturating_add(u64::from(hour * 60 + minute));
+                    longest = longest.max(at.saturating_sub(last));
+                    (last, fires) = (at, true);
                 }
             }
             day = day.checked_add(1.day()).ok()?;
             index = index.saturating_add(1);
         }
-        longest.map(|minutes| MINUTE.times(minutes))
+        longest = longest.max(index.saturating_mul(DAY).saturating_sub(last));
+        fires.then(|| MINUTE.times(longest))
+    }
+}
+
+/// In minutes.
+const DAY: u64 = 1440;
+
+/// What the clocks of a time zone skip from 2026 to 2034, by the calendar.
+struct Skipped(Vec<(DateTime, DateTime)>);
+
+impl Skipped {
+    fn by(zone: &TimeZone) -> Self {
+        let Ok(from) = FROM.to_zoned(zone.clone()) else { return Self(Vec::new()) };
+        let changes = zone.following(from.timestamp());
+        let changes = changes.map(|change| {
+            let before = change.timestamp().checked_sub(1.second()).unwrap_or(change.timestamp());
+            let begins = zone.to_offset(before).to_datetime(change.timestamp());
+            (begins, change.offset().to_datetime(change.timestamp()))
+        });
+        Self(
+            changes
+                .take_while(|(begins, _)| begins.date() < TO)
+                .filter(|(begins, ends)| begins < ends)
+                .collect(),
+        )
+    }
+
+    fn holds(&self, day: Date, (hour, minute): (u32, u32)) -> bool {
+        let time = |part| i8::try_from(part).unwrap_or_default();
+        let at = day.at(time(hour), time(minute), 0, 0);
+        self.0.iter().any(|(begins, ends)| *begins <= at && at < *ends)
     }
 }
 
@@ -209,6 +242,8 @@ struct Range {
     most: u32,
     /// Words for the numbers from `least` on.
     words: &'static [&'static str],
+    /// Behind the last one comes the first again.
+    wraps: bool,
 }
 
 fn cron_of(text: &str) -> Result<Cron, NoSchedule> {
@@ -220,28 +255,32 @@ fn cron_of(text: &str) -> Result<Cron, NoSchedule> {
         );
     };
     Ok(Cron {
-        minutes: set(minutes, &Range { name: "minutes", least: 0, most: 59, words: &[] })?,
-        hours: set(hours, &Range { name: "hours", least: 0, most: 23, words: &[] })?,
-        months: set(months, &Range { name: "months", least: 1, most: 12, words: MONTHS })?,
+        minutes: set(minutes, &Range { name: "minutes", least: 0, most: 59, words: &[], wraps: true })?,
+        hours: set(hours, &Range { name: "hours", least: 0, most: 23, words: &[], wraps: true })?,
+        months: set(months, &Range { name: "months", least: 1, most: 12, words: MONTHS, wraps: true })?,
         days: days(of_month, of_week)?,
-        years: set(years, &Range { name: "years", least: 1970, most: 2199, words: &[] })?,
+        years: set(years, &Range { name: "years", least: 1970, most: 2199, words: &[], wraps: false })?,
     })
 }
 
 fn days(of_month: &str, of_week: &str) -> Result<Days, NoSchedule> {
-    const MONTH: Range = Range { name: "days of the month", least: 1, most: 31, words: &[] };
-    const OF_WEEK: Range = Range { name: "days of the week", least: 1, most: 7, words: WEEK };
+    const MONTH: Range = Range { name: "days of the month", least: 1, most: 31, words: &[], wraps: false };
+    const OF_WEEK: Range = Range { name: "days of the week", least: 1, most: 7, words: WEEK, wraps: true };
     let week = |text: &str| number(text, &OF_WEEK);
     match (of_month, of_week) {
         ("?", "?") => no("names no day", "write `*` in one of the two fields of days"),
         ("L", "?") => Ok(Days::LastOfMonth),
+        // The last day of the week, which begins on Sunday.
+        ("?", "L") => Ok(Days::OfWeek(BTreeSet::from([OF_WEEK.most]))),
         (days, "?") => match days.strip_suffix('W') {
             Some(day) => Ok(Days::NearestWeekday(number(day, &MONTH)?)),
             None => Ok(Days::OfMonth(set(days, &MONTH)?)),
         },
         ("?", days) => match (days.split_once('#'), days.strip_suffix('L').filter(|day| !day.is_empty())) {
             (Some((day, nth)), _) => {
-                let nth = Range { name: "the week of the month", least: 1, most: 5, words: &[] }.read(nth)?;
+                let nth =
+                    Range { name: "the week of the month", least: 1, most: 5, words: &[], wraps: false }
+                        .read(nth)?;
                 Ok(Days::NthOfWeek(week(day)?, nth))
             }
             (None, Some(day)) => Ok(Days::LastOfWeek(week(day)?)),
@@ -278,9 +317,13 @@ fn set(text: &str, range: &Range) -> Result<BTreeSet<u32>, NoSchedule> {
     let mut all = BTreeSet::new();
     for part in text.split(',') {
         let (span, step) = match part.split_once('/') {
-            Some((span, step)) => {
-                (span, Some(Range { name: "a step", least: 1, most: range.most, words: &[] }.read(step)?))
-            }
+            Some((span, step)) => (
+                span,
+                Some(
+                    Range { name: "a step", least: 1, most: range.most, words: &[], wraps: false }
+                        .read(step)?,
+                ),
+            ),
             None => (part, None),
         };
         let (least, most) = match (span, span.split_once('-')) {
@@ -291,10 +334,15 @@ fn set(text: &str, range: &Range) -> Result<BTreeSet<u32>, NoSchedule> {
                 (one, if step.is_some() { range.most } else { one })
             }
         };
-        if least > most {
+        let step = usize::try_from(step.unwrap_or(1)).unwrap_or(1);
+        if least <= most {
+            all.extend((least..=most).step_by(step));
+        } else if range.wraps {
+            // Over the end of the day, the week or the year: `20-2`.
+            all.extend((least..=range.most).chain(range.least..=most).step_by(step));
+        } else {
             return no(format!("has the range {} backwards", quote(span)), "write the smaller one first");
         }
-        all.extend((least..=most).step_by(usize::try_from(step.unwrap_or(1)).unwrap_or(1)));
     }
     Ok(all)
 }
@@ -306,7 +354,11 @@ mod tests {
     use super::*;
 
     fn gap(text: &str) -> Option<String> {
-        text.parse::<Schedule>().unwrap().longest_gap().map(|gap| gap.to_string())
+        gap_in(text, &TimeZone::UTC)
+    }
+
+    fn gap_in(text: &str, zone: &TimeZone) -> Option<String> {
+        text.parse::<Schedule>().unwrap().longest_gap(zone).map(|gap| gap.to_string())
     }
 
     #[test]
@@ -327,7 +379,30 @@ mod tests {
         ] {
             assert_eq!(gap(text).as_deref(), Some(longest), "{text}");
         }
-        assert_eq!(gap("cron(0 6 1 1 ? 2027)"), None);
+        // What ends, begins late or comes once has its longest gap behind or before it.
+        assert_eq!(gap("cron(0 6 1 * ? 2026-2027)").as_deref(), Some("53346h"));
+        assert_eq!(gap("cron(0 0 1 * ? 2030-2040)").as_deref(), Some("1461d"));
+        assert_eq!(gap("cron(0 6 1 1 ? 2027)").as_deref(), Some("61362h"));
+        assert_eq!(gap("cron(0 6 31 2 ? *)"), None);
+        assert_eq!(gap("cron(0 6 1 1 ? 2050)"), None);
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_does_not_come() {
+        let new_york = TimeZone::get("America/New_York").unwrap();
+        let second_sunday = "cron(30 2 ? * 1#2 *)";
+        assert_eq!(gap(second_sunday).as_deref(), Some("35d"));
+        assert_eq!(gap_in(second_sunday, &new_york).as_deref(), Some("63d"));
+        assert_eq!(gap_in("cron(0 3 ? * 1#2 *)", &new_york).as_deref(), Some("35d"), "they go on at three");
+        assert_eq!(gap_in("cron(59 1 ? * 1#2 *)", &new_york).as_deref(), Some("35d"));
+        assert_eq!(gap_in("cron(30 1 ? * 1#1 *)", &new_york).as_deref(), Some("35d"), "set back, it comes");
+    }
+
+    #[test]
+    fn ranges_go_over_the_end_as_the_service_s_own_examples_do() {
+        assert_eq!(gap("cron(0/30 20-2 ? * MON-FRI *)").as_deref(), Some("2910m"));
+        assert_eq!(gap("cron(0 12 ? * L *)"), gap("cron(0 12 ? * SAT *)"));
+        assert_eq!(gap("cron(0 12 ? * FRI-MON *)").as_deref(), Some("4d"));
     }
 
     #[test]

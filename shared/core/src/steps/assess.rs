@@ -22,7 +22,8 @@ use crate::state::{keys, load, look, raised, replace};
 use crate::switch::{Desired, Side};
 use crate::votes::{History, Observer, Votes};
 use crate::watermark::Watermark;
-use futures_util::future::{join, join_all, join3, join4};
+use crate::wiring::Wiring;
+use futures_util::future::{join, join_all, join3, join5};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -316,15 +317,16 @@ where
     let stores = join_all(plan.stores.iter().map(|store| look_at_store(store, cells, clock, ports, to)));
     let routes = join_all(plan.routes.iter().map(|route| look_at_route(plan, route, clock, ports.http, to)));
     let (hold_key, overrides_key) = (keys::hold(), keys::overrides());
-    let (switch_key, shadow_key) = (keys::switch(), keys::shadow());
-    let flags = join4(
+    let (switch_key, wiring_key, shadow_key) = (keys::switch(), keys::wiring(), keys::shadow());
+    let flags = join5(
         raised(cells, &hold_key, clock.now()),
         load::<Overrides>(cells, &overrides_key),
         load::<Desired>(cells, &switch_key),
+        look::<Wiring>(cells, &wiring_key),
         load::<Shadow>(cells, &shadow_key),
     );
     let state = join3(votes(&all, clock), keepers::look(&all, cells, clock), flags);
-    let ((stores, routes), (votes, keepers, (hold, overrides, switch, shadow))) =
+    let ((stores, routes), (votes, keepers, (hold, overrides, switch, wiring, shadow))) =
         join(join(stores, routes), state).await;
     let at = clock.now();
     Situation {
@@ -337,6 +339,7 @@ where
         hold: observed(hold, "state table", at),
         overrides: observed(overrides.map(Option::unwrap_or_default), "state table", at),
         switch: observed(switch, "state table", at).flatten("the switch was never set"),
+        wiring: observed(wiring.map(|found| found.map(Arc::unwrap_or_clone)), "state table", at),
         shadow: observed(shadow, "state table", at),
         stores,
         routes,

@@ -1,7 +1,8 @@
 //! The end of an execution: close the journal, seal it, render the report, tell people.
 //!
-//! Only this module closes a journal. Sealing to the bucket may be late, never wrong: an object that is there
-//! with other bytes is a conflict that stops it. A key that cannot be reached makes the report late in the same way.
+//! Only this module closes a journal. Sealing to the bucket may be late, never wrong: where an object is there with other
+//! bytes, ours lies beside it under a name that its own bytes give, and people are told. A key that cannot be reached makes
+//! the report late in the same way.
 
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::attest::attest;
@@ -9,7 +10,7 @@ use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::handler::OpenRuns;
 use crate::incident::{Ended, Incident, end_attempt};
-use crate::journal::{Entry, Record, Stored, Whole};
+use crate::journal::{Entry, Record, Stored, Whole, sha256_hex};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Evidence, Page, Pager, Severity, Signer, Written};
@@ -259,10 +260,37 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     }
 
     async fn put(&self, key: &str, bytes: &[u8], content_type: &str) -> Result<(), Fault> {
-        match self.evidence.put_once(key, bytes, content_type).await? {
-            Written::Done => Ok(()),
-            Written::Conflict => Err(Fault::bug(format!("`{key}` is already there with other bytes"))),
+        if self.evidence.put_once(key, bytes, content_type).await? == Written::Done {
+            return Ok(());
         }
+        let beside = key_beside(key, bytes);
+        match self.evidence.put_once(&beside, bytes, content_type).await? {
+            Written::Done => self.tell_other_bytes(key, &beside).await,
+            Written::Conflict => {
+                Err(Fault::bug(format!("`{key}` and `{beside}` are already there with other bytes")))
+            }
+        }
+    }
+
+    /// Somebody planted an object, or another version of this stack rendered a report otherwise.
+    async fn tell_other_bytes(&self, key: &str, beside: &str) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let dedup = format!("other-bytes-{key}");
+        if paging::claim(self.cells, &dedup, now, self.plan.tick, None).await? != Turn::Mine {
+            return Ok(());
+        }
+        let text = format!(
+            "{}: EVIDENCE: `{key}` held other bytes before it was sealed; ours lie beside it as `{beside}`. A report may come \
+             from another version of this stack; a record was planted: see who may put to this bucket, and keep both. \
+             `understudy journal export` takes ours",
+            self.plan.title
+        );
+        // A report may have been rendered by another version; a record cannot.
+        let severity = if key.starts_with("reports/") { Severity::Warning } else { Severity::Critical };
+        let page =
+            Page { severity, plan: self.plan.name.clone(), incident: None, text, dedup: dedup.clone() };
+        self.pager.page(&page).await?;
+        paging::told(self.cells, &dedup, now).await
     }
 }
 
@@ -309,6 +337,19 @@ pub fn report_key(plan: &str, execution: &str) -> String {
 pub fn page_key(plan: &str, execution: &str) -> String {
     format!("reports/{plan}/{execution}.html")
 }
+
+/// Where an object lies whose own key holds other bytes: nobody can take that name before the bytes are known.
+pub fn key_beside(key: &str, bytes: &[u8]) -> String {
+    let digest = sha256_hex(bytes);
+    let short = digest.get(..BESIDE_DIGITS).unwrap_or(&digest);
+    match key.rsplit_once('.') {
+        Some((name, kind)) => format!("{name}.{short}.{kind}"),
+        None => format!("{key}.{short}"),
+    }
+}
+
+/// So many digits of an object's sha256 stand in the name of one that lies beside.
+pub const BESIDE_DIGITS: usize = 16;
 
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";

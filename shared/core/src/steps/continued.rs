@@ -6,15 +6,19 @@
 //! own name. Both journals together are the record: this one names the last record of that one.
 
 use super::fence::alive;
-use super::promote::{all_alone, under_way};
+use super::promote::pause;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
 use crate::journal::{Entry, Record, Stopped, Stored, Whole};
 use crate::keepers::Keeper;
 use crate::lease::{self, Lease};
+use crate::plan::Plan;
 use crate::ports::{Both, Cells, Clock, Databases};
-use crate::run::{Receipt, Run};
+use crate::run::{Receipt, Run, Sighted};
 use crate::state::{keys, update};
+use crate::switch::Side;
+use crate::time::{Millis, after, elapsed};
+use crate::words::instant;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
@@ -24,13 +28,20 @@ pub async fn take_up<C: Cells, K: Clock>(
     keepers: &[Keeper<'_, C>],
     databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
-    let run = Run::read(ctx.cells, ctx.execution).await?;
+    let now = ctx.clock.now();
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Continue, now).await?;
     let stopped = run.continues.as_ref().ok_or_else(|| Fault::bug("`Continue` ran, and nothing stopped"))?;
     let line = Line::to(ctx, stopped).await?;
     // Which way it goes is judged once: a second delivery finds it on record, whatever it would see by now (L5).
     let from = match taken_up(ctx).await? {
         Some(from) => from,
-        None => judged(ctx, keepers, &run, line.told(ctx.clock.now()), databases.at(run.kind.to())).await?,
+        None => match judged(ctx, keepers, &run, &line, databases.at(run.kind.to())).await? {
+            Judged::Goes(from) => *from,
+            Judged::Waits(why) if elapsed(since, now) > patience(ctx) => {
+                return ctx.outcome(Step::Continue, Outcome::Exhausted, why).await;
+            }
+            Judged::Waits(why) => return Ok(Reply::again(pause(ctx), why)),
+        },
     };
     ctx.journal()
         .append_once(Entry::Intent { step: Step::Continue, what: format!("take up what `{stopped}` holds") })
@@ -52,10 +63,18 @@ pub async fn take_up<C: Cells, K: Clock>(
     let (outcome, way) = if from.promotes {
         (Outcome::Forward, "a promotion was asked for: only forward")
     } else {
-        (Outcome::Back, "nothing was promoted: all is taken back")
+        (Outcome::Back, "all is taken back")
     };
     ctx.outcome(Step::Continue, outcome, format!("goes on from `{stopped}`; {way}")).await
 }
+
+/// A promotion that the service took shows within this.
+fn patience<C, K>(ctx: &Context<'_, C, K>) -> Millis {
+    ctx.plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default()
+}
+
+/// What gives way may have its lease back though the other side cannot be asked, once that has lasted so long.
+const UNREACHED: Millis = Millis::from_secs(60);
 
 /// What an earlier delivery took up.
 async fn taken_up<C: Cells, K: Clock>(ctx: &Context<'_, C, K>) -> Result<Option<Stopped>, Fault> {
@@ -74,40 +93,158 @@ fn other_way(stored: &Stored) -> Result<(), Fault> {
     }
 }
 
+enum Judged {
+    Goes(Box<Stopped>),
+    /// What is needed for it cannot be told yet.
+    Waits(String),
+}
+
+fn goes(from: Stopped) -> Judged {
+    Judged::Goes(Box::new(from))
+}
+
 /// What the journals tell, held against what the service and the observers say now.
 async fn judged<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
     run: &Run,
-    from: Stopped,
+    line: &Line,
     databases: &impl Databases,
-) -> Result<Stopped, Fault> {
-    let to = run.kind.to();
-    if !from.promotes {
-        if !all_alone(ctx.plan, to, databases).await? {
-            // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4).
-            if under_way(ctx.plan, to, databases).await? {
-                let what = "is busy: whether a hand promoted it is not known until it is `available` or stands alone";
-                return Err(Fault::transient(format!("an instance of the {} {what}", to.name())));
-            }
-            return Ok(from);
-        }
-        // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
-        if from.receipt.is_some() {
-            return Ok(Stopped { promotes: true, ..from });
-        }
-        return Err(Fault::invalid(format!(
-            "the {} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a hand \
-             (runbook)",
-            to.name()
-        )));
+) -> Result<Judged, Fault> {
+    let now = ctx.clock.now();
+    let from = line.told(now);
+    // The lease may be with the other side again, which then writes by right: nothing goes forward from there (L2).
+    if line.any(|entry| is_intent(entry, Step::GrantBack)) {
+        return Ok(back(from));
     }
-    // The service never took the promotion, and meanwhile the primary is back: what was accepted holds no longer. Should the
-    // promotion come after all, it finds its own fence in the data that it brings along, and nobody lifts it (L2).
-    let accepted = matches!(from.receipt, Some(Receipt::Accepted { .. }));
-    let back =
-        accepted && !under_way(ctx.plan, to, databases).await? && alive(ctx, keepers, run).await.is_some();
-    Ok(Stopped { promotes: !back, ..from })
+    if from.promotes {
+        all_fenced(ctx, &from)?;
+        if !matches!(from.receipt, Some(Receipt::Accepted { .. })) {
+            return Ok(goes(from));
+        }
+    }
+    let seen = Seen::by(ctx.plan, run.kind.to(), databases).await?;
+    let sighted = sighted(ctx, &seen, now).await?;
+    if from.promotes {
+        return forward_at_a_risk(ctx, keepers, run, line, from, seen).await;
+    }
+    let side = run.kind.to().name();
+    match seen {
+        Seen { alone: true, unread: None, .. } if from.receipt.is_some() => {
+            // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
+            Ok(goes(Stopped { promotes: true, by_hand: true, ..from }))
+        }
+        Seen { alone: true, unread: None, .. } => Err(Fault::invalid(format!(
+            "the {side} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a hand \
+             (runbook)"
+        ))),
+        // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4).
+        seen if seen.perhaps_promoted() => Ok(Judged::Waits(format!(
+            "an instance of the {side} is busy, or stands alone beside others that do not: whether a hand promoted it is not \
+             known until all are `available` or all stand alone"
+        ))),
+        // Nothing was promoted by us, and what gave way has all that was written: one Region that is lost does not keep the
+        // other shut (L1).
+        Seen { unread: Some(why), .. } if run.kind.to() == Side::Primary && !sighted.perhaps_promoted => {
+            let long = sighted.unreached_since.is_some_and(|since| elapsed(since, now) > UNREACHED);
+            Ok(if long { back(from) } else { Judged::Waits(why) })
+        }
+        Seen { unread: Some(why), .. } => Err(Fault::transient(why)),
+        Seen { .. } => Ok(goes(from)),
+    }
+}
+
+fn back(from: Stopped) -> Judged {
+    goes(Stopped { promotes: false, ..from })
+}
+
+/// A risk that somebody took is not taken once more beside a primary that lives: then it goes back, unless the service took
+/// the promotion after all, whose own word for it may come late.
+async fn forward_at_a_risk<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    line: &Line,
+    from: Stopped,
+    seen: Seen,
+) -> Result<Judged, Fault> {
+    if let Some(why) = seen.unread {
+        return Err(Fault::transient(why));
+    }
+    let through = seen.alone || seen.perhaps_promoted() || line.any(|entry| is_intent(entry, Step::Unfence));
+    let Some(why) = alive(ctx, keepers, run).await.filter(|_| !through) else { return Ok(goes(from)) };
+    let now = ctx.clock.now();
+    let surely = after(line.asked_at().unwrap_or(now), patience(ctx));
+    Ok(if now > surely {
+        back(from)
+    } else {
+        Judged::Waits(format!("{why}; whether a promotion comes is sure from {} on", instant(surely)))
+    })
+}
+
+/// The instances of the side that takes over, as the service tells of them.
+struct Seen {
+    /// Every required store stands alone.
+    alone: bool,
+    /// Some store does.
+    some: bool,
+    /// A replica is anything but `available`.
+    busy: bool,
+    /// Why one could not be asked for. What others tell stands.
+    unread: Option<String>,
+}
+
+impl Seen {
+    /// One is busy, or stands alone: so looks a promotion.
+    fn perhaps_promoted(&self) -> bool {
+        self.busy || self.some
+    }
+
+    async fn by(plan: &Plan, to: Side, databases: &impl Databases) -> Result<Self, Fault> {
+        let mut seen = Self { alone: true, some: false, busy: false, unread: None };
+        for store in &plan.stores {
+            match databases.describe(&store.instance(to).id).await {
+                Ok(Some(instance)) => {
+                    let alone = instance.source.is_none();
+                    seen.alone &= alone || !store.required;
+                    seen.some |= alone && store.required;
+                    seen.busy |= !alone && instance.status != "available";
+                }
+                Ok(None) => seen.alone &= !store.required,
+                Err(Fault::Transient(why)) => seen.unread = Some(why),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(seen)
+    }
+}
+
+/// Notes whether the service could be asked, since when it could not, and whether anything looked like a promotion.
+async fn sighted<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    seen: &Seen,
+    now: Timestamp,
+) -> Result<Sighted, Fault> {
+    let run = Run::change(ctx.cells, ctx.execution, |run| {
+        let before = run.sighted;
+        run.sighted = Sighted {
+            unreached_since: seen.unread.as_ref().and(before.unreached_since.or(Some(now))),
+            perhaps_promoted: before.perhaps_promoted || seen.perhaps_promoted(),
+        };
+    });
+    Ok(run.await?.sighted)
+}
+
+/// A store that came into the plan since was never fenced.
+fn all_fenced<C, K>(ctx: &Context<'_, C, K>, from: &Stopped) -> Result<(), Fault> {
+    let known = |name: &str| from.positions.iter().any(|position| position.store == name);
+    match ctx.plan.stores.iter().find(|store| !known(&store.name)) {
+        Some(store) if !from.positions.is_empty() => Err(Fault::invalid(format!(
+            "store `{}` was in no plan when `{}` fenced: deploy the plan of that time, then `continue`",
+            store.name, from.execution
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// At our own keeper the claim must be one of theirs, or this one's already: anything newer means that somebody else took
@@ -163,10 +300,24 @@ impl Line {
         Ok(Self(line))
     }
 
-    /// What their journals, from the first one on, say of what the last one held.
+    /// From the first one on.
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().rev().flat_map(|ended| ended.whole.records())
+    }
+
+    fn any(&self, is: impl Fn(&Entry) -> bool) -> bool {
+        self.records().any(|record| is(&record.entry))
+    }
+
+    /// When a promotion was asked for last.
+    fn asked_at(&self) -> Option<Timestamp> {
+        self.records().filter(|record| is_intent(&record.entry, Step::Promote)).last().map(|record| record.at)
+    }
+
+    /// What their journals say of what the last one held.
     fn told(&self, now: Timestamp) -> Stopped {
         let newest = self.0.first();
-        let records = || self.0.iter().rev().flat_map(|ended| ended.whole.records());
+        let records = || self.records();
         let none = Stopped {
             execution: newest.map(|ended| ended.execution.clone()).unwrap_or_default(),
             head_sha256: newest.map(|ended| ended.whole.head_sha256().to_owned()).unwrap_or_default(),
@@ -178,6 +329,7 @@ impl Line {
             receipt: None,
             positions: Vec::new(),
             promotes: false,
+            by_hand: false,
             moved_at: None,
             last_bad: None,
         };
@@ -201,6 +353,10 @@ async fn ended<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, execution: &str) -> 
     }
 }
 
+fn is_intent(entry: &Entry, step: Step) -> bool {
+    matches!(entry, Entry::Intent { step: intended, .. } if *intended == step)
+}
+
 /// What one record more says of it.
 fn and(mut from: Stopped, record: &Record) -> Stopped {
     match &record.entry {
@@ -220,6 +376,10 @@ fn and(mut from: Stopped, record: &Record) -> Stopped {
         }
         Entry::Captured { positions } => from.positions.clone_from(positions),
         Entry::Intent { step: Step::Promote, .. } => from.promotes = true,
+        Entry::Continued { from: earlier } => {
+            from.promotes |= earlier.promotes;
+            from.by_hand |= earlier.by_hand;
+        }
         Entry::Intent { step: Step::MoveTraffic, .. } => from.moved_at = from.moved_at.or(Some(record.at)),
         Entry::Probed { good: false, .. } => from.last_bad = Some(record.at),
         // Only a look that failed ends it so.

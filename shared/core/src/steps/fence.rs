@@ -10,7 +10,7 @@ use super::{Context, Outcome, Reply, Step};
 use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::{Entry, Stored};
-use crate::keepers::{Keeper, peek};
+use crate::keepers::{Keeper, STANDBY, peek};
 use crate::lease::{self, Claim, KeeperView, Lease, Sighting, close, last_renewals, made_ahead};
 use crate::observed::Observed;
 use crate::plan::OnLeaseLoss;
@@ -294,8 +294,8 @@ async fn renewed_within_ttl<C: Cells, K: Clock>(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let views = peek(keepers, ctx.cells, ctx.clock).await;
-    let open = views.iter().filter_map(|view| view.sighting.value());
-    let since = open.filter(|seen| seen.lease.holder == ctx.plan.regions.primary);
+    // Whoever holds it by now: a close keeps the counter, and says nothing of when the renewal before it was seen.
+    let since = views.iter().filter_map(|view| view.sighting.value());
     let closed = run.closed.iter().flat_map(|closed| &closed.keepers);
     let before = closed.filter_map(|view| view.sighting.value());
     let within = |seen: &&Sighting| elapsed(seen.counts_from(), now) <= seen.lease.ttl(&ctx.plan.lease);
@@ -378,24 +378,27 @@ pub async fn grant_back<C: Cells, K: Clock>(
     let holder = ctx.plan.regions.of(from);
     let planned = run.kind.is_planned();
     let stopped_since = planned.then(|| run.since.get(&Step::CloseLease).copied()).flatten();
+    let key = &keys::lease();
     let grants = keepers.iter().map(|keeper| async move {
-        update::<Lease, _>(keeper.cells, &keys::lease(), |lease| {
+        let granted = update::<Lease, _>(keeper.cells, key, |lease| {
             Ok(match lease {
                 Some(lease) if lease.epoch == epoch && lease.closed_by.as_deref() == Some(ctx.execution) => {
                     Change::Write(lease::give_back(lease, back, holder, stopped_since))
                 }
                 _ => Change::Keep,
             })
-        })
-        .await
+        });
+        (keeper.name, granted.await)
     });
-    let failed = join_all(grants).await.into_iter().find_map(Result::err);
-    if let Some(fault) = failed {
-        return Err(fault);
-    }
-    // The primary's guard lifts its own fence. The standby has no guard.
-    if from == Side::Standby {
+    let granted = join_all(grants).await;
+    // The primary's guard lifts its own fence. The standby has no guard; and it writes by what its own keeper holds, whether
+    // or not the other one can be reached: one cut link stops nobody.
+    let ours = granted.iter().any(|(keeper, granted)| *keeper == STANDBY && granted.is_ok());
+    if from == Side::Standby && ours {
         let_write(ctx.plan, ctx.plan.stores.iter(), sql.standby, back, from).await?;
+    }
+    if let Some(fault) = granted.into_iter().find_map(|(_, granted)| granted.err()) {
+        return Err(fault);
     }
     ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await
 }

@@ -126,7 +126,7 @@ pub const STEPS: &[StepSpec] = &[
         step: Step::Continue,
         effect: Inherit,
         owner: "store-promoter",
-        outcomes: &[Forward, Back],
+        outcomes: &[Forward, Back, Again, Exhausted],
         why: "where an execution stopped, a person has a road: forward behind the one-way door, back before it",
     },
     StepSpec {

@@ -114,7 +114,7 @@ fn may_be_on_its_way(instance: &InstanceStatus) -> bool {
 }
 
 /// Nothing is left to be promoted.
-pub(super) async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
     for store in plan.stores.iter().filter(|store| store.required) {
         let instance = databases.describe(&store.instance(to).id).await?;
         if instance.is_none_or(|instance| instance.source.is_some()) {
@@ -124,7 +124,7 @@ pub(super) async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases)
     Ok(true)
 }
 
-pub(super) async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
     for store in &plan.stores {
         if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(may_be_on_its_way) {
             return Ok(true);
@@ -195,11 +195,11 @@ pub async fn await_promotion<C: Cells, K: Clock>(
     sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
-    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
-    let to = run.kind.to();
     // `Promote` came to nothing before it took its way through the door: there is nothing to wait for. Whoever stands alone by
-    // now was promoted by a hand, and is taken there, on record.
-    if !run.promotion_asked {
+    // now was promoted by a hand, and is taken there, on record. How long that goes on counts from the first try, and how long a
+    // promotion takes from when it was asked for.
+    if !Run::read(ctx.cells, ctx.execution).await?.promotion_asked {
+        let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::Promote, now).await?;
         let patience = ctx.plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default();
         let told = "no promotion was asked for";
         if elapsed(since, now) > patience {
@@ -207,6 +207,8 @@ pub async fn await_promotion<C: Cells, K: Clock>(
         }
         return Ok(Reply { outcome: Outcome::Unasked, ..Reply::again(pause(ctx), told) });
     }
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
+    let to = run.kind.to();
     for store in ctx.plan.stores.iter().filter(|store| store.required) {
         if let Some(not_yet) =
             unpromoted(&store.name, &store.instance(to).id, databases.at(to), sql.at(to)).await?
@@ -246,7 +248,7 @@ async fn unpromoted(
     }
 }
 
-fn pause<C, K>(ctx: &Context<'_, C, K>) -> Millis {
+pub(super) fn pause<C, K>(ctx: &Context<'_, C, K>) -> Millis {
     Millis(ctx.plan.tick.0 / LOOKS_PER_TICK)
 }
 

@@ -1,44 +1,61 @@
 //! Move the routes by the switch: one desired-state item, published as a level, at once and on every tick.
 //!
-//! Data plane only. Nothing here changes a record, and nothing here may ask Route 53's control plane (L1).
+//! Data plane only. Nothing here changes a record, and only the tick reads any, behind its datapoint: a step never asks
+//! Route 53's control plane (L1).
 
 use super::promote::still_ours;
 use super::{Context, Outcome, Reply, Step, not_mine};
 use crate::call::{self, Call};
 use crate::fault::Fault;
 use crate::plan::Plan;
-use crate::ports::{Cells, Clock, Metric, Metrics};
+use crate::ports::{Alarms, Cells, Clock, Metric, Metrics, Records};
 use crate::run::Run;
 use crate::state::{Change, keys, load, look, update, update_note};
 use crate::switch::{Desired, Side};
+use crate::wiring;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// What the switcher works with.
-pub struct Switcher<'a, C, K, M> {
+pub struct Switcher<'a, C, K, M, R, A> {
     pub plan: &'a Plan,
     pub plan_digest: &'a str,
     pub cells: &'a C,
     pub clock: &'a K,
     pub metrics: &'a M,
+    pub wiring: wiring::Eyes<'a, R, A>,
 }
 
 /// What one call led to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    Published(Desired),
+    Tick(Ticked),
     Step(Reply),
 }
 
-pub async fn answer<C: Cells, K: Clock, M: Metrics>(
-    switcher: &Switcher<'_, C, K, M>,
+/// What one tick did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ticked {
+    #[serde(flatten)]
+    pub published: Desired,
+    /// Why what the last look at the switch found could not be kept, where it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wiring_missed: Option<String>,
+}
+
+pub async fn answer<C: Cells, K: Clock, M: Metrics, R: Records, A: Alarms>(
+    switcher: &Switcher<'_, C, K, M, R, A>,
     event: &Value,
 ) -> Result<Answer, Fault> {
     match call::read(event)? {
         Call::Tick => {
-            republish(switcher.cells, switcher.clock, switcher.metrics).await.map(Answer::Published)
+            let Switcher { plan, cells, clock, .. } = *switcher;
+            let published = republish(cells, clock, switcher.metrics).await?;
+            let looked = wiring::look(plan, cells, clock, &switcher.wiring).await;
+            let wiring_missed = looked.err().map(|fault| fault.to_string());
+            Ok(Answer::Tick(Ticked { published, wiring_missed }))
         }
         Call::Task(task) if task.step == Step::MoveTraffic => {
             let ctx = Context {

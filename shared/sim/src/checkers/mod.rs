@@ -14,6 +14,7 @@ mod moves;
 mod once;
 mod one_writer;
 mod sealed;
+mod silent;
 
 pub use clear::clear;
 pub use ends::ends;
@@ -26,6 +27,7 @@ pub use moves::moves;
 pub use once::once;
 pub use one_writer::one_writer;
 pub use sealed::{Sealed, sealed};
+pub use silent::silent;
 
 use crate::trace::{Event, What};
 use crate::world::Break;
@@ -106,6 +108,7 @@ pub(crate) fn judge<S: Borrow<Stored>>(left: &Left<'_, S>) -> Vec<Violation> {
     broken.extend(ends(trace, &whole));
     broken.extend(self::sealed(journals, &whole, sealed, reports));
     broken.extend(plan.iter().flat_map(|plan| self::left(trace, plan)));
+    broken.extend(plan.iter().flat_map(|plan| silent(trace, plan)));
     broken.extend(plan.iter().flat_map(|plan| moves(trace, reports, plan, calm)));
     for (execution, chain) in &whole {
         // A chain that is not whole is told by `ends`.

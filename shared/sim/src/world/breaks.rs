@@ -67,6 +67,8 @@ pub enum Break {
     BucketAway,
     /// Somebody else publishes that the standby serves.
     RogueSwitch,
+    /// Somebody deletes the alarm whose data the switch health check follows: what is published moves no name.
+    AlarmDeleted,
     /// All of the above is over, but for a promotion.
     Heal,
     /// People built the old primary anew, as a replica of what serves.
@@ -107,6 +109,7 @@ impl Break {
             Self::QueuesAway(_) => "queues away",
             Self::BucketAway => "bucket away",
             Self::RogueSwitch => "rogue datapoint",
+            Self::AlarmDeleted => "alarm deleted",
             Self::Heal => "heals",
             Self::Rebuild => "primary rebuilt",
         }
@@ -200,6 +203,10 @@ impl Inner {
                 let now = self.now;
                 self.web.publish(now, 1.0);
             }
+            Break::AlarmDeleted => {
+                let now = self.now;
+                self.web.cut(Some(now));
+            }
             Break::Heal => self.heal(),
             Break::Rebuild => self.stores.iter_mut().for_each(Store::rebuild),
         }
@@ -219,6 +226,7 @@ impl Inner {
         self.disk_hangs = false;
         self.sets_nothing = false;
         self.clocks.wrong = 0;
+        self.web.cut(None);
         for store in &mut self.stores {
             store.resume_replay();
             store.stall(false);

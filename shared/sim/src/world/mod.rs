@@ -17,6 +17,7 @@ mod sql;
 mod stores;
 mod tables;
 mod web;
+mod wiring;
 
 pub use ahead::Ahead;
 pub use breaks::Break;
@@ -28,6 +29,7 @@ pub(crate) use late::Effect;
 pub use sql::{Rds, SqlAgent};
 pub use tables::Table;
 pub use web::Net;
+pub use wiring::Wires;
 
 use crate::functions::Function;
 use crate::queue::{Due, Moment, Queue};

@@ -41,6 +41,7 @@ impl World {
             commit_margin: plan.lease.commit_margin,
             drift: plan.lease.drift,
             within: fences.then_some(plan.lease.ttl),
+            unset: Vec::new(),
         };
         let granted = Lease::granted(1, &plan.regions.primary, fences);
         let lease = Lease { renewed_at: Some(now), enforced: Some(enforced), ..granted };

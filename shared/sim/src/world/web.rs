@@ -24,6 +24,8 @@ const FLAP: i64 = 30_000;
 pub(super) struct Web {
     /// The least level that was published in each period, by the period's end.
     levels: Vec<(Moment, f64)>,
+    /// Since when nothing follows the metric: whoever answers stays the one.
+    cut: Option<Moment>,
     /// From the end of a period to the names' answer.
     switch_delay: i64,
     ttl: i64,
@@ -55,6 +57,7 @@ impl Web {
     pub(super) fn new(plan: &Plan, chance: &mut Chance) -> Self {
         Self {
             levels: Vec::new(),
+            cut: None,
             switch_delay: 10_000 + i64::try_from(chance.below(50_000)).unwrap_or(0),
             fast: plan.routes.iter().all(|route| route.fast).then(|| Told {
                 since: None,
@@ -75,6 +78,15 @@ impl Web {
         }
         let since = *self.bad_since.get_or_insert(now);
         self.verdict_down = now - since >= CHECKERS_PATIENCE;
+    }
+
+    /// The alarm that the health check follows is deleted, or made anew.
+    pub(super) fn cut(&mut self, since: Option<Moment>) {
+        self.cut = since;
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.is_some()
     }
 
     pub(super) fn is_fast(&self) -> bool {
@@ -104,7 +116,7 @@ impl Web {
         {
             return Side::Standby;
         }
-        let seen = now - self.switch_delay;
+        let seen = now.min(self.cut.unwrap_or(now)) - self.switch_delay;
         let level = self.levels.iter().rev().find(|(at, _)| *at <= seen);
         if level.is_some_and(|(_, level)| *level >= 1.0) { Side::Standby } else { Side::Primary }
     }
@@ -309,8 +321,11 @@ impl Dns for Net<'_> {
     }
 
     async fn addresses(&self, name: &str, timeout: Millis) -> DnsAnswer {
-        let known = self.world.plan.routes.iter().any(|route| route.record == name);
-        let say = |inner: &Inner| format!("{:?}", inner.web.serves(inner.now)).to_lowercase();
+        let routes = &self.world.plan.routes;
+        let own = |side: Side| routes.iter().any(|route| host(route.endpoint(side)) == name);
+        let fixed = [Side::Primary, Side::Standby].into_iter().find(|side| own(*side));
+        let known = fixed.is_some() || routes.iter().any(|route| route.record == name);
+        let say = |inner: &Inner| fixed.unwrap_or_else(|| inner.web.serves(inner.now)).name().to_owned();
         self.resolve(known, timeout, say).await
     }
 }

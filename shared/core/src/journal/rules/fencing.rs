@@ -179,6 +179,10 @@ pub(super) fn arrived(chain: &Chain<'_>) -> Vec<Breach> {
     let Some(promotion) = chain.find(|entry| is_intent(entry, Step::Promote) || through(entry)) else {
         return Vec::new();
     };
+    // What a hand promoted may lack some of it: the report says that this is not known.
+    if chain.find(|entry| matches!(entry, Entry::Continued { from } if from.by_hand)).is_some() {
+        return Vec::new();
+    }
     let earlier = || chain.records.iter().filter(|record| record.seq <= promotion.seq);
     let written = earlier().rev().find_map(|record| receipt(record)?.last_written());
     let mut captured = earlier().rev().filter_map(|record| match &record.entry {

@@ -112,9 +112,8 @@ fn goes_on(chain: &Chain<'_>) -> Vec<Breach> {
                 } else if taken > 1 {
                     broken.push(breach("L5", record, "went on once more"));
                 }
-                if from.promotes
-                    && (from.receipt.is_none() || from.epoch.is_none() || from.positions.is_empty())
-                {
+                let captured = !from.positions.is_empty() || from.by_hand;
+                if from.promotes && (from.receipt.is_none() || from.epoch.is_none() || !captured) {
                     broken.push(breach(
                         "L2",
                         record,

@@ -1,29 +1,42 @@
-//! Records and health checks, read from Route 53's API.
+//! Records and health checks, read from Route 53's API: a control plane, which a check or a tick asks, and no step (L1).
 
+use crate::fault::fault;
 use aws_config::SdkConfig;
 use aws_sdk_route53::Client;
 use aws_sdk_route53::operation::get_health_check::GetHealthCheckError;
 use aws_sdk_route53::types::{
     HealthCheckConfig, HealthCheckType, ResourceRecordSet, ResourceRecordSetFailover,
 };
-use understudy_aws::fault;
 use understudy_core::fault::Fault;
 use understudy_core::live::{Follows, Half, HealthCheck, RecordSet};
+use understudy_core::plan::Region;
+use understudy_core::ports::Records;
 
 /// Sets of one name: a pair and whatever should not be there beside it.
 const MAX_SETS: i32 = 100;
 
-pub struct Zone {
+/// Where Route 53's own API lives, whatever the plan's Regions are.
+pub fn home() -> Region {
+    Region("us-east-1".to_owned())
+}
+
+/// The hosted zones and health checks of the account.
+pub struct Zones {
     client: Client,
 }
 
-impl Zone {
-    pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+impl Zones {
+    pub async fn new() -> Self {
+        Self::from_config(&crate::scaffold::sdk_config(&home()).await)
     }
 
-    /// Every record set of `name`.
-    pub async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<RecordSet>, Fault> {
+    pub fn from_config(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+}
+
+impl Records for Zones {
+    async fn records(&self, zone_id: &str, name: &str) -> Result<Vec<RecordSet>, Fault> {
         // The list is in the order of names and begins at the one that is asked for.
         let call = self.client.list_resource_record_sets().hosted_zone_id(zone_id).start_record_name(name);
         let page = call.max_items(MAX_SETS).send().await;
@@ -32,8 +45,7 @@ impl Zone {
         Ok(own.map(record_set).collect())
     }
 
-    /// `None` where there is no such check.
-    pub async fn health_check(&self, id: &str) -> Result<Option<HealthCheck>, Fault> {
+    async fn health_check(&self, id: &str) -> Result<Option<HealthCheck>, Fault> {
         match self.client.get_health_check().health_check_id(id).send().await {
             Ok(found) => Ok(found.health_check.and_then(|check| check.health_check_config).map(health_check)),
             Err(error)

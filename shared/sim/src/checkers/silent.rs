@@ -1,0 +1,85 @@
+//! L6: nobody is left in silence: when clients are without service for long, people have been told of it.
+
+use super::Violation;
+use crate::trace::{Event, What};
+use crate::world::{Break, Place};
+use jiff::Timestamp;
+use understudy_core::plan::Plan;
+use understudy_core::time::{Millis, elapsed};
+
+const LAW: &str = "L6 everything ends, explained";
+
+/// What lasts is told again after so many ticks; a lost one or a late one more.
+const AGAIN: u64 = 17;
+
+pub fn silent(trace: &[Event], plan: &Plan) -> Vec<Violation> {
+    let (patience, again) = (patience(plan), plan.tick.times(AGAIN));
+    let mut away = Away::default();
+    let mut told: Option<Timestamp> = None;
+    let mut since: Option<Timestamp> = None;
+    let mut broken = Vec::new();
+    for event in trace {
+        match &event.what {
+            What::Broke(what) => away.meet(*what, event.at),
+            What::Paged(_) => told = Some(event.at),
+            What::Acknowledged { client: "outside", .. } => since = None,
+            What::Failed { client: "outside" } => {
+                let begun = *since.get_or_insert(event.at);
+                // Whoever could have told is counted from when he could.
+                let could = begun.max(away.back.unwrap_or(begun));
+                let late = elapsed(could, event.at) > patience;
+                let heard = told.is_some_and(|told| told >= begun || elapsed(told, begun) <= again);
+                if late && !heard && !away.all() {
+                    let what =
+                        format!("{}: clients have failed since {begun}, and nobody was told", event.at);
+                    broken.push(Violation::new(LAW, what));
+                    return broken;
+                }
+            }
+            _ => {}
+        }
+    }
+    broken
+}
+
+/// By when an outage that anybody can see is told: a window, the lease, and the ticks that see them, two of them lost.
+fn patience(plan: &Plan) -> Millis {
+    let window = plan.detection.window.max(plan.lease.ttl.max(plan.tick.times(4)));
+    window.saturating_add(plan.tick.times(6))
+}
+
+/// Who tells is away himself: the standby tells of the primary, and the witness of the standby.
+#[derive(Default)]
+struct Away {
+    standby: bool,
+    witness: bool,
+    /// Since when one of the two is there again.
+    back: Option<Timestamp>,
+}
+
+impl Away {
+    fn all(&self) -> bool {
+        self.standby && self.witness
+    }
+
+    fn meet(&mut self, what: Break, at: Timestamp) {
+        let all = self.all();
+        match what {
+            Break::Kill(place) | Break::Isolate(place) | Break::Still(place) => self.set(place, true),
+            Break::Returns(place) => self.set(place, false),
+            Break::Heal => (self.standby, self.witness) = (false, false),
+            _ => {}
+        }
+        if all && !self.all() {
+            self.back = Some(at);
+        }
+    }
+
+    fn set(&mut self, place: Place, away: bool) {
+        match place {
+            Place::Standby => self.standby = away,
+            Place::Witness => self.witness = away,
+            _ => {}
+        }
+    }
+}
