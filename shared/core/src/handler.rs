@@ -264,9 +264,12 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             (Some(Request { by, .. }), Some(stopped)) => format!("`{stopped}` goes on, asked for by {by}"),
         };
         let text = format!("{}: {why}; `{execution}` has started", self.plan.title);
-        self.page(&text, execution, Some(incident), self.clock.now()).await?;
-        // Last: a call that was killed before is made up for by the next hint.
-        Run::change(self.cells, execution, |run| run.started = true).await.map(|_| ())
+        let told = self.page(&text, execution, Some(incident), self.clock.now()).await?;
+        // Last: a call that was killed before is made up for by the next hint, also one that only claimed the page.
+        if told {
+            Run::change(self.cells, execution, |run| run.started = true).await?;
+        }
+        Ok(())
     }
 
     /// A question that stands, and whose page did not get out.
@@ -276,7 +279,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             return Ok(());
         };
         let page = approval::page(self.plan, &incident.id, &question);
-        self.page(&page.text, &page.dedup, Some(incident), now).await
+        self.page(&page.text, &page.dedup, Some(incident), now).await.map(|_| ())
     }
 
     /// An execution that has recorded nothing for long, while nobody is asked: a step that is tried again and again.
@@ -294,7 +297,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             instant(last.at),
             line(&last).text
         );
-        self.page(&text, &format!("{execution}-stands"), Some(incident), now).await
+        self.page(&text, &format!("{execution}-stands"), Some(incident), now).await.map(|_| ())
     }
 
     fn journal<'b>(&'b self, execution: &'b str) -> Journal<'b, C, K> {
@@ -389,7 +392,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         let text = format!("{}: {}. {}", self.plan.title, flag.told(), category.road());
         let dedup = format!("{}-{}", category.name(), flag.at);
-        self.page_again(&text, &dedup, incident, now, None).await
+        self.page_again(&text, &dedup, incident, now, None).await.map(|_| ())
     }
 
     /// Tells people that the standby could not take over now, before the primary dies of it: once a day for what is found,
@@ -417,7 +420,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             first.fix
         );
         let dedup = format!("unfit-{}", readiness.blocking().join("-"));
-        self.page_again(&text, &dedup, None, now, Some(A_DAY)).await
+        self.page_again(&text, &dedup, None, now, Some(A_DAY)).await.map(|_| ())
     }
 
     /// Clients who do not reach who serves, while nothing else is wrong that anybody is told of.
@@ -433,7 +436,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             instant(bad.since),
             bad.detail
         );
-        self.page(&text, &format!("unserved-{}", bad.since), None, now).await
+        self.page(&text, &format!("unserved-{}", bad.since), None, now).await.map(|_| ())
     }
 
     /// A primary whose lease the keepers renew and its database does not get looks alive, and takes no write.
@@ -451,7 +454,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             unset.store,
             instant(unset.since)
         );
-        self.page(&text, &format!("unset-{}", unset.store), None, now).await
+        self.page(&text, &format!("unset-{}", unset.store), None, now).await.map(|_| ())
     }
 
     /// An old primary that goes on renewing where nobody closed the lease is told while it does, also during an attempt.
@@ -473,14 +476,15 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         Ok(())
     }
 
-    /// Pages once for each matter, and again only after a while.
+    /// Pages once for each matter, and again only after a while; false while somebody else is about to, who may have been
+    /// killed.
     pub(crate) async fn page(
         &self,
         text: &str,
         dedup: &str,
         incident: Option<&Incident>,
         now: Timestamp,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let again = self.plan.tick.times(REPAGE_TICKS);
         self.page_again(text, dedup, incident, now, Some(again)).await
     }
@@ -492,9 +496,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         incident: Option<&Incident>,
         now: Timestamp,
         again: Option<Millis>,
-    ) -> Result<(), Fault> {
-        if paging::claim(self.cells, dedup, now, self.plan.tick, again).await? != Turn::Mine {
-            return Ok(());
+    ) -> Result<bool, Fault> {
+        match paging::claim(self.cells, dedup, now, self.plan.tick, again).await? {
+            Turn::Mine => {}
+            Turn::Told => return Ok(true),
+            Turn::Others => return Ok(false),
         }
         let page = Page {
             severity: Severity::Critical,
@@ -504,7 +510,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             dedup: dedup.to_owned(),
         };
         self.pager.page(&page).await?;
-        paging::told(self.cells, dedup, now).await
+        paging::told(self.cells, dedup, now).await?;
+        Ok(true)
     }
 }
 
