@@ -25,8 +25,8 @@ pub fn silent(trace: &[Event], plan: &Plan) -> Vec<Violation> {
             What::Acknowledged { client: "outside", .. } => since = None,
             What::Failed { client: "outside" } => {
                 let begun = *since.get_or_insert(event.at);
-                // Whoever could have told is counted from when he could.
-                let could = begun.max(away.back.unwrap_or(begun));
+                // Who tells changed meanwhile: it is counted from then.
+                let could = begun.max(away.changed.unwrap_or(begun));
                 let late = elapsed(could, event.at) > patience;
                 let heard = told.is_some_and(|told| told >= begun || elapsed(told, begun) <= again);
                 if late && !heard && !away.all() {
@@ -53,8 +53,8 @@ fn patience(plan: &Plan) -> Millis {
 struct Away {
     standby: bool,
     witness: bool,
-    /// Since when one of the two is there again.
-    back: Option<Timestamp>,
+    /// When one of the two went or came back last.
+    changed: Option<Timestamp>,
 }
 
 impl Away {
@@ -63,15 +63,15 @@ impl Away {
     }
 
     fn meet(&mut self, what: Break, at: Timestamp) {
-        let all = self.all();
+        let before = (self.standby, self.witness);
         match what {
             Break::Kill(place) | Break::Isolate(place) | Break::Still(place) => self.set(place, true),
             Break::Returns(place) => self.set(place, false),
             Break::Heal => (self.standby, self.witness) = (false, false),
             _ => {}
         }
-        if all && !self.all() {
-            self.back = Some(at);
+        if before != (self.standby, self.witness) {
+            self.changed = Some(at);
         }
     }
 
