@@ -156,8 +156,11 @@ async fn copy_report(
     let key = report_key(&plan.name, &arguments.execution);
     let prefix = key.strip_suffix("json").unwrap_or(&key);
     let found = bucket.versions(prefix).await.map_err(|fault| unavailable(&fault))?;
-    let keys: BTreeSet<&str> =
-        found.iter().map(|found| found.key.as_str()).filter(|key| key.ends_with(".json")).collect();
+    let keys: BTreeSet<&str> = found
+        .iter()
+        .map(|found| found.key.as_str())
+        .filter(|key| key.rsplit_once('.').is_some_and(|(_, kind)| kind == "json"))
+        .collect();
     if keys.is_empty() {
         return Ok(Reported::NotYet);
     }

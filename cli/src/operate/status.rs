@@ -219,7 +219,8 @@ impl Status {
 /// That a database is behind what the keepers renew, where it is.
 fn unset(lease: &Lease) -> String {
     let unset = lease.enforced.iter().flat_map(|enforced| &enforced.unset);
-    unset.map(|unset| format!(", NOT SET in `{}` since {}", unset.store, instant(unset.since))).collect()
+    let told = unset.map(|unset| format!(", NOT SET in `{}` since {}", unset.store, instant(unset.since)));
+    told.collect::<Vec<_>>().concat()
 }
 
 /// What people do about an open incident in which nothing runs.

@@ -10,6 +10,7 @@ use understudy_core::plan::{Places, Plan, Problems};
 use understudy_core::words::count;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Arguments {
     #[arg(required = true)]
     plans: Vec<PathBuf>,

@@ -55,10 +55,8 @@ pub async fn look<C: Cells, K: Clock>(
     let begun = clock.now();
     // Where the switch does not read, its own looks say so; here any side is as good.
     let desired = look_up::<Desired>(cells, &keys::switch()).await.ok();
-    let serves = desired.map(|desired| match standby_serves(desired.as_deref()) {
-        true => Side::Standby,
-        false => Side::Primary,
-    });
+    let serves =
+        desired.map(|desired| if standby_serves(desired.as_deref()) { Side::Standby } else { Side::Primary });
     let looks = join_all(plan.routes.iter().map(|route| look_at(route, serves, plan, http, dns))).await;
     let bad: Vec<String> = looks.into_iter().flatten().collect();
     update_note::<Served, _>(cells, &keys::served(), |last| {

@@ -413,7 +413,7 @@ fn what_is_no_alarm_is_ignored_with_its_reason() {
         ),
     ] {
         let mut event = inside.clone();
-        event["detail-type"] = json!(kind);
+        *event.pointer_mut("/detail-type").expect("a kind") = json!(kind);
         let read = hint::read(&event, PLAN).expect("it reads");
         assert!(read.hints.is_empty() && read.ignored.iter().all(|told| told.contains(why)), "{read:?}");
     }

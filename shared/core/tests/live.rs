@@ -580,9 +580,9 @@ fn only_what_is_certain_holds_a_name() {
     let holds: [&dyn Fn(&mut Deployment); 9] = [
         &|seen| *known_mut(&mut seen.switch_alarm) = None,
         &|seen| {
-            known_mut(&mut seen.switch_alarm)
-                .iter_mut()
-                .for_each(|alarm| alarm.statistic = "Maximum".to_owned())
+            if let Some(alarm) = known_mut(&mut seen.switch_alarm) {
+                alarm.statistic = "Maximum".to_owned();
+            }
         },
         &|seen| known_mut(&mut live_route(seen).public).clear(),
         &|seen| public(seen, Half::Primary).health_check = None,

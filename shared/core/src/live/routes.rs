@@ -357,7 +357,8 @@ fn unlike_the_template(alarm: &MetricAlarm, plan: &Plan) -> Vec<String> {
         (alarm.dimensions == dimensions, format!("the dimensions {:?}", alarm.dimensions)),
         (alarm.statistic == "Minimum", format!("the statistic `{}`", alarm.statistic)),
         (
-            alarm.comparison == "GreaterThanOrEqualToThreshold" && alarm.threshold == 1.0,
+            alarm.comparison == "GreaterThanOrEqualToThreshold"
+                && (alarm.threshold - 1.0).abs() < f64::EPSILON,
             format!("`{}` {}", alarm.comparison, alarm.threshold),
         ),
         (
