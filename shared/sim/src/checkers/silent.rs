@@ -42,10 +42,11 @@ pub fn silent(trace: &[Event], plan: &Plan) -> Vec<Violation> {
     broken
 }
 
-/// By when an outage that anybody can see is told: a window, the lease, and the ticks that see them, two of them lost.
+/// By when an outage that anybody can see is told: a window, the lease, and ten ticks, of which a slow Region and lost ones may
+/// take most.
 fn patience(plan: &Plan) -> Millis {
     let window = plan.detection.window.max(plan.lease.ttl.max(plan.tick.times(4)));
-    window.saturating_add(plan.tick.times(6))
+    window.saturating_add(plan.tick.times(10))
 }
 
 /// Who tells is away himself: the standby tells of the primary, and the witness of the standby.
