@@ -67,6 +67,8 @@ def role_of(principal_arn: str) -> str | None:
 
 
 _CBOR_PATH = re.compile(r"/service/[^/]+/operation/(\w+)")
+# ministack knows zones by their ARN, and health checks by none.
+_HEALTH_CHECK_PATH = re.compile(r"/2013-04-01/healthcheck/([^/]+)")
 
 
 def _read_cbor(log: Lines) -> None:
@@ -92,6 +94,9 @@ def _read_cbor(log: Lines) -> None:
 
     def name_resource(original: Any) -> Any:
         def extract_resource_arn(service: str, method: str, path: str, headers: dict, body: bytes, *rest: Any) -> str:
+            check = _HEALTH_CHECK_PATH.fullmatch(path)
+            if check and service == "route53":
+                return f"arn:aws:route53:::healthcheck/{check.group(1)}"
             readable = cbor_as_json(body) if _CBOR_PATH.fullmatch(path) else body
             return original(service, method, path, headers, readable, *rest)
 
