@@ -142,7 +142,8 @@ pub async fn signed_in(region: &Region, profile: Option<&str>) -> Result<SdkConf
     let config = operator_config(region, profile).await;
     let Some(why) = no_credentials(&config).await else { return Ok(config) };
     let text = format!(
-        "error: no AWS credentials: {why}. Set AWS_PROFILE or give `--profile`; with single sign-on, `aws sso login` first"
+        "error: no AWS credentials, neither in the environment nor by a profile ({}). Set AWS_PROFILE or give `--profile`; with single sign-on, `aws sso login` first",
+        why.trim_end_matches('.')
     );
     Err(Failure::new(Code::NotAvailable, text))
 }

@@ -111,3 +111,87 @@ async fn leads_away(route: &Route, serves: Side, timeout: Millis, dns: &impl Dns
         format!("`{}` leads to the {}, and the {} serves", route.record, serves.other().name(), serves.name())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+    use super::*;
+    use crate::plan::read;
+    use crate::ports::HttpAnswer;
+    use crate::time::before;
+    use futures_util::FutureExt;
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+
+    const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+    fn plan() -> Plan {
+        let text = include_str!("../../../tests/plans/minute-ticks.yaml");
+        read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// Names and their addresses; whatever is asked by HTTP answers.
+    struct Names(BTreeMap<String, &'static [&'static str]>);
+
+    impl Dns for Names {
+        async fn txt(&self, _name: &str, _timeout: Millis) -> DnsAnswer {
+            DnsAnswer::Failed("not asked".to_owned())
+        }
+
+        async fn addresses(&self, name: &str, _timeout: Millis) -> DnsAnswer {
+            match self.0.get(name) {
+                Some(addresses) => DnsAnswer::Values(addresses.iter().map(|one| (*one).to_owned()).collect()),
+                None => DnsAnswer::Failed("no such name".to_owned()),
+            }
+        }
+    }
+
+    impl Http for Names {
+        async fn get(&self, _url: &str, _timeout: Millis) -> HttpAnswer {
+            HttpAnswer::Status(200)
+        }
+
+        async fn post(&self, _url: &str, _body: &Value, _timeout: Millis) -> HttpAnswer {
+            HttpAnswer::Failed("not asked".to_owned())
+        }
+    }
+
+    /// An old primary may say that it is well by itself, long after it takes no writes: by the addresses it is told.
+    #[test]
+    fn a_name_that_leads_to_the_other_side_is_seen_though_that_answers() {
+        let plan = plan();
+        let route = plan.routes.first().expect("a route");
+        let told = |public: &'static [&'static str], standby: &'static [&'static str]| {
+            let names = Names(BTreeMap::from([
+                (route.record.clone(), public),
+                (route.host(Side::Primary), &["192.0.2.1", "192.0.2.2"] as &[&str]),
+                (route.host(Side::Standby), standby),
+            ]));
+            look_at(route, Some(Side::Standby), &plan, &names, &names).now_or_never().expect("nothing waits")
+        };
+        assert_eq!(told(&["198.51.100.1"], &["198.51.100.1"]), None);
+        let away = told(&["192.0.2.2"], &["198.51.100.1"]).expect("it leads to the primary");
+        assert!(away.contains("leads to the primary, and the standby serves"), "{away}");
+        // Addresses of a load balancer come and go: only what is certain counts.
+        assert_eq!(told(&["198.51.100.9"], &["198.51.100.1"]), None);
+        assert_eq!(told(&["192.0.2.1", "198.51.100.1"], &["198.51.100.1"]), None);
+    }
+
+    #[test]
+    fn one_bad_look_is_told_to_nobody_and_neither_is_an_old_one() {
+        let plan = plan();
+        let long = plan.detection.window.saturating_add(plan.tick.times(3));
+        let served = |looks, since, at| Served {
+            at,
+            bad: Some(Bad { since, looks, detail: "health 503".to_owned() }),
+        };
+        let begun = before(NOW, long);
+        assert!(served(LOOKS, begun, NOW).lost(&plan, NOW).is_some());
+        assert!(served(LOOKS - 1, begun, NOW).lost(&plan, NOW).is_none());
+        assert!(served(LOOKS, before(NOW, Millis(long.0 - 1)), NOW).lost(&plan, NOW).is_none());
+        let stale = before(NOW, Millis(plan.tick.times(3).0 + 1));
+        assert!(served(LOOKS, begun, stale).lost(&plan, NOW).is_none());
+        assert!(Served { at: NOW, bad: None }.lost(&plan, NOW).is_none());
+    }
+}

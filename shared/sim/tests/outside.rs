@@ -268,3 +268,20 @@ fn a_renewal_that_was_seen_counts_against_an_acceptance_though_its_keeper_is_clo
     assert!(!promoted, "{}", story(&simulation));
     assert_lawful(&simulation, "an acceptance beside a renewal");
 }
+
+/// Votes look at the primary, which is dead by then, and no execution looks at the name any more.
+#[test]
+fn a_standby_that_stops_serving_after_a_recovery_is_told_of() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+    let told =
+        |s: &Simulation<'_>| pages(s).iter().filter(|page| page.contains("CLIENTS ARE NOT SERVED")).count();
+    simulation.run_for(minutes(20));
+    assert_eq!(told(&simulation), 0, "all is well: {:?}", pages(&simulation));
+    simulation.break_now(Break::ApplicationDown(Place::Standby));
+    simulation.run_for(minutes(10));
+    assert_eq!(told(&simulation), 1, "{:?}", pages(&simulation));
+    assert_lawful(&simulation, "a standby that stops serving");
+}
