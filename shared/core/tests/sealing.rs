@@ -495,3 +495,21 @@ fn bytes_that_were_planted_under_a_name_to_come_keep_nothing_from_being_sealed()
     let evidence = pages.iter().filter(|page| page.text.contains("EVIDENCE"));
     assert_eq!(evidence.count(), planted.len());
 }
+
+/// Whoever claimed the page may have been killed behind it: until it was told, the run stays on the list.
+#[test]
+fn other_bytes_are_told_though_whoever_was_about_to_was_killed() {
+    let plan = plan();
+    let world = begun(&plan);
+    let key = record_key(&plan.name, EXECUTION, 1);
+    world.objects.borrow_mut().insert(key, b"planted".to_vec());
+    world.pages_fail.set(true);
+    close(&world, &plan).expect_err("nobody could be told");
+    world.pages_fail.set(false);
+    close(&world, &plan).expect("an end, and sealing is late");
+    assert!(world.is_open(), "the claim of a moment ago is somebody else's");
+    tick(&world, &plan).expect("the next tick");
+    assert!(!world.is_open());
+    let pages = world.pages.borrow();
+    assert_eq!(pages.iter().filter(|page| page.text.contains("EVIDENCE")).count(), 1);
+}

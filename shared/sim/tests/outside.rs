@@ -13,6 +13,7 @@ use understudy_core::plan::{Mode, OnLeaseLoss};
 use understudy_core::run::{End, Receipt};
 use understudy_core::state::keys;
 use understudy_core::time::{Millis, elapsed};
+use understudy_sim::asl::Machine;
 use understudy_sim::example;
 use understudy_sim::functions::Function;
 use understudy_sim::simulation::Simulation;
@@ -57,15 +58,21 @@ fn a_guard_of_another_plan_arms_nothing() {
     }
 }
 
+/// No dead-man, nobody who holds the door: five minutes in which all is well.
+fn stays(machine: &Machine) -> Simulation<'_> {
+    let mut plan = example::plan().expect("the example");
+    plan.lease.on_loss = OnLeaseLoss::Stay;
+    plan.policy.failover = Mode::Automatic;
+    let mut simulation = Simulation::new(machine, plan, Settings::default());
+    simulation.run_for(minutes(5));
+    simulation
+}
+
 /// The witness could not be closed; the old primary comes back, finds it alone, and renews there.
 #[test]
 fn a_second_writer_that_anybody_can_see_is_told_and_its_keeper_is_closed() {
     let machine = machine();
-    let mut plan = example::plan().expect("the example");
-    plan.lease.on_loss = OnLeaseLoss::Stay;
-    plan.policy.failover = Mode::Automatic;
-    let mut simulation = Simulation::new(&machine, plan, Settings::default());
-    simulation.run_for(minutes(5));
+    let mut simulation = stays(&machine);
     simulation.break_at("CloseLease", Millis::ZERO, Break::Cut(Place::Standby, Place::Witness));
     simulation.break_now(Break::Kill(Place::Primary));
     while simulation.ends().is_empty() {
@@ -241,11 +248,7 @@ fn a_look_at_the_switch_that_cannot_be_made_keeps_nobody() {
 #[test]
 fn a_renewal_that_was_seen_counts_against_an_acceptance_though_its_keeper_is_closed_by_now() {
     let machine = machine();
-    let mut plan = example::plan().expect("the example");
-    plan.lease.on_loss = OnLeaseLoss::Stay;
-    plan.policy.failover = Mode::Automatic;
-    let mut simulation = Simulation::new(&machine, plan, Settings::default());
-    simulation.run_for(minutes(5));
+    let mut simulation = stays(&machine);
     let front = |simulation: &mut Simulation<'_>| {
         simulation.break_now(Break::ApplicationDown(Place::Primary));
         simulation.break_now(Break::Cut(Place::Primary, Place::Standby));

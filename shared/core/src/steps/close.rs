@@ -276,8 +276,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn tell_other_bytes(&self, key: &str, beside: &str) -> Result<(), Fault> {
         let now = self.clock.now();
         let dedup = format!("other-bytes-{key}");
-        if paging::claim(self.cells, &dedup, now, self.plan.tick, None).await? != Turn::Mine {
-            return Ok(());
+        match paging::claim(self.cells, &dedup, now, self.plan.tick, None).await? {
+            Turn::Mine => {}
+            Turn::Told => return Ok(()),
+            // Whoever is about to may have been killed: sealing is late until it was told.
+            Turn::Others => return Err(Fault::transient("another delivery is about to tell of other bytes")),
         }
         let text = format!(
             "{}: EVIDENCE: `{key}` held other bytes before it was sealed; ours lie beside it as `{beside}`. A report may come \
