@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use understudy_core::ddl;
 use understudy_core::lint::RULES;
 use understudy_core::parameters::parameters;
-use understudy_core::plan::{Environment, Places, Plan, Problems, codes, import, read, read_placed, schema};
+use understudy_core::plan::{
+    Environment, NoImport, Places, Plan, Problems, codes, import, read, read_placed, schema,
+};
 use understudy_core::ports::Role;
 
 #[derive(Subcommand)]
@@ -22,7 +24,7 @@ pub enum Command {
     Show(show::Arguments),
     /// What a failover is expected to take and to lose, phase by phase.
     Predict(predict::Arguments),
-    /// Make a plan of a flat JSON configuration, such as scripts have. Written to standard output.
+    /// Make a plan of a JSON configuration, flat or nested, such as scripts have. Written to standard output.
     Import { configuration: PathBuf },
     /// The JSON Schema of plan files, for editors. Written to standard output.
     Schema,
@@ -95,8 +97,10 @@ pub fn run(command: &Command) -> Result<Code, Failure> {
 /// The plan goes to standard output, whatever is still wrong with it to standard error.
 fn taken_over(path: &Path) -> Result<Code, Failure> {
     let json = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
-    let made = import(&json)
-        .map_err(|error| Failure::new(Code::BadInput, format!("error: {}: {error}", path.display())))?;
+    let made = import(&json).map_err(|error| {
+        let code = if matches!(error, NoImport::Nothing(_)) { Code::Refused } else { Code::BadInput };
+        Failure::new(code, format!("error: {}: {error}", path.display()))
+    })?;
     print(&made.text);
     if !made.ignored.is_empty() {
         eprintln!("not understood, and so not in the plan: {}", made.ignored.join(", "));

@@ -1,4 +1,4 @@
-//! Plans made of flat JSON configurations.
+//! Plans made of JSON configurations.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use understudy_core::plan::{NoImport, import, read};
 
 const FLAT: &str = include_str!("../../../tests/plans/imports/financial-rag.json");
+const NESTED: &str = include_str!("../../../tests/plans/imports/nested.json");
 
 #[test]
 fn a_flat_configuration_becomes_a_plan() {
     let made = import(FLAT).expect("it is flat JSON");
     assert!(!made.text.contains("swordfish"), "a value that was not understood is repeated");
-    assert_eq!(made.ignored, ["notify", "postgres_password"]);
+    assert_eq!(made.ignored, ["notify.pagerduty", "postgres_password"]);
     let plan = read("plan.yaml", &made.text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(plan.name, "financial-rag");
     assert_eq!(
@@ -22,10 +23,20 @@ fn a_flat_configuration_becomes_a_plan() {
 }
 
 #[test]
-fn an_empty_configuration_becomes_a_plan_of_examples() {
-    let made = import("{}").expect("an object");
-    assert_eq!(made.problems("plan.yaml"), None);
-    assert!(made.examples.contains(&"objectives.rto") && made.examples.contains(&"routes[].record"));
+fn a_nested_configuration_becomes_a_plan() {
+    let made = import(NESTED).expect("it is JSON");
+    assert_eq!(made.ignored, ["dr_config.credentials.password", "monitoring.channels", "monitoring.name"]);
+    let plan = read("plan.yaml", &made.text).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((plan.name.as_str(), plan.regions.standby.0.as_str()), ("risk-analytics", "us-west-2"));
+    insta::assert_snapshot!("from_nested_json", made.text);
+}
+
+#[test]
+fn a_configuration_of_which_nothing_is_understood_is_no_plan() {
+    assert!(matches!(import("{}"), Err(NoImport::Nothing(keys)) if keys.is_empty()));
+    let told =
+        import("{\"monitoring\": {\"name\": \"swordfish\"}}").expect_err("nothing is known").to_string();
+    assert!(told.contains("(monitoring.name)") && !told.contains("swordfish"), "{told}");
 }
 
 #[test]
@@ -38,6 +49,8 @@ fn what_cannot_be_taken_over_is_told_by_its_key() {
     assert_eq!(told("{\"auto_failover\": 1}"), "`auto_failover` must be true or false");
     let twice = import("{\"rto_minutes\": 15, \"rto_seconds\": 900}");
     assert!(matches!(twice, Err(NoImport::Twice { what: "the RTO", .. })));
+    let apart = import("{\"regions\": {\"dr\": \"us-west-2\"}, \"dr_region\": \"us-west-2\"}");
+    assert!(matches!(apart, Err(NoImport::Twice { one, .. }) if one == "dr_region"));
 }
 
 proptest! {

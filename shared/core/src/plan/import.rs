@@ -1,11 +1,14 @@
-//! A plan from a flat JSON configuration, for people who come from scripts.
+//! A plan from a JSON configuration, flat or nested, for people who come from scripts.
 //!
 //! What the configuration says is taken over and its key named beside it; what it does not say is written as an example
 //! and marked, so that nobody mistakes it for theirs. A key that is not understood is named, its value never repeated:
 //! such files hold passwords.
+//!
+//! A nested key is known by the longest end of its path that is a known name: `health_checks.interval_seconds` by
+//! `health_check_interval_seconds`.
 
 use super::read;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::Write;
 
 /// A plan file made from a configuration.
@@ -32,26 +35,50 @@ impl Import {
 pub enum NoImport {
     #[error("it is no JSON: {0}")]
     Json(String),
-    #[error("it is no JSON object: a flat one is expected, such as {{\"rto_minutes\": 15}}")]
+    #[error("it is no JSON object: one is expected, such as {{\"rto_minutes\": 15}}")]
     NoObject,
+    #[error("nothing in it was understood{}: begin with an example plan of `infra/plans` instead", named(.0))]
+    Nothing(Vec<String>),
     #[error("`{key}` must be {expected}")]
     Value { key: String, expected: &'static str },
     #[error("`{one}` and `{other}` both give {what}: keep one of the two")]
     Twice { one: String, other: String, what: &'static str },
 }
 
-/// Keys by which scripts call one thing, as they are compared: lower case, `-` as `_`.
+/// Keys by which scripts call one thing, as they are compared: lower case, `-` as `_`, the keys around it before it and
+/// each of those in the singular.
 type Names = &'static [&'static str];
 
 const NAME: Names = &["name", "app", "app_name", "application", "service", "system"];
-const PRIMARY: Names = &["primary_region", "aws_region_primary", "source_region", "region_primary"];
-const STANDBY: Names =
-    &["standby_region", "dr_region", "aws_region_dr", "secondary_region", "failover_region", "region_dr"];
-const WITNESS: Names = &["witness_region", "backup_region", "tertiary_region"];
-const RECORD: Names = &["record", "record_name", "domain", "dns_name", "route53_domain", "hostname"];
+const PRIMARY: Names =
+    &["primary_region", "aws_region_primary", "source_region", "region_primary", "region_source"];
+const STANDBY: Names = &[
+    "standby_region",
+    "dr_region",
+    "aws_region_dr",
+    "secondary_region",
+    "failover_region",
+    "region_dr",
+    "region_standby",
+    "region_secondary",
+    "region_failover",
+];
+const WITNESS: Names = &["witness_region", "backup_region", "tertiary_region", "region_witness"];
+const RECORD: Names = &[
+    "record",
+    "record_name",
+    "domain",
+    "dns_name",
+    "dns_record",
+    "dns_domain",
+    "route53_domain",
+    "route53_record",
+    "domain_name",
+    "hostname",
+];
 const ZONE: Names = &["hosted_zone_id", "zone_id", "hosted_zone", "route53_hosted_zone_id"];
-const HEALTH_PATH: Names = &["health_check_path", "health_path", "health_endpoint"];
-const DATABASE: Names = &["db_name", "database", "database_name", "postgres_db"];
+const HEALTH_PATH: Names = &["health_check_path", "health_path", "health_endpoint", "health_check_endpoint"];
+const DATABASE: Names = &["db_name", "database", "database_name", "postgres_db", "postgres_database"];
 const INSTANCE: Names =
     &["db_instance", "db_instance_id", "db_identifier", "primary_db", "primary_db_identifier"];
 const REPLICA: Names = &["replica", "replica_id", "replica_identifier", "standby_db", "dr_db_identifier"];
@@ -65,15 +92,34 @@ struct Spans {
     names: &'static [(&'static str, u64)],
 }
 
-const RTO: Spans =
-    Spans { what: "the RTO", names: &[("rto_minutes", 60), ("rto_seconds", 1), ("rto_hours", 3600)] };
-const RPO: Spans =
-    Spans { what: "the RPO", names: &[("rpo_minutes", 60), ("rpo_seconds", 1), ("rpo_hours", 3600)] };
+const RTO: Spans = Spans {
+    what: "the RTO",
+    names: &[
+        ("rto_minutes", 60),
+        ("rto_seconds", 1),
+        ("rto_hours", 3600),
+        ("rto_target_minutes", 60),
+        ("rto_target_seconds", 1),
+        ("rto_target_hours", 3600),
+    ],
+};
+const RPO: Spans = Spans {
+    what: "the RPO",
+    names: &[
+        ("rpo_minutes", 60),
+        ("rpo_seconds", 1),
+        ("rpo_hours", 3600),
+        ("rpo_target_minutes", 60),
+        ("rpo_target_seconds", 1),
+        ("rpo_target_hours", 3600),
+    ],
+};
 const LAG: Spans = Spans {
     what: "the lag threshold",
     names: &[
         ("lag_threshold_seconds", 1),
         ("max_lag_seconds", 1),
+        ("max_replication_lag_seconds", 1),
         ("replication_lag_threshold", 1),
         ("replication_lag_threshold_seconds", 1),
         ("lag_threshold_minutes", 60),
@@ -87,30 +133,53 @@ const INTERVAL: Spans = Spans {
         ("check_interval_seconds", 1),
     ],
 };
-const TTL: Spans =
-    Spans { what: "the TTL", names: &[("ttl", 1), ("dns_ttl", 1), ("ttl_seconds", 1), ("record_ttl", 1)] };
+const TTL: Spans = Spans {
+    what: "the TTL",
+    names: &[("ttl", 1), ("dns_ttl", 1), ("dns_ttl_seconds", 1), ("ttl_seconds", 1), ("record_ttl", 1)],
+};
 
 /// The tick of the plan that is written, in seconds: what EventBridge Scheduler can do.
 const TICK: u64 = 60;
 
-/// Makes a plan file of a flat JSON configuration.
+/// What may stand around a key without saying anything about it.
+const WRAPPERS: &[&str] =
+    &["dr", "disaster_recovery", "failover", "recovery", "app", "application", "config", "settings"];
+
+/// Makes a plan file of a JSON configuration.
 ///
 /// # Errors
 /// What keeps it from being taken over; the first one, by its key.
 pub fn import(json: &str) -> Result<Import, NoImport> {
     let value: Value = serde_json::from_str(json).map_err(|error| NoImport::Json(error.to_string()))?;
-    let Value::Object(object) = value else { return Err(NoImport::NoObject) };
-    let mut given = Given { object, used: Vec::new() };
+    if !value.is_object() {
+        return Err(NoImport::NoObject);
+    }
+    let mut given = Given::default();
+    given.gather(&value, &mut Vec::new());
     let mut page = Page::default();
     page.write(&mut given)?;
-    let ignored = given.object.keys().filter(|key| !given.used.contains(key)).cloned().collect();
+    let (used, ignored): (Vec<Leaf>, Vec<Leaf>) = given.leaves.into_iter().partition(|leaf| leaf.used);
+    let ignored: Vec<String> = ignored.into_iter().map(|leaf| leaf.key).collect();
+    if used.is_empty() {
+        return Err(NoImport::Nothing(ignored));
+    }
     Ok(Import { text: page.text, ignored, examples: page.examples })
 }
 
 /// The configuration, and which of its keys were used.
+#[derive(Default)]
 struct Given {
-    object: Map<String, Value>,
-    used: Vec<String>,
+    leaves: Vec<Leaf>,
+}
+
+/// What is no object of its own, wherever it stands.
+struct Leaf {
+    /// The keys on the way to it, joined by dots.
+    key: String,
+    /// The names by which it may be known, the longest first.
+    names: Vec<String>,
+    value: Value,
+    used: bool,
 }
 
 /// A value with the key that gave it.
@@ -119,65 +188,109 @@ struct Found<T> {
     value: T,
 }
 
-fn same(key: &str, name: &str) -> bool {
-    key.to_ascii_lowercase().replace('-', "_") == name
+fn folded(key: &str) -> String {
+    key.to_ascii_lowercase().replace('-', "_")
+}
+
+/// The ends of a path, the longest first. A single word, such as `name`, says nothing below anything but a wrapper.
+fn names(path: &[String]) -> Vec<String> {
+    let Some((last, around)) = path.split_last() else { return Vec::new() };
+    let around: Vec<String> = around.iter().map(|key| folded(key)).collect();
+    let wrapped = around.iter().all(|key| {
+        WRAPPERS
+            .iter()
+            .any(|wrapper| key == wrapper || key.strip_prefix(wrapper).is_some_and(|rest| rest == "_config"))
+    });
+    let mut words: Vec<String> = around.iter().map(|key| singular(key).to_owned()).collect();
+    words.push(folded(last));
+    let ends = (0..words.len()).map(|from| words.get(from..).unwrap_or_default().join("_"));
+    ends.filter(|name| wrapped || name.contains('_')).collect()
+}
+
+/// `regions` as `region`; `dns` stays what it is.
+fn singular(key: &str) -> &str {
+    key.strip_suffix('s').filter(|stem| stem.len() > 2).unwrap_or(key)
+}
+
+/// The keys that were not understood, for a message. Their values stay out: such files hold passwords.
+fn named(keys: &[String]) -> String {
+    if keys.is_empty() { String::new() } else { format!(" ({})", printable(&keys.join(", "))) }
 }
 
 impl Given {
+    /// Notes all that is no object of its own.
+    fn gather(&mut self, value: &Value, path: &mut Vec<String>) {
+        if let Value::Object(object) = value {
+            for (key, value) in object {
+                path.push(key.clone());
+                self.gather(value, path);
+                path.pop();
+            }
+            return;
+        }
+        self.leaves.push(Leaf { key: path.join("."), names: names(path), value: value.clone(), used: false });
+    }
+
+    /// The one value that is known by one of `names`, and by which.
     fn find(
         &mut self,
         names: impl Iterator<Item = &'static str>,
         what: &'static str,
-    ) -> Result<Option<(String, &'static str)>, NoImport> {
+    ) -> Result<Option<(Found<Value>, &'static str)>, NoImport> {
         let names: Vec<&str> = names.collect();
-        let mut hits = self
-            .object
-            .keys()
-            .filter_map(|key| names.iter().find(|name| same(key, name)).map(|name| (key.clone(), *name)));
-        let first = hits.next();
-        if let (Some((one, _)), Some((other, _))) = (&first, hits.next()) {
-            return Err(NoImport::Twice { one: one.clone(), other, what });
+        let known =
+            |leaf: &Leaf| leaf.names.iter().find_map(|end| names.iter().find(|name| end == *name)).copied();
+        let mut hits =
+            self.leaves.iter_mut().filter(|leaf| !leaf.used).filter_map(|leaf| Some((known(leaf)?, leaf)));
+        let Some((name, leaf)) = hits.next() else { return Ok(None) };
+        if let Some((_, other)) = hits.next() {
+            return Err(NoImport::Twice { one: leaf.key.clone(), other: other.key.clone(), what });
         }
-        self.used.extend(first.iter().map(|(key, _)| key.clone()));
-        Ok(first)
+        leaf.used = true;
+        Ok(Some((Found { key: leaf.key.clone(), value: leaf.value.clone() }, name)))
+    }
+
+    fn one<T>(
+        &mut self,
+        names: Names,
+        what: &'static str,
+        expected: &'static str,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Option<Found<T>>, NoImport> {
+        let Some((Found { key, value }, _)) = self.find(names.iter().copied(), what)? else {
+            return Ok(None);
+        };
+        match read(&value) {
+            Some(value) => Ok(Some(Found { key, value })),
+            None => Err(NoImport::Value { key, expected }),
+        }
     }
 
     fn text(&mut self, names: Names, what: &'static str) -> Result<Option<Found<String>>, NoImport> {
-        let Some((key, _)) = self.find(names.iter().copied(), what)? else { return Ok(None) };
-        match self.object.get(&key) {
-            Some(Value::String(value)) if !value.trim().is_empty() => {
-                Ok(Some(Found { value: value.trim().to_owned(), key }))
-            }
-            _ => Err(NoImport::Value { key, expected: "a text" }),
-        }
+        self.one(names, what, "a text", |value| {
+            value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+        })
     }
 
     fn truth(&mut self, names: Names, what: &'static str) -> Result<Option<Found<bool>>, NoImport> {
-        let Some((key, _)) = self.find(names.iter().copied(), what)? else { return Ok(None) };
-        match self.object.get(&key) {
-            Some(Value::Bool(value)) => Ok(Some(Found { value: *value, key })),
-            Some(Value::String(text)) if ["true", "false"].contains(&text.as_str()) => {
-                Ok(Some(Found { value: text == "true", key }))
-            }
-            _ => Err(NoImport::Value { key, expected: "true or false" }),
-        }
+        self.one(names, what, "true or false", |value| match value {
+            Value::Bool(value) => Some(*value),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        })
     }
 
     fn number(&mut self, names: Names, what: &'static str) -> Result<Option<Found<u64>>, NoImport> {
-        let Some((key, _)) = self.find(names.iter().copied(), what)? else { return Ok(None) };
-        match self.object.get(&key).and_then(whole) {
-            Some(value) => Ok(Some(Found { key, value })),
-            None => Err(NoImport::Value { key, expected: "a whole number above zero" }),
-        }
+        self.one(names, what, "a whole number above zero", whole)
     }
 
     /// In seconds.
     fn span(&mut self, spans: &Spans) -> Result<Option<Found<u64>>, NoImport> {
         let names = spans.names.iter().map(|(name, _)| *name);
-        let Some((key, name)) = self.find(names, spans.what)? else { return Ok(None) };
+        let Some((Found { key, value }, name)) = self.find(names, spans.what)? else { return Ok(None) };
         let scale = spans.names.iter().find(|(known, _)| *known == name).map_or(1, |(_, scale)| *scale);
-        match self.object.get(&key).and_then(whole) {
-            Some(value) => Ok(Some(Found { value: value.saturating_mul(scale), key })),
+        match whole(&value) {
+            Some(value) => Ok(Some(Found { key, value: value.saturating_mul(scale) })),
             None => Err(NoImport::Value { key, expected: "a whole number above zero" }),
         }
     }
@@ -228,7 +341,7 @@ impl Page {
     fn write(&mut self, given: &mut Given) -> Result<(), NoImport> {
         let name = given.text(NAME, "the name")?;
         let title = name.as_ref().map(|name| Found { value: name.value.clone(), key: name.key.clone() });
-        self.line("# Made from a flat JSON configuration. Run `understudy plan check` on it.");
+        self.line("# Made from a JSON configuration. Run `understudy plan check` on it.");
         self.line("understudy: 1");
         self.field("plan", name.map(|name| Found { value: slug(&name.value), key: name.key }), "my-app");
         self.field("title", title, "My app");
