@@ -6,6 +6,9 @@ mod show;
 
 use crate::exit::{Code, Failure, print};
 use clap::{Subcommand, ValueEnum};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::fs;
 use std::path::{Path, PathBuf};
 use understudy_core::ddl;
@@ -113,6 +116,11 @@ fn taken_over(path: &Path) -> Result<Code, Failure> {
             Ok(Code::Refused)
         }
     }
+}
+
+/// The day by which the linter looks at a calendar and at schedules.
+pub fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
 }
 
 fn try_read(path: &Path) -> Result<Result<(Plan, Places), Problems>, Failure> {

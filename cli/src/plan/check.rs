@@ -1,6 +1,6 @@
 //! `plan check`: problems of the file, findings of the linter, and with `--live` what is deployed.
 
-use super::{load, try_read};
+use super::{load, today, try_read};
 use crate::exit::{Code, Failure, print};
 use crate::live;
 use clap::Args;
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
 }
 
 fn told(arguments: &Arguments, path: &Path, plan: &Plan, places: &Places) -> Code {
-    let findings = lint(plan);
+    let findings = lint(plan, today());
     if arguments.json {
         say!("{}", json(path, Some(plan), &findings, places));
     } else {

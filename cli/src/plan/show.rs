@@ -1,6 +1,6 @@
 //! `plan show`: the plan as a person would explain it.
 
-use super::load_for;
+use super::{load_for, today};
 use crate::exit::{Code, Failure, print};
 use crate::terminal;
 use clap::Args;
@@ -29,7 +29,8 @@ pub fn run(arguments: &Arguments) -> Result<Code, Failure> {
     let budget = budget(&plan, &[]);
     print(&terminal::explained(&plan, &explain(&plan), &budget));
     if let Some(path) = &arguments.html {
-        fs::write(path, page(&plan, &budget, &lint(&plan))).map_err(|error| Failure::file(path, &error))?;
+        fs::write(path, page(&plan, &budget, &lint(&plan, today())))
+            .map_err(|error| Failure::file(path, &error))?;
         say!("\npage: {}", path.display());
     }
     if let Some(path) = &arguments.svg {

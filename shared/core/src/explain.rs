@@ -60,7 +60,7 @@ fn promise(plan: &Plan) -> Vec<String> {
     }
     lines.extend(plan.calendar.as_ref().map(|calendar| {
         let hours: Vec<String> = calendar.sessions.iter().map(crate::plan::SessionHours::words).collect();
-        format!("sessions {} ({})", list(&hours), calendar.time_zone)
+        format!("sessions {} ({}){}", list(&hours), calendar.time_zone, days_off(calendar))
     }));
     lines.push(format!("{} answers for it", plan.owner));
     lines
@@ -202,4 +202,16 @@ fn drills(plan: &Plan) -> Vec<String> {
         lines.push("no rehearsal environment: no drill of the whole move can start".to_owned());
     }
     lines
+}
+
+/// `; no session on 20 days from 2026-12-25 to 2028-12-25, an early end on 4`
+fn days_off(calendar: &crate::plan::Calendar) -> String {
+    let off = match (calendar.holidays.iter().min(), calendar.holidays.iter().max()) {
+        (Some(first), Some(last)) => {
+            format!("; no session on {} from {first} to {last}", count(calendar.holidays.len(), "day"))
+        }
+        _ => "; no holidays are written".to_owned(),
+    };
+    let early = calendar.half_days.len();
+    if early == 0 { off } else { format!("{off}, an early end on {early}") }
 }

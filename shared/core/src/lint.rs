@@ -2,7 +2,7 @@
 //!
 //! A finding has an id that never changes its meaning, the arithmetic that was done, the fields that it used (the first
 //! one is where to look) and what to change. Whether a plan can be read at all is the plan room's business; what is
-//! deployed is `live`'s. Nothing here reads a clock or a file.
+//! deployed is `live`'s. Nothing here reads a clock or a file: the day is handed in.
 
 mod declared;
 mod drills;
@@ -13,6 +13,7 @@ mod time;
 
 use crate::budget::{Budget, budget};
 use crate::plan::Plan;
+use jiff::civil::Date;
 use serde::Serialize;
 
 /// How much a finding weighs.
@@ -64,6 +65,7 @@ pub struct Rule {
 struct Look<'a> {
     plan: &'a Plan,
     budget: &'a Budget,
+    today: Date,
 }
 
 #[rustfmt::skip]
@@ -92,6 +94,7 @@ pub const RULES: &[Rule] = &[
     Rule { id: "LN-31", asks: "do drills come as often as the plan says?", check: drills::gaps },
     Rule { id: "LN-32", asks: "do drills come as often as the named rules ask?", check: drills::frameworks },
     Rule { id: "LN-33", asks: "can the scheduled drills run at all?", check: drills::runnable },
+    Rule { id: "LN-34", asks: "do scheduled drills start when the plan keeps them out?", check: drills::kept_out },
     Rule { id: "LN-40", asks: "is there a witness?", check: safety::witness },
     Rule { id: "LN-41", asks: "was the shadow period waived?", check: safety::waiver },
     Rule { id: "LN-42", asks: "do the clocks' margins bear what clocks do?", check: safety::clocks },
@@ -101,14 +104,15 @@ pub const RULES: &[Rule] = &[
     Rule { id: "LN-46", asks: "does an automatic failover have a fence of its own?", check: safety::automatic },
     Rule { id: "LN-47", asks: "does the plan name instances by their own endpoints?", check: safety::endpoints },
     Rule { id: "LN-48", asks: "do the names of what is deployed fit?", check: safety::names },
+    Rule { id: "LN-49", asks: "does the calendar still know the holidays to come?", check: safety::holidays },
     Rule { id: "LN-50", asks: "what is declared, and done by nobody yet?", check: declared::declared_only },
     Rule { id: "LN-51", asks: "is something required that cannot be executed?", check: declared::required },
 ];
 
-/// Everything that the rules find in `plan`, the heaviest first, then in the order of the rules.
+/// Everything that the rules find in `plan` on the day `today`, the heaviest first, then in the order of the rules.
 #[must_use]
-pub fn lint(plan: &Plan) -> Vec<Finding> {
-    let look = Look { plan, budget: &budget(plan, &[]) };
+pub fn lint(plan: &Plan, today: Date) -> Vec<Finding> {
+    let look = Look { plan, budget: &budget(plan, &[]), today };
     let mut findings: Vec<Finding> = RULES
         .iter()
         .flat_map(|rule| (rule.check)(&look).into_iter().map(|one| Finding { id: rule.id, ..one }))

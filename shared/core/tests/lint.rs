@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+use jiff::civil::{Date, date};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use understudy_core::lint::{Finding, Level, RULES, lint};
 use understudy_core::plan::{Places, Plan, read, read_placed};
 
 const EXAMPLE: &str = include_str!("../../../infra/plans/financial-rag.yaml");
+const TODAY: Date = date(2026, 12, 1);
 const CASES: &str = include_str!("../../../tests/plans/findings.txt");
 
 fn root() -> PathBuf {
@@ -30,7 +32,7 @@ fn placed(name: &str, text: &str) -> (Plan, Places) {
 
 fn shown(name: &str, text: &str) -> String {
     let (plan, places) = placed(name, text);
-    lint(&plan).iter().map(|finding| places.show(finding)).collect::<Vec<_>>().join("\n\n")
+    lint(&plan, TODAY).iter().map(|finding| places.show(finding)).collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
@@ -40,7 +42,10 @@ fn the_product_s_own_plans() {
     for (name, text) in plans {
         let (plan, _) = placed(&name, &text);
         assert_eq!(plan.name, name, "a plan's file is named after it");
-        assert!(lint(&plan).iter().all(|finding| finding.level < Level::Error), "{name} contradicts itself");
+        assert!(
+            lint(&plan, TODAY).iter().all(|finding| finding.level < Level::Error),
+            "{name} contradicts itself"
+        );
         insta::assert_snapshot!(format!("own_{name}"), shown(&name, &text));
     }
 }
@@ -54,7 +59,7 @@ fn contradictions_of_real_plans_are_found() {
         let line = text.lines().nth(1).expect("two lines");
         let wanted = line.strip_prefix("# Must be found: ").expect("what must be found");
         let (plan, _) = placed(&name, &text);
-        let errors: BTreeSet<&str> = lint(&plan)
+        let errors: BTreeSet<&str> = lint(&plan, TODAY)
             .iter()
             .filter(|finding| finding.level == Level::Error)
             .map(|finding| finding.id)
@@ -88,7 +93,7 @@ fn cases() -> Vec<Case> {
 
 fn of(text: &str, id: &str) -> Vec<Finding> {
     let plan = read("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
-    lint(&plan).into_iter().filter(|finding| finding.id == id).collect()
+    lint(&plan, TODAY).into_iter().filter(|finding| finding.id == id).collect()
 }
 
 #[test]
@@ -113,8 +118,10 @@ fn every_rule_has_a_case_and_an_id_of_its_own() {
     let unique: BTreeSet<&str> = ids.iter().copied().collect();
     assert_eq!(unique.len(), ids.len());
     let contradictions = plans("tests/plans/contradictions");
-    let of_files =
-        contradictions.iter().flat_map(|(name, text)| lint(&placed(name, text).0)).map(|finding| finding.id);
+    let of_files = contradictions
+        .iter()
+        .flat_map(|(name, text)| lint(&placed(name, text).0, TODAY))
+        .map(|finding| finding.id);
     let covered: BTreeSet<&str> = cases().iter().map(|case| case.id).chain(of_files).collect();
     let missing: Vec<&&str> = unique.difference(&covered).collect();
     assert!(missing.is_empty(), "no case brings about {missing:?}");
@@ -125,7 +132,7 @@ fn every_rule_has_a_case_and_an_id_of_its_own() {
 fn findings_point_into_the_file() {
     for (name, text) in plans("tests/plans/contradictions") {
         let (plan, places) = placed(&name, &text);
-        for finding in lint(&plan).iter().filter(|finding| finding.level == Level::Error) {
+        for finding in lint(&plan, TODAY).iter().filter(|finding| finding.level == Level::Error) {
             let field = finding.fields.first().expect("where to look");
             let (line, _) = places.at(field);
             let word = field.rsplit('.').next().unwrap_or_default();

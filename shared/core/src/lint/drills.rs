@@ -4,6 +4,8 @@ use super::{Finding, Level, Look, finding};
 use crate::plan::{Drill, DrillKind, Framework, Plan};
 use crate::time::Millis;
 use crate::words::span;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 const YEAR: Millis = Millis::from_secs(366 * 86_400);
 
@@ -157,4 +159,35 @@ pub(super) fn runnable(look: &Look<'_>) -> Vec<Finding> {
         findings.push(finding(Level::Note, message, help).at([format!("drills[{index}].schedule")]));
     }
     findings
+}
+
+/// What `drill-runner` would decline when the time comes, by the same question that it asks.
+pub(super) fn kept_out(look: &Look<'_>) -> Vec<Finding> {
+    let plan = look.plan;
+    let drills = plan.drills.iter().enumerate().filter(|(_, drill)| drill.kind == DrillKind::RegionFailover);
+    let kept = drills.filter_map(|(index, drill)| {
+        let zone = TimeZone::get(drill.time_zone.as_deref().unwrap_or("UTC")).ok()?;
+        let firings = drill.schedule.as_ref()?.firings(&zone, look.today);
+        let declined: Vec<(Timestamp, String)> =
+            firings.iter().filter_map(|at| Some((*at, plan.guarded_at(*at)?))).collect();
+        let (first, why) = declined.first()?;
+        let (level, all) = if declined.len() == firings.len() {
+            (Level::Error, "every time")
+        } else {
+            (Level::Warning, "not every time")
+        };
+        let message = format!(
+            "`{}` is declined, {all}: {} of {} starts until 2034 fall where `drill_guard` keeps drills out",
+            drill.name,
+            declined.len(),
+            firings.len()
+        );
+        let help = "move the schedule, or say in `drill_guard` that it may run then; a drill that is declined is not made up for";
+        Some(
+            finding(level, message, help)
+                .at([format!("drills[{index}].schedule"), "drill_guard".to_owned()])
+                .computed(vec![format!("the first: {first}, {why}")]),
+        )
+    });
+    kept.collect()
 }

@@ -14,6 +14,17 @@ const MARGIN: Millis = Millis(2000);
 const LONGEST_BUCKET: usize = 63;
 const ACCOUNT: usize = 12;
 
+/// A calendar that ran out takes every holiday for a session: automation stops where it need not, drills are declined.
+pub(super) fn holidays(look: &Look<'_>) -> Vec<Finding> {
+    let Some(calendar) = &look.plan.calendar else { return Vec::new() };
+    let Some(last) = calendar.holidays.iter().max().filter(|last| **last < look.today) else {
+        return Vec::new();
+    };
+    let message = format!("every holiday of the calendar lies behind: the last one was {last}");
+    let help = "add those that the market has published since, and its half-days";
+    vec![finding(Level::Warning, message, help).at(["calendar.holidays"])]
+}
+
 pub(super) fn names(look: &Look<'_>) -> Vec<Finding> {
     let plan = look.plan;
     let around = "understudy---".len() + ACCOUNT + plan.regions.standby.0.len();

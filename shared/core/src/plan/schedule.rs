@@ -5,9 +5,9 @@
 
 use super::units::quote;
 use crate::time::Millis;
-use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -83,23 +83,25 @@ impl Schedule {
             When::Every(span) => return Some(*span),
             When::Cron(cron) => cron,
         };
-        let skipped = Skipped::by(zone);
         let (mut last, mut longest, mut fires) = (0_u64, 0_u64, false);
-        let mut day = FROM;
-        let mut index: u64 = 0;
-        while day < TO {
-            if cron.fires_on(day) {
-                for (hour, minute) in cron.times().filter(|time| !skipped.holds(day, *time)) {
-                    let at = index.saturating_mul(DAY).saturating_add(u64::from(hour * 60 + minute));
-                    longest = longest.max(at.saturating_sub(last));
-                    (last, fires) = (at, true);
-                }
-            }
-            day = day.checked_add(1.day()).ok()?;
-            index = index.saturating_add(1);
+        let in_minutes = |day: Date| {
+            u64::try_from(day.since(FROM).map_or(0, |span| span.get_days())).unwrap_or(0).saturating_mul(DAY)
+        };
+        for (day, (hour, minute)) in cron.firings(zone, FROM) {
+            let at = in_minutes(day).saturating_add(u64::from(hour * 60 + minute));
+            longest = longest.max(at.saturating_sub(last));
+            (last, fires) = (at, true);
         }
-        longest = longest.max(index.saturating_mul(DAY).saturating_sub(last));
+        longest = longest.max(in_minutes(TO).saturating_sub(last));
         fires.then(|| MINUTE.times(longest))
+    }
+
+    /// When it fires in `zone` from `today` to the end of 2033. Nothing for a rate: it counts from whenever it was
+    /// deployed.
+    pub fn firings(&self, zone: &TimeZone, today: Date) -> Vec<Timestamp> {
+        let When::Cron(cron) = &self.when else { return Vec::new() };
+        let at = |(day, (hour, minute))| zone.to_timestamp(civil(day, hour, minute)).ok();
+        cron.firings(zone, today.max(FROM)).filter_map(at).collect()
     }
 }
 
@@ -127,13 +129,25 @@ impl Skipped {
     }
 
     fn holds(&self, day: Date, (hour, minute): (u32, u32)) -> bool {
-        let time = |part| i8::try_from(part).unwrap_or_default();
-        let at = day.at(time(hour), time(minute), 0, 0);
+        let at = civil(day, hour, minute);
         self.0.iter().any(|(begins, ends)| *begins <= at && at < *ends)
     }
 }
 
+fn civil(day: Date, hour: u32, minute: u32) -> DateTime {
+    let part = |part| i8::try_from(part).unwrap_or_default();
+    day.at(part(hour), part(minute), 0, 0)
+}
+
 impl Cron {
+    /// Days and times at which it fires from `from` to the end of 2033, but for what the clocks of `zone` skip.
+    fn firings(&self, zone: &TimeZone, from: Date) -> impl Iterator<Item = (Date, (u32, u32))> + '_ {
+        let skipped = Skipped::by(zone);
+        let days = from.series(1.day()).take_while(|day| *day < TO).filter(|day| self.fires_on(*day));
+        let all = days.flat_map(|day| self.times().map(move |time| (day, time)));
+        all.filter(move |(day, time)| !skipped.holds(*day, *time))
+    }
+
     fn times(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         self.hours.iter().flat_map(|hour| self.minutes.iter().map(|minute| (*hour, *minute)))
     }
