@@ -51,6 +51,8 @@ enum Command {
     /// Go on from an execution that stopped half-way (`NeedsOperator`, `Unfinished`): forward behind the one-way door,
     /// back before it.
     Continue(operate::Move),
+    /// Close the incident of an execution that stopped half-way, once its move was brought to its end by hand (runbook).
+    Close(operate::Move),
     /// Rehearse: the same move, in the plan's rehearsal environment. Production is not touched.
     Drill(operate::Move),
     /// Say yes to an execution that asks whether the standby may take over.
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Switchover(asked) => operate::start(&asked, Kind::Switchover),
         Command::Failback(asked) => operate::start(&asked, Kind::Failback),
         Command::Continue(asked) => operate::go_on(&asked),
+        Command::Close(asked) => operate::close(&asked),
         Command::Drill(asked) => operate::drill(&asked),
         Command::Approve(answer) => operate::answer(&answer, operate::Said::Approve),
         Command::Refuse(answer) => operate::answer(&answer, operate::Said::Refuse),

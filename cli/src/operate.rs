@@ -194,6 +194,15 @@ pub fn go_on(asked: &Move) -> Result<Code, Failure> {
     })
 }
 
+/// Says that what stopped was brought to its end by hand.
+pub fn close(asked: &Move) -> Result<Code, Failure> {
+    wait(async {
+        let deployed = Deployed::at(&asked.target).await?;
+        let event = json!({ "close": { "by": asked.by, "why": asked.why } });
+        ask(&deployed, "alarm-handler", &event, asked.target.json).await
+    })
+}
+
 /// Asks for a drill: of the rehearsal environment, whichever of the two plans is given.
 pub fn drill(asked: &Move) -> Result<Code, Failure> {
     wait(async {
@@ -219,6 +228,7 @@ async fn ask(deployed: &Deployed, function: &str, event: &Value, json: bool) -> 
         Some(Decision::Running { execution }) => {
             (Code::Refused, format!("`{execution}` runs already: one execution at a time"))
         }
+        Some(closed @ Decision::Closed { .. }) => (Code::Ok, closed.to_string()),
         Some(Decision::Declined { reason }) => (Code::Refused, format!("not started: {reason}")),
         Some(other) => (Code::Refused, format!("not started: {other}")),
         None => (Code::Refused, "not started: the handler took it for no request".to_owned()),

@@ -354,7 +354,7 @@ mod tests {
             kind: Kind::Failover,
             asked: None,
             opened_at: at,
-            ended: Some(Ended { at, end, blocking }),
+            ended: Some(Ended { took_nothing: false, at, end, blocking }),
         };
         Incident {
             id: "i-1".to_owned(),

@@ -7,7 +7,7 @@ use crate::drill::may_rehearse;
 use crate::incident::{Attempt, Incident, Start};
 use crate::lease::{Standing, lapse_span};
 use crate::plan::{Mode, Plan};
-use crate::run::{Kind, Request};
+use crate::run::{Kind, Request, Run};
 use crate::state::Flag;
 use crate::time::{Millis, after, before, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
@@ -57,6 +57,12 @@ pub enum Decision {
     Over {
         incident: String,
     },
+    /// A person brought to its end what stopped: the incident is over.
+    Closed {
+        incident: String,
+        by: String,
+        why: String,
+    },
     /// What a person asked for does not fit what is known.
     Declined {
         reason: String,
@@ -72,6 +78,9 @@ impl fmt::Display for Decision {
             Self::Page { reason, .. } => write!(f, "people are told: {reason}"),
             Self::Running { execution } => write!(f, "`{execution}` runs"),
             Self::Over { incident } => write!(f, "the primary is back, and incident `{incident}` is over"),
+            Self::Closed { incident, by, why } => {
+                write!(f, "incident `{incident}` was closed by {by}: {why}")
+            }
             Self::Declined { reason } => write!(f, "declined: {reason}"),
             Self::Start(start) => {
                 write!(f, "start attempt {} of `{}`, a {}", start.attempt, start.incident, start.kind.name())
@@ -152,13 +161,15 @@ fn half_way(q: &Question<'_>, stopped: &Attempt) -> Decision {
             Standing::Unknown { .. } => q.renewed_once,
             Standing::Renewed { .. } | Standing::Moved { .. } => false,
         };
-    let also = if lost {
+    let also = if !lost {
+        String::new()
+    } else if stopped.kind == Kind::Failback {
+        format!(". THE PRIMARY IS DOWN as well ({}): the standby alone holds the data", describe(&votes))
+    } else {
         format!(
             ". THE PRIMARY IS DOWN as well ({}), and no failover starts by itself: `understudy failover` asks for one",
             describe(&votes)
         )
-    } else {
-        String::new()
     };
     Decision::Page {
         reason: format!(
@@ -281,6 +292,34 @@ pub fn decide_continue(q: &Question<'_>, by: &str, why: &str) -> Decision {
             Decision::Start(Start { continues: Some(stopped.execution.clone()), ..start })
         }
         other => other,
+    }
+}
+
+/// What stopped, and was brought to its end by hand, is closed where a person says so, once somebody is known to hold the
+/// lease for it: nobody who serves, and nothing open, would be a state without a road. `left` is what stopped.
+pub fn decide_close(q: &Question<'_>, by: &str, why: &str, left: Option<&Run>) -> Decision {
+    if let Some(running) = q.incident.and_then(Incident::running) {
+        return Decision::Running { execution: running.execution.clone() };
+    }
+    let open = q.incident.filter(|incident| incident.is_open());
+    let Some((incident, stopped)) = open.and_then(|incident| Some((incident, incident.stopped()?))) else {
+        return declined("nothing stands half-way: an incident closes by itself".to_owned());
+    };
+    let unsettled = match q.lease {
+        Standing::Renewed { .. } => None,
+        Standing::Moved { epoch } => left
+            .filter(|run| run.epoch == Some(*epoch) && !run.promotion_asked)
+            .map(|_| "the standby holds the lease for it alone, and it promoted nothing".to_owned()),
+        Standing::Stale { .. } => Some("nobody is known to hold the lease".to_owned()),
+        Standing::Unknown { reason } => Some(format!("who holds the lease is not known: {reason}")),
+    };
+    match unsettled {
+        Some(why) => declined(format!(
+            "{why}: `understudy continue` goes on from `{}`; what was done by hand is closed once `lease current` says who \
+             serves (runbook)",
+            stopped.execution
+        )),
+        None => Decision::Closed { incident: incident.id.clone(), by: by.to_owned(), why: why.to_owned() },
     }
 }
 

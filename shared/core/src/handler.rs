@@ -5,7 +5,7 @@
 
 use crate::approval;
 use crate::checks::Finding;
-use crate::decide::{Decision, Question, decide, decide_asked, decide_continue};
+use crate::decide::{Decision, Question, decide, decide_asked, decide_close, decide_continue};
 use crate::fault::Fault;
 use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
@@ -18,7 +18,7 @@ use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::report::line;
 use crate::returned;
 use crate::rival::rivals;
-use crate::run::{Confirmation, Request, Run, Sighted};
+use crate::run::{Request, Run};
 use crate::served::Served;
 use crate::state::{Change, Flag, keys, load, look, note, raised, update, update_note};
 use crate::steps::assess::{Readiness, Unfit, votes};
@@ -136,13 +136,17 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let decision = match hint {
             Hint::Asked(request) => decide_asked(&question, request),
             Hint::Continue { by, why } => decide_continue(&question, by, why),
+            Hint::Close { by, why } => {
+                let left = self.left(incident.as_ref()).await?;
+                decide_close(&question, by, why, left.as_deref())
+            }
             Hint::Tick | Hint::Alarm { .. } => decide(&question),
         };
         self.record(&decision, hint, now).await?;
         self.tell_declared(hold.as_ref(), incident.as_ref(), now).await?;
         let rivals = match hint {
             Hint::Tick => self.tell_rivals(&all, &views, incident.as_ref(), now).await,
-            Hint::Asked(_) | Hint::Continue { .. } | Hint::Alarm { .. } => Ok(()),
+            Hint::Asked(_) | Hint::Continue { .. } | Hint::Close { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
         let renewed = matches!(lease, Standing::Renewed { .. });
@@ -171,12 +175,21 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         Ok(decision)
     }
 
+    /// The run of what stopped half-way. One that does not read says nothing of the lease.
+    async fn left(&self, incident: Option<&Incident>) -> Result<Option<Arc<Run>>, Fault> {
+        let Some(stopped) = incident.and_then(Incident::stopped) else { return Ok(None) };
+        match look::<Run>(self.cells, &keys::run(&stopped.execution)).await {
+            Err(Fault::Bug(_)) => Ok(None),
+            read => read,
+        }
+    }
+
     /// Leaves the reason on record, apart by source: a tick a moment later must not hide what an alarm led to.
     async fn record(&self, decision: &Decision, hint: &Hint, now: Timestamp) -> Result<(), Fault> {
         let source = match hint {
             Hint::Tick => TICK,
             Hint::Alarm { .. } => ALARM,
-            Hint::Asked(_) | Hint::Continue { .. } => PERSON,
+            Hint::Asked(_) | Hint::Continue { .. } | Hint::Close { .. } => PERSON,
         };
         let decided = Decided { at: now, hint: hint.text(), decision: decision.clone() };
         note(self.cells, &keys::decision(source), &decided).await
@@ -193,6 +206,15 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         match &decision {
             Decision::Watch { .. } | Decision::Declined { .. } => {}
             Decision::Over { incident } => {
+                update::<Incident, _>(self.cells, &keys::incident(), |current| {
+                    Ok(close_incident(current, incident, now))
+                })
+                .await?;
+            }
+            Decision::Closed { incident, .. } => {
+                // Told first: it is the only record beside the item itself, and what is told twice has one `dedup`.
+                let text = format!("{}: {decision}", self.plan.title);
+                self.page(&text, &format!("{incident}-closed"), seen.incident.as_ref(), now).await?;
                 update::<Incident, _>(self.cells, &keys::incident(), |current| {
                     Ok(close_incident(current, incident, now))
                 })
@@ -321,35 +343,13 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     }
 
     fn first_run(&self, incident: &Incident, attempt: &Attempt) -> Run {
+        let first = Run::first(&attempt.execution, &incident.id, attempt.kind, attempt.opened_at);
         Run {
-            execution: attempt.execution.clone(),
-            incident: incident.id.clone(),
             attempt: attempt.number,
-            kind: attempt.kind,
             plan_digest: self.plan_digest.to_owned(),
             asked: attempt.asked.clone(),
             continues: attempt.continues.clone(),
-            accepted_at: attempt.opened_at,
-            started: false,
-            epoch: None,
-            closed: None,
-            quiet_since: None,
-            receipt: None,
-            positions: Vec::new(),
-            promotion_asked: false,
-            given_back: false,
-            promoted: std::collections::BTreeMap::new(),
-            confirmation: Confirmation::default(),
-            shown: String::new(),
-            stated_loss_ms: None,
-            overrides: Vec::new(),
-            approvals_asked: 0,
-            blocking: Vec::new(),
-            looks: std::collections::BTreeMap::new(),
-            since: std::collections::BTreeMap::new(),
-            sighted: Sighted::default(),
-            sealed: 0,
-            end: None,
+            ..first
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Hint {
     Asked(Request),
     /// A person asks that what stopped goes on.
     Continue { by: String, why: String },
+    /// A person says that what stopped was brought to its end by hand.
+    Close { by: String, why: String },
 }
 
 /// How CloudWatch delivered an alarm.
@@ -54,6 +56,7 @@ impl Hint {
             }
             Self::Asked(Request { kind, by, why }) => format!("{} asked for by {by}: {why}", kind.name()),
             Self::Continue { by, why } => format!("asked to go on by {by}: {why}"),
+            Self::Close { by, why } => format!("called settled by {by}: {why}"),
         }
     }
 }
@@ -105,9 +108,11 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     } else if event.get("start").is_some() {
         all.hints.push(Hint::Asked(request(event)?));
     } else if event.get("continue").is_some() {
-        call::only(event, &["continue"])?;
-        call::only(event.get("continue").unwrap_or(&Value::Null), &["by", "why"])?;
-        all.hints.push(Hint::Continue { by: said(event, "continue.by")?, why: said(event, "continue.why")? });
+        let (by, why) = person(event, "continue")?;
+        all.hints.push(Hint::Continue { by, why });
+    } else if event.get("close").is_some() {
+        let (by, why) = person(event, "close")?;
+        all.hints.push(Hint::Close { by, why });
     } else if let Some(records) = event.get("Records") {
         read_records(records, plan, &mut all);
     } else if event.get("alarmData").is_some() {
@@ -115,11 +120,18 @@ pub fn read(event: &Value, plan: &str) -> Result<Read, Fault> {
     } else if event.get("detail").is_some() {
         all.take(read_alarm(event, &EVENT_BRIDGE, ""), plan, EVENT_BRIDGE.delivered_by);
     } else {
-        let known = "a tick (`tick`), a request (`start`, `continue`), an alarm (`alarmData`), a state change (`detail`), a \
+        let known = "a tick (`tick`), a request (`start`, `continue`, `close`), an alarm (`alarmData`), a state change (`detail`), a \
                      notification (`Records`)";
         return Err(Fault::invalid(format!("event: none of {known}")));
     }
     Ok(all)
+}
+
+/// Who says what stands under `name`, and why.
+fn person(event: &Value, name: &str) -> Result<(String, String), Fault> {
+    call::only(event, &[name])?;
+    call::only(event.get(name).unwrap_or(&Value::Null), &["by", "why"])?;
+    Ok((said(event, &format!("{name}.by"))?, said(event, &format!("{name}.why"))?))
 }
 
 /// What a person asks for. Who it is says the caller; that somebody may ask at all says IAM.

@@ -54,6 +54,9 @@ pub struct Ended {
     pub end: End,
     /// The findings that refused it.
     pub blocking: Vec<String>,
+    /// It ended before it claimed the lease: whatever stood half-way before it still does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub took_nothing: bool,
 }
 
 /// Attempts that an incident keeps.
@@ -75,12 +78,19 @@ impl Incident {
     }
 
     /// The attempt that stopped where only a person goes on, if what it holds is still its own: one that was refused
-    /// since took nothing from it.
+    /// since, or ended before it claimed anything, took nothing from it.
     pub fn stopped(&self) -> Option<&Attempt> {
-        let refused = |attempt: &&Attempt| attempt.ended.as_ref().is_some_and(|e| e.end == End::Refused);
-        let last = self.attempts.iter().rev().find(|attempt| !refused(attempt))?;
-        let end = last.ended.as_ref()?.end;
-        matches!(end, End::NeedsOperator | End::Unfinished).then_some(last)
+        let ended = self.attempts.iter().rev().map_while(|attempt| Some((attempt, attempt.ended.as_ref()?)));
+        let mut since = None;
+        for (attempt, ended) in ended {
+            let stopped = matches!(ended.end, End::NeedsOperator | End::Unfinished).then_some(attempt);
+            match ended.end {
+                End::Refused => {}
+                _ if ended.took_nothing && attempt.continues.is_none() => since = since.or(stopped),
+                _ => return stopped.or(since),
+            }
+        }
+        since
     }
 
     /// Of many that were refused the oldest are left out: an item has a bound, and each of them has its journal and its

@@ -233,6 +233,13 @@ impl Sighting {
     pub fn counts_from(&self) -> Timestamp {
         self.lease.renewed_at.map_or(self.first_seen_at, |made| made.max(self.first_seen_at))
     }
+
+    /// When the last renewal was seen, as `now` looks back at it. A primary's clock that runs ahead dates what was seen
+    /// long ago into the future: then this Region's own counts.
+    pub fn seen_by(&self, now: Timestamp) -> Timestamp {
+        let counts_from = self.counts_from();
+        if elapsed(now, counts_from) > AHEAD { self.first_seen_at } else { counts_from }
+    }
 }
 
 /// The lease of a closed keeper, given back under `epoch`: no renewal, so that what the last one showed still stands.

@@ -555,7 +555,7 @@ impl Told {
         let objective = plan.objectives.rpo;
         let possible = self.receipt.as_ref().and_then(Receipt::last_commit_possible_at);
         let received = self.worst_received();
-        let nothing = "nothing was promoted, and by that nothing was lost: the primary's data is what it was";
+        let nothing = "this execution asked for no promotion, and lost nothing by itself";
         let bound = match (possible, &received) {
             _ if !self.promotes => Figure::null(nothing),
             _ if self.all_arrived() => Figure::measured(Millis::ZERO),

@@ -253,6 +253,40 @@ pub struct Closed {
 }
 
 impl Run {
+    /// One that has done nothing yet.
+    pub fn first(execution: &str, incident: &str, kind: Kind, accepted_at: Timestamp) -> Self {
+        Self {
+            execution: execution.to_owned(),
+            incident: incident.to_owned(),
+            attempt: 1,
+            kind,
+            plan_digest: String::new(),
+            asked: None,
+            continues: None,
+            accepted_at,
+            started: false,
+            epoch: None,
+            closed: None,
+            quiet_since: None,
+            receipt: None,
+            positions: Vec::new(),
+            promotion_asked: false,
+            given_back: false,
+            promoted: BTreeMap::new(),
+            confirmation: Confirmation::default(),
+            shown: String::new(),
+            stated_loss_ms: None,
+            overrides: Vec::new(),
+            approvals_asked: 0,
+            blocking: Vec::new(),
+            looks: BTreeMap::new(),
+            since: BTreeMap::new(),
+            sighted: Sighted::default(),
+            sealed: 0,
+            end: None,
+        }
+    }
+
     pub async fn read(cells: &impl Cells, execution: &str) -> Result<Arc<Self>, Fault> {
         look::<Self>(cells, &keys::run(execution))
             .await?

@@ -23,7 +23,7 @@ impl Simulation<'_> {
         let wanted = !matches!(purpose, Purpose::Unheard | Purpose::Event { .. });
         let begins_at = self.world.moment() + wait;
         let place = function.place();
-        let host = self.world.draw_host();
+        let host = self.world.draw_host(function);
         let world = &self.world;
         let id = self.tasks.add(|id| {
             let dies_at = begins_at + function.lasts();

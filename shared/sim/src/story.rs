@@ -37,7 +37,7 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         }
         What::Acknowledged { side, client: "outside", .. } => return turn(clients, Met::Served(*side)),
         What::Failed { .. } => return turn(clients, Met::Nothing),
-        What::Acknowledged { .. } | What::Published { level: 0.0 } => return None,
+        What::Acknowledged { .. } | What::Looked { .. } | What::Published { level: 0.0 } => return None,
         What::Published { level } => format!("switch   says {level}"),
         What::Journaled(record) => format!("journal  {} {}", record.writer, line(record).text),
         What::PromoteTaken { instance } => format!("store    `{instance}` takes the order to promote"),

@@ -79,6 +79,13 @@ pub enum What {
         epoch: u64,
         holder: Region,
     },
+    /// An observer's last look at the primary, as it stands in the standby's table.
+    Looked {
+        observer: String,
+        /// When the look was made, by its host's clock.
+        at: Timestamp,
+        up: bool,
+    },
     /// The hold or the freeze was raised or lowered.
     Flag {
         name: String,

@@ -404,3 +404,56 @@ fn a_standby_that_keeps_its_lease_serves_though_the_witness_is_out_of_reach() {
     );
     assert_lawful(&simulation, "a witness out of reach");
 }
+
+/// Asked for and taken away before it claimed anything, an attempt hides nothing of what stands half-way.
+#[test]
+fn a_failover_that_dies_in_its_assessment_does_not_hide_a_way_back_that_stands_half_way() {
+    let machine = machine();
+    let mut simulation = going_back(&machine);
+    simulation.break_at("Promote", Millis::ZERO, Break::Kill(Place::Primary));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("failback"));
+    simulation.run_until(minutes(60), |simulation| simulation.ends().len() > 1);
+    simulation.run_for(minutes(10));
+    assert!(incident(&simulation).stopped().is_some(), "{}", story(&simulation));
+    let half_way = |page: &String| page.contains("stopped half-way");
+    let misled = |page: &String| half_way(page) && page.contains("understudy failover");
+    assert!(pages(&simulation).iter().any(half_way) && !pages(&simulation).iter().any(misled));
+    simulation.break_at("Assess", Millis::ZERO, Break::Throttle(1000));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("failover"));
+    simulation.run_for(minutes(1));
+    simulation.run_until(minutes(300), |simulation| !simulation.busy());
+    heal(&mut simulation);
+    assert!(incident(&simulation).stopped().is_some(), "{}", story(&simulation));
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::RolledBack, "{}", story(&simulation));
+    assert!(served_by_the_standby(&simulation) > 60, "{}", story(&simulation));
+    assert_lawful(&simulation, "an attempt that took nothing");
+}
+
+/// What people did by hand behind a way back is closed by a person, and not before the lease says who serves.
+#[test]
+fn what_was_brought_to_its_end_by_hand_is_closed_by_a_person() {
+    let machine = machine();
+    let mut simulation = going_back(&machine);
+    simulation.break_at("AwaitPromotion", Millis::ZERO, Break::Kill(Place::Primary));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("failback"));
+    simulation.run_until(minutes(60), |simulation| simulation.ends().len() > 1);
+    simulation.run_for(minutes(3));
+    let close = serde_json::json!({"close": {"by": "sre-lead", "why": "the standby serves, by hand"}});
+    let declined = ask(&mut simulation, &close);
+    assert!(declined.contains("nobody is known to hold the lease"), "{declined}");
+    let mut lease = simulation.world.peek(Place::Standby, &keys::lease()).expect("a lease");
+    let epoch = lease.get("epoch").and_then(Value::as_u64).expect("an epoch");
+    let standby = serde_json::json!(simulation.world.plan.regions.standby);
+    let fields = lease.as_object_mut().expect("an object");
+    fields.insert("epoch".to_owned(), (epoch + 1).into());
+    fields.insert("holder".to_owned(), standby);
+    fields.insert("closed_by".to_owned(), Value::Null);
+    for keeper in [Place::Standby, Place::Witness] {
+        simulation.spoil(keeper, &keys::lease(), lease.clone());
+    }
+    let closed = ask(&mut simulation, &close);
+    assert!(closed.contains("closed"), "{closed}");
+    assert!(incident(&simulation).closed_at.is_some(), "{}", story(&simulation));
+    assert!(pages(&simulation).iter().any(|page| page.contains("was closed by sre-lead")));
+}

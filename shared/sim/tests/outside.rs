@@ -8,10 +8,12 @@ mod support;
 use support::{
     assert_lawful, entered, executions, longest_pause, machine, minutes, pages, report, settled, start, story,
 };
+use understudy_core::journal::Entry;
 use understudy_core::lease::Lease;
 use understudy_core::plan::{Mode, OnLeaseLoss};
 use understudy_core::run::{End, Receipt};
 use understudy_core::state::keys;
+use understudy_core::steps::Step;
 use understudy_core::time::{Millis, elapsed};
 use understudy_sim::asl::Machine;
 use understudy_sim::example;
@@ -287,4 +289,49 @@ fn a_standby_that_stops_serving_after_a_recovery_is_told_of() {
     simulation.run_for(minutes(10));
     assert_eq!(told(&simulation), 1, "{:?}", pages(&simulation));
     assert_lawful(&simulation, "a standby that stops serving");
+}
+
+/// Silence is a no, and the ordinary way back must not give the lease back beside a hand that promoted meanwhile.
+#[test]
+fn the_lease_is_not_given_back_beside_a_promotion_by_a_hand() {
+    let machine = machine();
+    let mut simulation = stays(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+    simulation.world.promote_by_hand();
+    simulation.run_until(minutes(60), |s| !s.ends().is_empty());
+    let report = report(&mut simulation);
+    assert_eq!(report.end, End::NeedsOperator, "{}", story(&simulation));
+    let granted = simulation.world.trace().iter().any(|event| match &event.what {
+        What::Journaled(record) => matches!(record.entry, Entry::Intent { step: Step::GrantBack, .. }),
+        _ => false,
+    });
+    assert!(!granted, "{}", story(&simulation));
+}
+
+/// By the clock of a host that is wrong no vote counts: the workflow's clock counts too, so that nobody's acceptance moves an
+/// application away from a primary that every observer sees.
+#[test]
+fn a_wrong_clock_does_not_accept_a_risk_beside_a_primary_that_is_seen() {
+    let machine = machine();
+    for seed in 1..=8 {
+        let mut plan = example::plan().expect("the example");
+        plan.lease.on_loss = OnLeaseLoss::Stay;
+        plan.policy.failover = Mode::Automatic;
+        let mut simulation = Simulation::new(&machine, plan, Settings { seed, ..Settings::default() });
+        simulation.run_for(minutes(5));
+        simulation.break_now(Break::Kill(Place::Primary));
+        assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+        // The database and its application are back, and the guard is not.
+        simulation.break_now(Break::Still(Place::Primary));
+        simulation.break_now(Break::Returns(Place::Primary));
+        simulation.run_for(minutes(4));
+        simulation.break_now(Break::ClocksWrong(1000));
+        let name = simulation.world.executions().first().cloned().expect("it runs");
+        let _ = simulation.answer(&name, true, "sre-lead");
+        simulation.run_until(minutes(60), |s| !s.ends().is_empty());
+        let promoted =
+            simulation.world.trace().iter().any(|event| matches!(event.what, What::PromoteTaken { .. }));
+        assert!(!promoted, "seed {seed}: {}", story(&simulation));
+    }
 }

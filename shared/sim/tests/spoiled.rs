@@ -1,5 +1,5 @@
 //! Cells of the state table that stand before an outage, each spoiled, then the primary killed: recovered from, or people are
-//! told what does not read. Those of an execution (run, approval, journal) are not among them.
+//! told what does not read; and the run of an execution, spoiled under its feet. Its approval and journal are not among them.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
 
@@ -7,11 +7,12 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{assert_lawful, machine, minutes, pages, story};
+use support::{assert_lawful, entered, go_on, machine, minutes, pages, story};
 use understudy_core::ports::Key;
 use understudy_core::run::End;
 use understudy_core::state::keys;
 use understudy_sim::example;
+use understudy_sim::functions::Function;
 use understudy_sim::simulation::Simulation;
 use understudy_sim::world::{Break, Place, Settings};
 
@@ -93,4 +94,38 @@ fn no_cell_that_does_not_read_stops_a_failover_in_silence() {
         }
     }
     assert!(silent.is_empty(), "{} silent:\n{}", silent.len(), silent.join("\n\n"));
+}
+
+/// What an execution does next stands in its run. Where that does not read it stops, is closed by what its journal says, and a
+/// person goes on from there.
+#[test]
+fn an_execution_whose_run_does_not_read_ends_and_is_gone_on_from() {
+    let machine = machine();
+    for state in ["Fence", "AwaitPromotion", "Confirm"] {
+        for spoilt in spoils() {
+            let plan = example::automatic().expect("the example");
+            let mut simulation = Simulation::new(&machine, plan, Settings::default());
+            simulation.run_for(minutes(5));
+            simulation.break_now(Break::Kill(Place::Primary));
+            assert!(
+                simulation.run_until(minutes(60), |s| entered(s, state)),
+                "{state}: {}",
+                story(&simulation)
+            );
+            let name = simulation.world.executions().pop().expect("it runs");
+            simulation.spoil(Place::Standby, &keys::run(&name), spoilt);
+            simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+            simulation.run_for(minutes(3));
+            let end = simulation.report(&name).map(|report| report.end);
+            assert!(end.is_some_and(|end| end != End::Recovered), "{state}: {end:?}\n{}", story(&simulation));
+            let _ = simulation.deliver(Function::AlarmHandler, &go_on());
+            simulation.run_for(minutes(1));
+            simulation.run_until(minutes(60), |s| !s.busy());
+            let name = simulation.world.executions().pop().expect("it went on");
+            let end = simulation.report(&name).map(|report| report.end);
+            let wanted = if state == "Fence" { End::RolledBack } else { End::Recovered };
+            assert_eq!(end, Some(wanted), "{state}: {}", story(&simulation));
+            assert_lawful(&simulation, state);
+        }
+    }
 }

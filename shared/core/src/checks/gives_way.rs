@@ -2,7 +2,7 @@
 
 use super::takes_over::{current_watermark, each_store};
 use super::{Finding, Grade, finding, pass};
-use crate::lease::{Sighting, Standing, last_renewals, standing};
+use crate::lease::{Sighting, Standing, last_renewals, made_ahead, standing};
 use crate::observed::Observed;
 use crate::plan::{OnLeaseLoss, Plan, Store};
 use crate::situation::{RouteSituation, Situation, StoreSituation};
@@ -210,7 +210,15 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
         return vec![finding(id, &plan.name, Grade::Unknown, "no renewal was ever seen", fix)];
     }
     let last = last_renewals(&seen, &plan.lease, &s.plan_digest);
+    let ahead = seen.iter().find_map(|keeper| made_ahead(keeper, s.at, &plan.lease));
     vec![match (last.unarmed, outlasts(s)) {
+        _ if let Some(why) = ahead => finding(
+            id,
+            &plan.name,
+            Grade::Block,
+            why,
+            "set the clock of the database's host, or of this Region's",
+        ),
         (Some(why), _) => finding(
             id,
             &plan.name,

@@ -103,10 +103,42 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         }
     }
 
+    /// The run that ends. One that does not read is written anew from its journal: no step of it can do anything more, and
+    /// without it not even its end could be told (L6).
+    async fn run_of(&self, execution: &str) -> Result<Arc<Run>, Fault> {
+        let unread = match Run::read(self.cells, execution).await {
+            Err(unread @ Fault::Bug(_)) => unread,
+            read => return read,
+        };
+        let (key, told) = (keys::run(execution), self.told_by_the_journal(execution).await?);
+        let run = update_note::<Run, _>(self.cells, &key, |run| {
+            Ok(run.map_or_else(|| Change::Write(told.clone()), |_| Change::Keep))
+        });
+        run.await?.ok_or(unread)
+    }
+
+    /// What the journal of `execution` says of it, as far as its end needs that.
+    async fn told_by_the_journal(&self, execution: &str) -> Result<Run, Fault> {
+        let records = self.context(execution).journal().records().await?;
+        let asked = |record: &Record| matches!(record.entry, Entry::Intent { step: Step::Promote, .. });
+        let first = records.first().map(|first| &first.entry);
+        let Some(Entry::Accepted { incident, attempt, kind, continues, accepted_at, .. }) = first else {
+            return Err(Fault::bug(format!("neither the run `{execution}` nor its journal reads")));
+        };
+        Ok(Run {
+            attempt: *attempt,
+            plan_digest: self.plan_digest.to_owned(),
+            continues: continues.clone(),
+            started: true,
+            promotion_asked: records.iter().any(asked),
+            ..Run::first(execution, incident, *kind, *accepted_at)
+        })
+    }
+
     /// Closes `execution` with `end`, unless it was closed before; then says so to everybody.
     async fn close(&self, execution: &str, end: End) -> Result<Reply, Fault> {
         let ctx = self.context(execution);
-        let run = Run::read(self.cells, execution).await?;
+        let run = self.run_of(execution).await?;
         // The workflow asks for the end, and EventBridge tells of it once more.
         if let Some(end) = run.end
             && !open_runs(self.cells).await?.iter().any(|open| open == execution)
@@ -156,7 +188,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     /// The tick for one open run: seal what has been recorded; finish what was closed but not finished.
     async fn tick_one(&self, execution: &str) -> Result<(), Fault> {
         let ctx = self.context(execution);
-        let run = Run::read(self.cells, execution).await?;
+        let run = match Run::read(self.cells, execution).await {
+            // It can do nothing more, and its workflow ends it: until then it is left as it is.
+            Err(Fault::Bug(_)) => Arc::new(self.told_by_the_journal(execution).await?),
+            read => read?,
+        };
         let fresh = ctx.journal().stored_behind(run.sealed).await?;
         if !fresh.iter().any(|stored| stored.is_closing()) {
             // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
@@ -165,6 +201,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             }
             return self.seal_fresh(&ctx, run.sealed, &fresh).await;
         }
+        let run = self.run_of(execution).await?;
         let chain = ctx.journal().all_stored().await?;
         let (whole, closing) = closed(&chain)?;
         self.finish(&ctx, &run, &chain, &whole, &closing).await?
@@ -181,7 +218,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         whole: &Whole,
         closing: &Closing,
     ) -> Result<Result<(), Fault>, Fault> {
-        end_attempt_of(ctx, run, closing.end).await?;
+        end_attempt_of(ctx, run, whole, closing.end).await?;
         let sealed = self.seal(ctx, run.sealed, chain, whole).await;
         let told = self.tell(ctx, run, closing).await?;
         if told && sealed.is_ok() {
@@ -300,9 +337,12 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
 async fn end_attempt_of<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
+    whole: &Whole,
     end: End,
 ) -> Result<(), Fault> {
-    let ended = Ended { at: ctx.clock.now(), end, blocking: run.blocking.clone() };
+    let claims = |entry: &Entry| matches!(entry, Entry::Intent { step: Step::CloseLease, .. });
+    let took_nothing = !whole.records().iter().any(|record| claims(&record.entry));
+    let ended = Ended { at: ctx.clock.now(), end, blocking: run.blocking.clone(), took_nothing };
     update::<Incident, _>(ctx.cells, &keys::incident(), |incident| {
         end_attempt(incident, ctx.execution, &ended)
     })

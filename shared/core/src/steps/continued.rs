@@ -25,6 +25,7 @@ use jiff::Timestamp;
 /// `Continue`: forward if a promotion was asked for, back if none was (L2, L8).
 pub async fn take_up<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    entered: Option<Timestamp>,
     keepers: &[Keeper<'_, C>],
     databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
@@ -35,13 +36,17 @@ pub async fn take_up<C: Cells, K: Clock>(
     // Which way it goes is judged once: a second delivery finds it on record, whatever it would see by now (L5).
     let from = match taken_up(ctx).await? {
         Some(from) => from,
-        None => match judged(ctx, keepers, &run, &line, databases.at(run.kind.to())).await? {
-            Judged::Goes(from) => *from,
-            Judged::Waits(why) if elapsed(since, now) > patience(ctx) => {
-                return ctx.outcome(Step::Continue, Outcome::Exhausted, why).await;
+        None => {
+            match judged(ctx, &Ask { keepers, run: &run, line: &line, entered }, databases.at(run.kind.to()))
+                .await?
+            {
+                Judged::Goes(from) => *from,
+                Judged::Waits(why) if elapsed(since, now) > patience(ctx) => {
+                    return ctx.outcome(Step::Continue, Outcome::Exhausted, why).await;
+                }
+                Judged::Waits(why) => return Ok(Reply::again(pause(ctx), why)),
             }
-            Judged::Waits(why) => return Ok(Reply::again(pause(ctx), why)),
-        },
+        }
     };
     ctx.journal()
         .append_once(Entry::Intent { step: Step::Continue, what: format!("take up what `{stopped}` holds") })
@@ -103,34 +108,49 @@ fn goes(from: Stopped) -> Judged {
     Judged::Goes(Box::new(from))
 }
 
+/// What is asked of one way on.
+struct Ask<'a, C> {
+    keepers: &'a [Keeper<'a, C>],
+    run: &'a Run,
+    line: &'a Line,
+    /// By the workflow's clock.
+    entered: Option<Timestamp>,
+}
+
 /// What the journals tell, held against what the service and the observers say now.
 async fn judged<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    keepers: &[Keeper<'_, C>],
-    run: &Run,
-    line: &Line,
+    ask: &Ask<'_, C>,
     databases: &impl Databases,
 ) -> Result<Judged, Fault> {
     let now = ctx.clock.now();
-    let from = line.told(now);
+    let from = ask.line.told(now);
     // The lease may be with the other side again, which then writes by right: nothing goes forward from there (L2).
-    if line.any(|entry| is_intent(entry, Step::GrantBack)) {
+    if ask.line.any(|entry| is_intent(entry, Step::GrantBack)) {
         return Ok(back(from));
     }
     if from.promotes {
         all_fenced(ctx, &from)?;
-        if !matches!(from.receipt, Some(Receipt::Accepted { .. })) {
+        if !at_a_risk(&from) {
             return Ok(goes(from));
         }
     }
-    let seen = Seen::by(ctx.plan, run.kind.to(), databases).await?;
+    let seen = Seen::by(ctx.plan, ask.run.kind.to(), databases).await;
     let sighted = sighted(ctx, &seen, now).await?;
     if from.promotes {
-        return forward_at_a_risk(ctx, keepers, run, line, from, seen).await;
+        return forward_at_a_risk(ctx, ask, from, seen).await;
     }
-    let side = run.kind.to().name();
+    let side = ask.run.kind.to().name();
     match seen {
         Seen { alone: true, unread: None, .. } if from.receipt.is_some() => {
+            // Where both may write, clients stay where they are until somebody stops the other side (L2, L8).
+            if at_a_risk(&from)
+                && let Some(why) = alive(ctx, ask.keepers, ask.run, ask.entered).await
+            {
+                return Ok(Judged::Waits(format!(
+                    "{why}, and a hand promoted the {side}: both may write. Stop the other side, then `understudy continue`"
+                )));
+            }
             // A hand promoted it, and may have let it write: it must not come to two writers by giving the lease back.
             Ok(goes(Stopped { promotes: true, by_hand: true, ..from }))
         }
@@ -144,14 +164,20 @@ async fn judged<C: Cells, K: Clock>(
              known until all are `available` or all stand alone"
         ))),
         // Nothing was promoted by us, and what gave way has all that was written: one Region that is lost does not keep the
-        // other shut (L1).
-        Seen { unread: Some(why), .. } if run.kind.to() == Side::Primary && !sighted.perhaps_promoted => {
+        // other shut, however it answers (L1).
+        Seen { unread: Some(fault), .. }
+            if ask.run.kind.to() == Side::Primary && !sighted.perhaps_promoted =>
+        {
             let long = sighted.unreached_since.is_some_and(|since| elapsed(since, now) > UNREACHED);
-            Ok(if long { back(from) } else { Judged::Waits(why) })
+            Ok(if long { back(from) } else { Judged::Waits(fault.to_string()) })
         }
-        Seen { unread: Some(why), .. } => Err(Fault::transient(why)),
+        Seen { unread: Some(fault), .. } => Err(fault),
         Seen { .. } => Ok(goes(from)),
     }
+}
+
+fn at_a_risk(from: &Stopped) -> bool {
+    matches!(from.receipt, Some(Receipt::Accepted { .. }))
 }
 
 fn back(from: Stopped) -> Judged {
@@ -162,19 +188,19 @@ fn back(from: Stopped) -> Judged {
 /// the promotion after all, whose own word for it may come late.
 async fn forward_at_a_risk<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    keepers: &[Keeper<'_, C>],
-    run: &Run,
-    line: &Line,
+    ask: &Ask<'_, C>,
     from: Stopped,
     seen: Seen,
 ) -> Result<Judged, Fault> {
-    if let Some(why) = seen.unread {
-        return Err(Fault::transient(why));
+    if let Some(fault) = seen.unread {
+        return Err(fault);
     }
-    let through = seen.alone || seen.perhaps_promoted() || line.any(|entry| is_intent(entry, Step::Unfence));
-    let Some(why) = alive(ctx, keepers, run).await.filter(|_| !through) else { return Ok(goes(from)) };
+    let unfenced = ask.line.any(|entry| is_intent(entry, Step::Unfence));
+    let through = seen.alone || seen.perhaps_promoted() || unfenced;
+    let alive = alive(ctx, ask.keepers, ask.run, ask.entered).await;
+    let Some(why) = alive.filter(|_| !through) else { return Ok(goes(from)) };
     let now = ctx.clock.now();
-    let surely = after(line.asked_at().unwrap_or(now), patience(ctx));
+    let surely = after(ask.line.asked_at().unwrap_or(now), patience(ctx));
     Ok(if now > surely {
         back(from)
     } else {
@@ -183,15 +209,15 @@ async fn forward_at_a_risk<C: Cells, K: Clock>(
 }
 
 /// The instances of the side that takes over, as the service tells of them.
-struct Seen {
+pub(super) struct Seen {
     /// Every required store stands alone.
     alone: bool,
     /// Some store does.
-    some: bool,
+    pub(super) some: bool,
     /// A replica is anything but `available`.
-    busy: bool,
+    pub(super) busy: bool,
     /// Why one could not be asked for. What others tell stands.
-    unread: Option<String>,
+    unread: Option<Fault>,
 }
 
 impl Seen {
@@ -200,7 +226,7 @@ impl Seen {
         self.busy || self.some
     }
 
-    async fn by(plan: &Plan, to: Side, databases: &impl Databases) -> Result<Self, Fault> {
+    pub(super) async fn by(plan: &Plan, to: Side, databases: &impl Databases) -> Self {
         let mut seen = Self { alone: true, some: false, busy: false, unread: None };
         for store in &plan.stores {
             match databases.describe(&store.instance(to).id).await {
@@ -211,11 +237,10 @@ impl Seen {
                     seen.busy |= !alone && instance.status != "available";
                 }
                 Ok(None) => seen.alone &= !store.required,
-                Err(Fault::Transient(why)) => seen.unread = Some(why),
-                Err(fault) => return Err(fault),
+                Err(fault) => seen.unread = Some(fault),
             }
         }
-        Ok(seen)
+        seen
     }
 }
 

@@ -4,6 +4,7 @@
 //! receipt nothing after this module runs (L2). A primary that lives is asked in `handover`, not here.
 
 use super::assess::votes;
+use super::continued::Seen;
 use super::handover::{self, OurWriters};
 use super::promote::let_write;
 use super::{Context, Outcome, Reply, Step};
@@ -14,7 +15,7 @@ use crate::keepers::{Keeper, STANDBY, peek};
 use crate::lease::{self, Claim, KeeperView, Lease, Sighting, close, last_renewals, made_ahead};
 use crate::observed::Observed;
 use crate::plan::OnLeaseLoss;
-use crate::ports::{Both, Cells, Clock, GivesWay, Sql};
+use crate::ports::{Both, Cells, Clock, Databases, GivesWay, Sql};
 use crate::run::{Closed, Kind, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
@@ -250,6 +251,7 @@ fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Time
 pub async fn accept<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
+    entered: Option<Timestamp>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let epoch = run.claimed_epoch()?;
@@ -260,7 +262,12 @@ pub async fn accept<C: Cells, K: Clock>(
     let Some(by) = answer.and_then(Asked::approved_by) else {
         return Err(Fault::bug("`Accept` ran without an acceptance on record"));
     };
-    if let Some(why) = alive(ctx, keepers, &run).await {
+    // One clock may be wrong, and then no observer's word counts by it (L4).
+    if entered.is_none() {
+        let why = "the workflow does not say what its own clock shows";
+        return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
+    }
+    if let Some(why) = alive(ctx, keepers, &run, entered).await {
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
     let at = ctx.clock.now();
@@ -269,41 +276,47 @@ pub async fn accept<C: Cells, K: Clock>(
     ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
 }
 
-/// What says that the primary lives: an outside vote that is up, or a renewal within its time to live.
+/// What says that the primary lives, by this host's clock or by the workflow's, `entered`: an outside vote that is up, or
+/// a renewal within its time to live. By a wrong clock every vote is too old, or dated ahead.
 pub(super) async fn alive<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
     run: &Run,
+    entered: Option<Timestamp>,
 ) -> Option<String> {
-    let votes = votes(keepers, ctx.clock).await;
-    let now = ctx.clock.now();
-    let votes = votes.judged(&ctx.plan.detection, now);
-    if let Some((observer, _)) = votes.into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. })) {
-        return Some(format!("observer `{}` says that the primary is up", observer.name()));
-    }
-    let at = renewed_within_ttl(ctx, keepers, run, now).await?;
-    Some(format!("a renewal was seen at {}, within its time to live", instant(at)))
+    let noted = votes(keepers, ctx.clock).await;
+    let views = peek(keepers, ctx.cells, ctx.clock).await;
+    [ctx.clock.now()].into_iter().chain(entered).find_map(|now| {
+        let votes = noted.judged(&ctx.plan.detection, now);
+        if let Some((observer, _)) = votes.into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. })) {
+            return Some(format!("observer `{}` says that the primary is up", observer.name()));
+        }
+        let at = renewed_within_ttl(ctx, &views, run, now)?;
+        Some(format!("a renewal was seen at {}, within its time to live", instant(at)))
+    })
 }
 
 /// When a renewal was last seen, if that is within its time to live: before the close, or since then at a keeper
 /// that could not be closed.
-async fn renewed_within_ttl<C: Cells, K: Clock>(
+fn renewed_within_ttl<C, K>(
     ctx: &Context<'_, C, K>,
-    keepers: &[Keeper<'_, C>],
+    views: &[KeeperView],
     run: &Run,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let views = peek(keepers, ctx.cells, ctx.clock).await;
     // Whoever holds it by now: a close keeps the counter, and says nothing of when the renewal before it was seen.
     let since = views.iter().filter_map(|view| view.sighting.value());
     let closed = run.closed.iter().flat_map(|closed| &closed.keepers);
     let before = closed.filter_map(|view| view.sighting.value());
-    let within = |seen: &&Sighting| elapsed(seen.counts_from(), now) <= seen.lease.ttl(&ctx.plan.lease);
+    let within = |seen: &Sighting| {
+        let at = seen.seen_by(now);
+        (elapsed(at, now) <= seen.lease.ttl(&ctx.plan.lease)).then_some(at)
+    };
     // A close by an older version of this code notes no keepers.
     let noted = run.closed.as_ref().filter(|closed| closed.keepers.is_empty());
     let noted = noted.and_then(|closed| closed.last_renewal_seen_at);
     let noted = noted.filter(|at| elapsed(*at, now) <= ctx.plan.lease.ttl);
-    since.chain(before).filter(within).map(Sighting::counts_from).chain(noted).max()
+    since.chain(before).filter_map(within).chain(noted).max()
 }
 
 /// `Capture`: the last position that every store received, once nobody writes any more.
@@ -364,8 +377,12 @@ pub async fn grant_back<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
     sql: &Both<'_, impl Sql>,
+    databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
+    if run.epoch.is_some() && !run.given_back && run.kind.to() == Side::Standby {
+        not_beside_a_hand(ctx, &run, databases.at(Side::Standby)).await?;
+    }
     Run::give_back(ctx.cells, ctx.execution).await?;
     let Some(epoch) = run.epoch else {
         ctx.intent(Step::GrantBack, "give nothing back: no epoch was claimed").await?;
@@ -401,4 +418,26 @@ pub async fn grant_back<C: Cells, K: Clock>(
         return Err(fault);
     }
     ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await
+}
+
+/// A hand may have promoted the standby meanwhile, and let it write: then the lease stays closed, so that the primary's
+/// writers are stopped when it returns (L2). A replica that is only busy keeps a living primary from nothing.
+async fn not_beside_a_hand<C, K>(
+    ctx: &Context<'_, C, K>,
+    run: &Run,
+    databases: &impl Databases,
+) -> Result<(), Fault> {
+    let seen = Seen::by(ctx.plan, Side::Standby, databases).await;
+    if seen.some {
+        return Err(Fault::invalid(
+            "a store of the standby stands alone, and this execution did not ask for that: the lease is not given back beside a \
+             promotion by a hand (runbook)",
+        ));
+    }
+    if seen.busy && run.kind == Kind::Failover {
+        return Err(Fault::transient(
+            "an instance of the standby is busy: whether a hand promotes it is not known yet",
+        ));
+    }
+    Ok(())
 }

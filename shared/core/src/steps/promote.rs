@@ -26,6 +26,7 @@ const VERIFY_LIMIT: Millis = Millis::from_secs(300);
 /// `Promote`: the one-way door.
 pub async fn promote<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    entered: Option<Timestamp>,
     keepers: &[Keeper<'_, C>],
     databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
@@ -47,7 +48,7 @@ pub async fn promote<C: Cells, K: Clock>(
     // An acceptance may be old by now: it counts while nothing says that the primary lives, up to the door (L8, L11).
     if let Receipt::Accepted { .. } = receipt
         && !all_alone(ctx.plan, to, databases.at(to)).await?
-        && let Some(why) = alive(ctx, keepers, &run).await
+        && let Some(why) = alive(ctx, keepers, &run, entered).await
     {
         let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
         return ctx.outcome(Step::Promote, end, format!("the fence was accepted, and {why}")).await;

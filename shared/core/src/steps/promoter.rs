@@ -61,13 +61,19 @@ where
     G: GivesWay,
 {
     match task.step {
-        Step::Continue => continued::take_up(ctx, &keepers(ctx.cells, ports.witness), &ports.databases).await,
+        Step::Continue => {
+            continued::take_up(ctx, task.entered, &keepers(ctx.cells, ports.witness), &ports.databases).await
+        }
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
-        Step::GrantBack => fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql).await,
+        Step::GrantBack => {
+            fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql, &ports.databases).await
+        }
         Step::Fence => fence::fence(ctx, task.entered, ports.guard, &ports.sql).await,
-        Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness)).await,
+        Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness), task.entered).await,
         Step::Capture => fence::capture(ctx, &ports.sql).await,
-        Step::Promote => promote::promote(ctx, &keepers(ctx.cells, ports.witness), &ports.databases).await,
+        Step::Promote => {
+            promote::promote(ctx, task.entered, &keepers(ctx.cells, ports.witness), &ports.databases).await
+        }
         Step::AwaitPromotion => promote::await_promotion(ctx, &ports.databases, &ports.sql).await,
         Step::Unfence => promote::unfence(ctx, &ports.sql).await,
         Step::VerifyWrite => promote::verify_write(ctx, &ports.sql, ports.secrets).await,

@@ -3,6 +3,7 @@
 //! A checker sees the trace, journals, reports and what was sealed: never the world, and never the code that made them.
 //! Beside these, every journal is held to the rules over records, `understudy_core::journal::rules`, as real ones are.
 
+mod accepted;
 mod clear;
 mod ends;
 mod epochs;
@@ -16,6 +17,7 @@ mod one_writer;
 mod sealed;
 mod silent;
 
+pub use accepted::accepted;
 pub use clear::clear;
 pub use ends::ends;
 pub use epochs::epochs;
@@ -109,6 +111,8 @@ pub(crate) fn judge<S: Borrow<Stored>>(left: &Left<'_, S>) -> Vec<Violation> {
     broken.extend(self::sealed(journals, &whole, sealed, reports));
     broken.extend(plan.iter().flat_map(|plan| self::left(trace, plan)));
     broken.extend(plan.iter().flat_map(|plan| silent(trace, plan)));
+    // A look that could not be read is none.
+    broken.extend(plan.iter().filter(|_| calm).flat_map(|plan| accepted(trace, plan)));
     broken.extend(plan.iter().flat_map(|plan| moves(trace, reports, plan, calm)));
     for (execution, chain) in &whole {
         // A chain that is not whole is told by `ends`.

@@ -2,9 +2,11 @@
 //! drift allows for two of them over one lease. Beyond that a host may be simply wrong, which no plan allows for.
 
 use super::{Inner, Place, Settings, World, span, timestamp};
+use crate::functions::Function;
 use crate::queue::Moment;
 use crate::seed::Chance;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use understudy_core::plan::Plan;
 use understudy_core::ports::Clock;
 
@@ -16,7 +18,12 @@ pub(super) struct Clocks {
     host: i64,
     /// So many of a thousand hosts are wrong, by no bound of the plan's.
     pub(super) wrong: u64,
+    /// The host on which a function ran last, and stays for a while: one that is wrong is wrong for several steps.
+    warm: BTreeMap<Function, i64>,
 }
+
+/// So many of a thousand invocations find their function's host warm.
+const WARM: u64 = 700;
 
 /// A wrong clock is off by this at least, and by `MOST_WRONG` at most.
 const LEAST_WRONG: u64 = 5_000;
@@ -36,6 +43,7 @@ impl Clocks {
             wander: [one(drift / 4), one(drift / 8), one(drift / 8), one(0)],
             host: drift / 8,
             wrong: 0,
+            warm: BTreeMap::new(),
         }
     }
 
@@ -64,8 +72,18 @@ impl Inner {
         self.now + self.clocks.off(place, self.now)
     }
 
-    /// How far the next host is off its Region's clock.
-    fn host(&mut self) -> i64 {
+    /// How far the next host of `function` is off its Region's clock.
+    fn host(&mut self, function: Function) -> i64 {
+        if self.clocks.wrong == 0 {
+            return self.new_host();
+        }
+        let warm = self.clocks.warm.get(&function).copied();
+        let off = warm.filter(|_| self.chance.happens(WARM)).unwrap_or_else(|| self.new_host());
+        self.clocks.warm.insert(function, off);
+        off
+    }
+
+    fn new_host(&mut self) -> i64 {
         if self.clocks.wrong > 0 && self.chance.happens(self.clocks.wrong) {
             let off = LEAST_WRONG + self.chance.below(MOST_WRONG - LEAST_WRONG);
             let off = i64::try_from(off).unwrap_or(0);
@@ -80,8 +98,8 @@ impl Inner {
 }
 
 impl World {
-    pub(crate) fn draw_host(&self) -> i64 {
-        self.inner().host()
+    pub(crate) fn draw_host(&self, function: Function) -> i64 {
+        self.inner().host(function)
     }
 
     /// The clock of the host on which the present invocation runs, in `place`.

@@ -19,6 +19,7 @@ use understudy_core::overrides::Overrides;
 use understudy_core::ports::{Cell, Cells, Key, Series, Written};
 use understudy_core::state::{Flag, keys};
 use understudy_core::switch::{Desired, standby_serves};
+use understudy_core::votes::{History, Seen};
 
 /// What lies in a cell.
 #[derive(Clone)]
@@ -238,6 +239,11 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
             let same = before.and_then(|before| before.typed::<Lease>(key).ok());
             let changed = same.is_none_or(|same| (same.epoch, &same.holder) != (lease.epoch, &lease.holder));
             changed.then(|| What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder.clone() })
+        }
+        "votes" if at == Place::Standby => {
+            let history = body.typed::<History>(key).ok()?;
+            let last = history.probes.last()?;
+            Some(What::Looked { observer: key.id.to_string(), at: last.at, up: last.seen == Seen::Up })
         }
         "flag" => {
             let flag = body.typed::<Flag>(key).ok()?;
