@@ -289,7 +289,8 @@ async fn gate_relatives(client: &Client, store: &Store) {
             &format!(
                 "select id from (select distinct member::oid as id from unnest($1::text[]) as wanted, \
                    lateral understudy.family(to_regclass(wanted)) as member) as relative \
-                   where not exists (select from pg_trigger where tgrelid = id and tgname = '{GATE_TRIGGER}') \
+                   where not exists (select from pg_trigger where tgrelid = id and tgname = '{GATE_TRIGGER}' \
+                     and tgenabled = 'A') \
                    order by random() limit {GATED_AT_ONCE}"
             ),
             &[&store.tables],

@@ -46,7 +46,8 @@ pub const JOB_RUNS: &str = "understudy.job_runs()";
 pub const APPLICATION_WRITE: &str = "understudy.application_write";
 
 /// No statement of the script waits longer than this for a lock: whoever waits lets nobody else pass.
-const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s';";
+/// And no name of it means what somebody made in a schema of theirs.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s';\nset local search_path = pg_catalog, pg_temp;";
 
 /// The script for one store, idempotent, to be run as the database's owner. One transaction for the schema and one for
 /// each table, so that none holds more than one table's lock, and one that finds a table busy costs no other.
@@ -138,9 +139,20 @@ create sequence if not exists understudy.unbounded_at as bigint minvalue 0 start
 -- A sequence that was never set answers nothing but its start, and that says nothing of a replica.
 select setval('understudy.unbounded_at', last_value) from understudy.unbounded_at;
 select setval('understudy.ends_since', last_value) from understudy.ends_since;
-select setval('understudy.lease_end', case when valid_until = 'infinity' then 9223372036854775807
-  when isfinite(valid_until) then greatest((extract(epoch from valid_until) * 1000000)::bigint, 0) else 0 end)
-  from (select valid_until from understudy.lease for update) as lease;
+do $end$
+declare
+  was bigint;
+  ends timestamptz;
+begin
+  select last_value into strict was from understudy.lease_end;
+  select valid_until into strict ends from understudy.lease for update;
+  perform setval('understudy.lease_end', case when ends = 'infinity' then 9223372036854775807
+    when isfinite(ends) then greatest((extract(epoch from ends) * 1000000)::bigint, 0) else 0 end);
+  if ends <> 'infinity' and was = 9223372036854775807 then
+    perform setval('understudy.ends_since', (extract(epoch from clock_timestamp()) * 1000000)::bigint);
+  end if;
+end
+$end$;
 
 create table if not exists understudy.heartbeat (
   id integer primary key default 1 check (id = 1),
@@ -288,8 +300,12 @@ create or replace function understudy.put_gate(listed regclass) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $put$
 declare
   member regclass;
+  until timestamptz := clock_timestamp() + interval '2 seconds';
 begin
+  -- Two seconds for all: what is locked stays locked while the next is waited for.
   for member in select understudy.family(listed) loop
+    perform set_config('lock_timeout',
+      greatest(1, (extract(epoch from until - clock_timestamp()) * 1000)::integer) || 'ms', true);
     perform understudy.put_gate_on(member);
   end loop;
 end
@@ -319,11 +335,15 @@ revoke all on function understudy.put_gate_on(regclass), understudy.put_gate(reg
 const LEASE: &str = r"
 create or replace function understudy.set_lease_end() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $set$
+declare
+  was bigint;
 begin
+  select last_value into strict was from understudy.lease_end;
   perform setval('understudy.lease_end', case when new.valid_until = 'infinity' then 9223372036854775807
     when isfinite(new.valid_until) then greatest((extract(epoch from new.valid_until) * 1000000)::bigint, 0) else 0 end);
-  -- Behind the end: whoever read that there was none began before this.
-  if new.valid_until <> 'infinity' and (tg_op = 'INSERT' or old.valid_until = 'infinity') then
+  -- Behind the end: whoever read that there was none began before this. What the gates read may have been without one
+  -- though the row was not: a sequence keeps what a roll-back takes from the row.
+  if new.valid_until <> 'infinity' and (tg_op = 'INSERT' or was = 9223372036854775807) then
     perform setval('understudy.ends_since', (extract(epoch from clock_timestamp()) * 1000000)::bigint);
   end if;
   return null;

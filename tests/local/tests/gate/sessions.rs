@@ -207,3 +207,43 @@ async fn the_job_waits_for_no_renewal_and_keeps_none_waiting() {
     owner.batch_execute("commit").await.unwrap();
     server.stop(Stop::Immediate).await.unwrap();
 }
+
+/// The gates read a sequence, and a sequence keeps what a roll-back takes from the row: who wrote in between has no look at
+/// its commit, and counts until it is over.
+#[tokio::test]
+async fn a_writer_that_read_an_end_which_was_rolled_back_is_seen() {
+    let Some((room, server)) = armed("an end that was rolled back").await else { return };
+    let mut plan = plan();
+    plan.lease.on_loss = OnLeaseLoss::Fence;
+    let store = plan.stores.first().unwrap();
+    let owner = server.administrator("rag").await.unwrap();
+    owner.batch_execute(&ddl::script(&plan, store)).await.unwrap();
+    let operator = server.superuser("rag").await.unwrap();
+    operator.batch_execute(&format!("set role {PRODUCT}")).await.unwrap();
+    let unarmed = async || heartbeat(&operator, store, ddl::commit_bound(&plan)).await.unwrap().unarmed;
+    let earlier =
+        |why: &[String]| why.iter().any(|why| why.contains("may have written before the lease had an end"));
+    for (way, back) in [
+        ("begin; update understudy.lease set valid_until = 'infinity'", "rollback"),
+        ("select setval('understudy.lease_end', 9223372036854775807)", "select 1"),
+    ] {
+        for again in [false, true] {
+            lease(&server, HOUR).await;
+            assert!(!earlier(&unarmed().await), "{way}");
+            let writer = application(&room).await;
+            owner.batch_execute(way).await.unwrap();
+            writer.batch_execute(&format!("begin; {}", unique("unseen"))).await.unwrap();
+            owner.batch_execute(back).await.unwrap();
+            if again {
+                owner.batch_execute(&ddl::script(&plan, store)).await.unwrap();
+            } else {
+                lease(&server, HOUR).await;
+            }
+            let why = unarmed().await;
+            assert!(earlier(&why), "{way}: {why:?}");
+            writer.batch_execute("rollback").await.unwrap();
+            assert!(!earlier(&unarmed().await), "{way}");
+        }
+    }
+    server.stop(Stop::Immediate).await.unwrap();
+}

@@ -170,3 +170,20 @@ async fn writers_are_found_however_their_right_was_granted() {
     assert!(written.unarmed.iter().any(|why| why == "`documents` has no gate"), "{:?}", written.unarmed);
     server.stop(Stop::Immediate).await.unwrap();
 }
+
+/// What is locked stays locked while the next is waited for: two seconds are for all of a table, not for each partition.
+#[tokio::test]
+async fn a_table_and_its_partitions_are_waited_for_together() {
+    let Some((_room, server)) = armed("partitions in use").await else { return };
+    let mut owner = server.administrator("rag").await.unwrap();
+    let tables = "create table public.parted (id bigint) partition by range (id); \
+        create table public.parted_1 partition of public.parted for values from (1) to (2); \
+        create table public.parted_2 partition of public.parted for values from (2) to (3);";
+    owner.batch_execute(tables).await.unwrap();
+    let transaction = owner.transaction().await.unwrap();
+    transaction.batch_execute("select understudy.put_gate('public.parted')").await.unwrap();
+    let left = "select extract(epoch from current_setting('lock_timeout')::interval) * 1000 < 2000";
+    assert!(transaction.query_one(left, &[]).await.unwrap().get::<_, bool>(0));
+    drop(transaction);
+    server.stop(Stop::Immediate).await.unwrap();
+}
