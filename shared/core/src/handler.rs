@@ -297,9 +297,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     /// A question that stands, and whose page did not get out.
     async fn tell_question(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
         let long = Millis(self.plan.tick.0 / 2);
-        let Some(question) = approval::untold_question(self.cells, execution, long, now).await? else {
-            return Ok(());
-        };
+        let untold = approval::untold_question(self.cells, execution, long, now).await;
+        let Some(question) = self.needed(untold, now).await? else { return Ok(()) };
         let page = approval::page(self.plan, &incident.id, &question);
         self.page(&page.text, &page.dedup, Some(incident), now).await.map(|_| ())
     }
@@ -307,7 +306,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     /// An execution that has recorded nothing for long, while nobody is asked: a step that is tried again and again.
     async fn tell_standing(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
         let asks = approval::open_question(self.cells, execution).await?;
-        let Some(last) = self.journal(execution).last().await? else { return Ok(()) };
+        let last = self.journal(execution).last().await;
+        let Some(last) = self.needed(last, now).await? else { return Ok(()) };
         let last = last.record()?;
         if asks.is_some() || elapsed(last.at, now) < self.plan.tick.times(STANDS_TICKS) {
             return Ok(());

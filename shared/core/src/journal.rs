@@ -255,10 +255,20 @@ impl<C: Cells, K: Clock> Journal<'_, C, K> {
     }
 
     async fn hint(&self) -> Result<(Option<u64>, Head), Fault> {
-        Ok(match self.cells.load::<Head>(&keys::journal_head(self.execution)).await? {
-            Some((version, head)) => (Some(version), Arc::unwrap_or_clone(head)),
-            None => (None, Head::before_the_first()),
-        })
+        let key = keys::journal_head(self.execution);
+        match self.cells.load::<Head>(&key).await {
+            // What it says stands in the records as well.
+            Err(Fault::Bug(_)) => {
+                let version = self.cells.read(&key).await.ok().flatten().map(|cell| cell.version);
+                let all = self.all_stored().await?;
+                let last = (1..).zip(&all).last().map(|(seq, last)| Head::at(seq, last));
+                Ok((version, last.unwrap_or_else(Head::before_the_first)))
+            }
+            read => Ok(match read? {
+                Some((version, head)) => (Some(version), Arc::unwrap_or_clone(head)),
+                None => (None, Head::before_the_first()),
+            }),
+        }
     }
 
     /// Appends behind `head` or what followed it. Of each record that got in first `enough` says whether it is as good

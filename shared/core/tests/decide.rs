@@ -76,6 +76,7 @@ fn incident(ends: &[Option<End>], closed_at: Option<Timestamp>) -> Incident {
         continues: None,
         opened_at: before(NOW, Millis::from_secs(3600)),
         ended: end.map(|end| Ended {
+            took_nothing: false,
             at: closed_at.unwrap_or(before(NOW, Millis::from_secs(60))),
             end,
             blocking: blocking.clone(),
@@ -458,7 +459,8 @@ fn attempts_that_are_refused_in_a_row_come_slower_and_are_not_kept_for_ever() {
         let Change::Write(mut next) = open_attempt(Some(&current), Some(ID), &start, NOW) else {
             panic!("not opened")
         };
-        let refused = Ended { at: NOW, end: End::Refused, blocking: vec!["PF-01:rag".to_owned()] };
+        let refused =
+            Ended { took_nothing: false, at: NOW, end: End::Refused, blocking: vec!["PF-01:rag".to_owned()] };
         let last = next.attempts.last_mut().expect("it was opened");
         assert_eq!(last.number, number);
         last.ended = Some(refused);

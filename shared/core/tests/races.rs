@@ -395,7 +395,8 @@ fn ended(end: End) -> Incident {
         }],
         closed_at: None,
     };
-    let ended = Ended { at: after(NOW, Millis::from_secs(60)), end, blocking: Vec::new() };
+    let ended =
+        Ended { took_nothing: false, at: after(NOW, Millis::from_secs(60)), end, blocking: Vec::new() };
     match end_attempt(Some(&open), &execution, &ended) {
         Ok(Change::Write(incident)) => incident,
         _ => panic!("the attempt runs, so it can end"),

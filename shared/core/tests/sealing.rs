@@ -14,7 +14,9 @@ use understudy_core::handler::OpenRuns;
 use understudy_core::incident::{Attempt, Incident};
 use understudy_core::journal::{Entry, Journal, Stored, sha256_hex};
 use understudy_core::plan::{Plan, read};
-use understudy_core::ports::{Cell, Cells, Clock, Evidence, Key, Page, Pager, Signature, Signer, Written};
+use understudy_core::ports::{
+    Cell, Cells, Clock, Evidence, Key, Page, Pager, Severity, Signature, Signer, Written,
+};
 use understudy_core::report::{Attestation, Report};
 use understudy_core::run::{Confirmation, End, Kind, Run, Sighted};
 use understudy_core::state::keys;
@@ -457,7 +459,7 @@ proptest! {
 }
 
 #[test]
-fn a_chain_that_is_not_whole_is_neither_signed_nor_told() {
+fn a_chain_that_is_not_whole_is_told_and_neither_signed_nor_sealed() {
     let plan = plan();
     let world = begun(&plan);
     let key = keys::journal(EXECUTION).key(1);
@@ -465,8 +467,17 @@ fn a_chain_that_is_not_whole_is_neither_signed_nor_told() {
     let stored: Stored = serde_json::from_value(body).expect("a record");
     let changed = stored.bytes().replace("\"tick\"", "\"alarm\"");
     world.put(key, json!(Stored::new(changed, stored.sha256().to_owned())));
-    assert!(matches!(close(&world, &plan), Err(Fault::Bug(_))));
+    for _ in 0..2 {
+        let told = close(&world, &plan).expect("it ends").detail;
+        assert!(told.contains("not sealed: nothing that is to be relied on is on record"), "{told}");
+    }
     assert_eq!(world.signed.get(), 0);
+    assert!(world.is_open() && world.objects.borrow().is_empty(), "until it is mended");
+    let pages = world.pages.borrow();
+    assert_eq!(pages.len(), 1);
+    assert!(
+        pages.iter().all(|page| page.severity == Severity::Critical && page.text.contains("was changed"))
+    );
 }
 
 /// Whoever may put to the bucket may take a name before it is ours; what is sealed lies beside then, and people are told once.

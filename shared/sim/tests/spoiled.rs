@@ -8,6 +8,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{assert_lawful, entered, go_on, machine, minutes, pages, story};
+use understudy_core::plan::Mode;
 use understudy_core::ports::Key;
 use understudy_core::run::End;
 use understudy_core::state::keys;
@@ -128,4 +129,52 @@ fn an_execution_whose_run_does_not_read_ends_and_is_gone_on_from() {
             assert_lawful(&simulation, state);
         }
     }
+}
+
+/// The cells of an execution, spoiled while it runs: it ends all the same, or people are told within three looks.
+#[test]
+fn no_cell_of_an_execution_that_does_not_read_stops_it_in_silence() {
+    let machine = machine();
+    let mut silent = Vec::new();
+    for (asks, state) in
+        [(true, "AskApproval"), (false, "Fence"), (false, "AwaitPromotion"), (false, "Confirm")]
+    {
+        for cell in ["run", "head", "record", "approval", "open"] {
+            for spoilt in spoils() {
+                let mut plan = example::automatic().expect("the example");
+                if asks {
+                    plan.policy.failover = Mode::Approval;
+                }
+                let tick = plan.tick;
+                let mut simulation = Simulation::new(&machine, plan, Settings::default());
+                simulation.run_for(minutes(5));
+                simulation.break_now(Break::Kill(Place::Primary));
+                assert!(simulation.run_until(minutes(60), |s| entered(s, state)), "{state}");
+                let name = simulation.world.executions().pop().expect("it runs");
+                let key = match cell {
+                    "run" => keys::run(&name),
+                    "head" => keys::journal_head(&name),
+                    "record" => Key::new("journal", format!("{name}/000002")),
+                    "approval" => keys::approval(&name),
+                    _ => keys::open_runs(),
+                };
+                simulation.spoil(Place::Standby, &key, spoilt.clone());
+                let before = pages(&simulation).len();
+                simulation.run_for(tick.times(3));
+                let told = pages(&simulation).split_off(before);
+                simulation.run_until(minutes(60), |s| !s.ends().is_empty() && !s.busy());
+                simulation.run_for(minutes(30));
+                let end = simulation.report(&name).map(|report| report.end);
+                // A record that was sealed before is read again only by what needs it, and told by its end.
+                let ended = cell == "record"
+                    && pages(&simulation)
+                        .iter()
+                        .any(|page| page.contains("does not read") && page.contains(&name));
+                if end.is_none() && told.is_empty() && !ended {
+                    silent.push(format!("{state} {cell} as {spoilt}:\n{}", story(&simulation)));
+                }
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{} silent:\n{}", silent.len(), silent.join("\n\n"));
 }

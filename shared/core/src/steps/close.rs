@@ -27,6 +27,9 @@ pub const LONGEST_EXECUTION: Millis = Millis::from_secs(14_400);
 /// An accepted execution is started within this, by whichever tick gets to it.
 const GRACE: Millis = Millis::from_secs(900);
 
+/// How the cause of an end begins whose journal does not read.
+const UNRELIABLE: &str = "nothing that is to be relied on is on record";
+
 /// What the report writer works with.
 pub struct Writer<'a, C, K, E, P, S> {
     pub plan: &'a Plan,
@@ -145,23 +148,23 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         {
             return Ok(Reply::new(Outcome::Done, format!("{end}; sealed")));
         }
-        let mut chain = ctx.journal().all_stored().await?;
-        let mut whole = Whole::of(&chain);
+        let mut chain = match ctx.journal().all_stored().await {
+            Err(Fault::Bug(why)) => return self.close_unread(&ctx, &run, end, &why).await,
+            read => read?,
+        };
+        let mut whole = match Whole::of(&chain) {
+            Err(broken) => return self.close_unread(&ctx, &run, end, &broken.to_string()).await,
+            Ok(whole) => whole,
+        };
         if !chain.iter().any(|stored| stored.is_closing()) {
             let read = chain.len();
-            let end = called(end, &run, whole.as_ref().map_or(&[], Whole::records));
-            let cause = match &whole {
-                Ok(whole) => report::cause(whole.records(), end),
-                Err(broken) => format!("nothing that is to be relied on is on record: {broken}"),
-            };
+            let end = called(end, &run, whole.records());
+            let cause = report::cause(whole.records(), end);
             ctx.journal().append(Entry::Closed { end, cause }).await?;
             let last = u64::try_from(read).unwrap_or(u64::MAX);
             chain.extend(ctx.journal().stored_behind(last).await?);
-            if let Ok(known) = &mut whole {
-                known.extend(chain.get(read..).unwrap_or_default()).map_err(Fault::bug)?;
-            }
+            whole.extend(chain.get(read..).unwrap_or_default()).map_err(Fault::bug)?;
         }
-        let whole = whole.map_err(Fault::bug)?;
         let closing = Closing::of(&whole)?;
         let sealed = self.finish(&ctx, &run, &chain, &whole, &closing).await?;
         let detail = match sealed {
@@ -169,6 +172,27 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             Err(fault) => format!("{}; sealing is late: {fault}", closing.end),
         };
         Ok(Reply::new(Outcome::Done, detail))
+    }
+
+    /// The end of one whose journal does not read, or is not whole: closed and told all the same, and not sealed before it
+    /// is mended.
+    async fn close_unread(
+        &self,
+        ctx: &Context<'_, C, K>,
+        run: &Run,
+        end: End,
+        why: &str,
+    ) -> Result<Reply, Fault> {
+        let closing = Closing { end: called(end, run, &[]), cause: format!("{UNRELIABLE}: {why}") };
+        let entry = Entry::Closed { end: closing.end, cause: closing.cause.clone() };
+        match ctx.journal().append(entry).await {
+            // Closed before.
+            Ok(_) | Err(Fault::Fenced(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+        end_attempt_of(ctx, run, None, closing.end).await?;
+        self.tell(ctx, run, &closing).await?;
+        Ok(Reply::new(Outcome::Done, format!("{}; not sealed: {}", closing.end, closing.cause)))
     }
 
     /// Seals what has been recorded of every open run.
@@ -193,10 +217,16 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             Err(Fault::Bug(_)) => Arc::new(self.told_by_the_journal(execution).await?),
             read => read?,
         };
-        let fresh = ctx.journal().stored_behind(run.sealed).await?;
+        // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
+        let over = elapsed(run.accepted_at, self.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE);
+        let fresh = match ctx.journal().stored_behind(run.sealed).await {
+            Err(Fault::Bug(_)) if over && run.end.is_none() => {
+                return self.close(execution, End::Unfinished).await.map(|_| ());
+            }
+            read => read?,
+        };
         if !fresh.iter().any(|stored| stored.is_closing()) {
-            // The event that tells of an end may be lost; that nothing can run any more is known without it (L6).
-            if elapsed(run.accepted_at, self.clock.now()) > LONGEST_EXECUTION.saturating_add(GRACE) {
+            if over {
                 return self.close(execution, End::Unfinished).await.map(|_| ());
             }
             return self.seal_fresh(&ctx, run.sealed, &fresh).await;
@@ -218,7 +248,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         whole: &Whole,
         closing: &Closing,
     ) -> Result<Result<(), Fault>, Fault> {
-        end_attempt_of(ctx, run, whole, closing.end).await?;
+        end_attempt_of(ctx, run, Some(whole), closing.end).await?;
         let sealed = self.seal(ctx, run.sealed, chain, whole).await;
         let told = self.tell(ctx, run, closing).await?;
         if told && sealed.is_ok() {
@@ -337,11 +367,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
 async fn end_attempt_of<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     run: &Run,
-    whole: &Whole,
+    whole: Option<&Whole>,
     end: End,
 ) -> Result<(), Fault> {
-    let claims = |entry: &Entry| matches!(entry, Entry::Intent { step: Step::CloseLease, .. });
-    let took_nothing = !whole.records().iter().any(|record| claims(&record.entry));
+    let claims = |record: &Record| matches!(record.entry, Entry::Intent { step: Step::CloseLease, .. });
+    let took_nothing = whole.is_some_and(|whole| !whole.records().iter().any(claims));
     let ended = Ended { at: ctx.clock.now(), end, blocking: run.blocking.clone(), took_nothing };
     update::<Incident, _>(ctx.cells, &keys::incident(), |incident| {
         end_attempt(incident, ctx.execution, &ended)
@@ -353,6 +383,7 @@ async fn end_attempt_of<C: Cells, K: Clock>(
 fn summary<C, K>(ctx: &Context<'_, C, K>, run: &Run, closing: &Closing) -> Page {
     let Closing { end, cause } = closing;
     let severity = match end {
+        _ if cause.starts_with(UNRELIABLE) => Severity::Critical,
         End::Recovered | End::Rehearsed if cause.ends_with(report::LEFT_FROZEN) => Severity::Warning,
         End::Recovered | End::Rehearsed => Severity::Info,
         End::Refused | End::RolledBack => Severity::Warning,
