@@ -144,8 +144,8 @@ declare
   was bigint;
   ends timestamptz;
 begin
-  select last_value into strict was from understudy.lease_end;
   select valid_until into strict ends from understudy.lease for update;
+  select last_value into strict was from understudy.lease_end;
   perform setval('understudy.lease_end', case when ends = 'infinity' then 9223372036854775807
     when isfinite(ends) then greatest((extract(epoch from ends) * 1000000)::bigint, 0) else 0 end);
   if ends <> 'infinity' and was = 9223372036854775807 then

@@ -7,7 +7,7 @@ use crate::drill::may_rehearse;
 use crate::incident::{Attempt, Incident, Start};
 use crate::lease::{Standing, lapse_span};
 use crate::plan::{Mode, Plan};
-use crate::run::{Kind, Request, Run};
+use crate::run::{Kind, Request};
 use crate::state::Flag;
 use crate::time::{Millis, after, before, elapsed};
 use crate::votes::{Observer, Onset, Vote, Votes};
@@ -164,7 +164,11 @@ fn half_way(q: &Question<'_>, stopped: &Attempt) -> Decision {
     let also = if !lost {
         String::new()
     } else if stopped.kind == Kind::Failback {
-        format!(". THE PRIMARY IS DOWN as well ({}): the standby alone holds the data", describe(&votes))
+        format!(
+            ". THE PRIMARY IS DOWN as well ({}). Before its door `continue` goes back without it; behind it the runbook says who \
+             holds what was written",
+            describe(&votes)
+        )
     } else {
         format!(
             ". THE PRIMARY IS DOWN as well ({}), and no failover starts by itself: `understudy failover` asks for one",
@@ -295,29 +299,25 @@ pub fn decide_continue(q: &Question<'_>, by: &str, why: &str) -> Decision {
     }
 }
 
-/// What stopped, and was brought to its end by hand, is closed where a person says so, once somebody is known to hold the
-/// lease for it: nobody who serves, and nothing open, would be a state without a road. `left` is what stopped.
-pub fn decide_close(q: &Question<'_>, by: &str, why: &str, left: Option<&Run>) -> Decision {
+/// What was brought to its end by hand is closed where a person says so, once the lease says who serves: nobody who serves,
+/// and nothing open, would be a state without a road. `claimed`: by whom the newest lease is closed, if by anybody.
+pub fn decide_close(q: &Question<'_>, by: &str, why: &str, claimed: Option<&str>) -> Decision {
     if let Some(running) = q.incident.and_then(Incident::running) {
         return Decision::Running { execution: running.execution.clone() };
     }
-    let open = q.incident.filter(|incident| incident.is_open());
-    let Some((incident, stopped)) = open.and_then(|incident| Some((incident, incident.stopped()?))) else {
-        return declined("nothing stands half-way: an incident closes by itself".to_owned());
+    let Some(incident) = q.incident.filter(|incident| incident.is_open()) else {
+        return declined("no incident is open".to_owned());
     };
-    let unsettled = match q.lease {
-        Standing::Renewed { .. } => None,
-        Standing::Moved { epoch } => left
-            .filter(|run| run.epoch == Some(*epoch) && !run.promotion_asked)
-            .map(|_| "the standby holds the lease for it alone, and it promoted nothing".to_owned()),
-        Standing::Stale { .. } => Some("nobody is known to hold the lease".to_owned()),
-        Standing::Unknown { reason } => Some(format!("who holds the lease is not known: {reason}")),
+    let unsettled = match (q.lease, claimed) {
+        (_, Some(execution)) => Some(format!("the lease is held for `{execution}` alone")),
+        (Standing::Renewed { .. } | Standing::Moved { .. }, None) => None,
+        (Standing::Stale { .. }, None) => Some("nobody is known to hold the lease".to_owned()),
+        (Standing::Unknown { reason }, None) => Some(format!("who holds the lease is not known: {reason}")),
     };
     match unsettled {
         Some(why) => declined(format!(
-            "{why}: `understudy continue` goes on from `{}`; what was done by hand is closed once `lease current` says who \
-             serves (runbook)",
-            stopped.execution
+            "{why}: `understudy continue` goes on from what stopped; what was done by hand is closed once `lease current` says who \
+             serves (runbook)"
         )),
         None => Decision::Closed { incident: incident.id.clone(), by: by.to_owned(), why: why.to_owned() },
     }

@@ -11,7 +11,7 @@ use crate::hint::{self, Hint};
 use crate::incident::{Attempt, Grounds, Incident, close_incident, open_attempt_on};
 use crate::journal::{Entry, Journal};
 use crate::keepers::{self, Keeper, keepers};
-use crate::lease::{KeeperView, Standing, Unset, standing, stopped_since, unarmed, unset};
+use crate::lease::{KeeperView, Standing, Unset, claimed_by, standing, stopped_since, unarmed, unset};
 use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
@@ -136,10 +136,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         let decision = match hint {
             Hint::Asked(request) => decide_asked(&question, request),
             Hint::Continue { by, why } => decide_continue(&question, by, why),
-            Hint::Close { by, why } => {
-                let left = self.left(incident.as_ref()).await?;
-                decide_close(&question, by, why, left.as_deref())
-            }
+            Hint::Close { by, why } => decide_close(&question, by, why, claimed_by(&views)),
             Hint::Tick | Hint::Alarm { .. } => decide(&question),
         };
         self.record(&decision, hint, now).await?;
@@ -149,6 +146,8 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Asked(_) | Hint::Continue { .. } | Hint::Close { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
+        let stopped = incident.as_ref().filter(|incident| incident.is_open()).and_then(Incident::stopped);
+        let stopped = stopped.map(|attempt| attempt.execution.clone());
         let renewed = matches!(lease, Standing::Renewed { .. });
         let unset = unset(&views, self.plan.tick).filter(|_| renewed).cloned();
         let decision =
@@ -161,7 +160,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         rivals?;
         // While an execution runs the old primary is its matter.
         if *hint == Hint::Tick && idle {
-            returned::tell(self.plan, self.cells, self.pager, &lease, now).await?;
+            returned::tell(self.plan, self.cells, self.pager, &lease, stopped.as_deref(), now).await?;
             if let Some(readiness) = readiness.filter(|_| !matches!(lease, Standing::Moved { .. })) {
                 self.tell_unfit(&readiness, now).await?;
             }
@@ -173,15 +172,6 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             }
         }
         Ok(decision)
-    }
-
-    /// The run of what stopped half-way. One that does not read says nothing of the lease.
-    async fn left(&self, incident: Option<&Incident>) -> Result<Option<Arc<Run>>, Fault> {
-        let Some(stopped) = incident.and_then(Incident::stopped) else { return Ok(None) };
-        match look::<Run>(self.cells, &keys::run(&stopped.execution)).await {
-            Err(Fault::Bug(_)) => Ok(None),
-            read => read,
-        }
     }
 
     /// Leaves the reason on record, apart by source: a tick a moment later must not hide what an alarm led to.
@@ -214,11 +204,18 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Decision::Closed { incident, .. } => {
                 // Told first: it is the only record beside the item itself, and what is told twice has one `dedup`.
                 let text = format!("{}: {decision}", self.plan.title);
-                self.page(&text, &format!("{incident}-closed"), seen.incident.as_ref(), now).await?;
-                update::<Incident, _>(self.cells, &keys::incident(), |current| {
+                let dedup = format!("{incident}-closed");
+                if !self.page(&text, &dedup, seen.incident.as_ref(), now).await? {
+                    return Err(Fault::transient("another call is about to tell of it: ask once more"));
+                }
+                let closed = update::<Incident, _>(self.cells, &keys::incident(), |current| {
                     Ok(close_incident(current, incident, now))
                 })
                 .await?;
+                // Somebody went on meanwhile.
+                if let Some(running) = closed.as_deref().and_then(Incident::running) {
+                    return Ok(Decision::Running { execution: running.execution.clone() });
+                }
             }
             Decision::Page { reason, dedup } => {
                 self.page(reason, dedup, seen.incident.as_ref(), now).await?;

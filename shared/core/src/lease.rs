@@ -326,6 +326,12 @@ pub fn unarmed(views: &[KeeperView], plan: &LeasePlan, digest: &str) -> Option<S
     }
 }
 
+/// The execution for which the newest lease is closed; `None`: whoever holds it does so for themselves.
+pub fn claimed_by(views: &[KeeperView]) -> Option<&str> {
+    let leases = views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));
+    leases.max_by_key(|lease| lease.epoch)?.closed_by.as_deref()
+}
+
 /// The database that the newest renewal found to be without its lease for `long`, while the keepers took them all.
 pub fn unset(views: &[KeeperView], long: Millis) -> Option<&Unset> {
     let leases = views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));

@@ -100,12 +100,14 @@ fn found(answer: Result<Answer, Fault>) -> State {
 }
 
 /// Tells people of an old primary that came back: again and again while its writers are there, else once. What
-/// was found under an epoch that is over tells nobody anything.
+/// was found under an epoch that is over tells nobody anything. `half_way`: the execution that stopped and holds the lease, where
+/// one does: then nobody may serve, and what is fenced may hold the only whole copy.
 pub async fn tell(
     plan: &Plan,
     cells: &impl Cells,
     pager: &impl Pager,
     standing: &Standing,
+    half_way: Option<&str>,
     now: Timestamp,
 ) -> Result<(), Fault> {
     let Standing::Moved { epoch } = standing else { return Ok(()) };
@@ -118,7 +120,7 @@ pub async fn tell(
     if returned.epoch != *epoch {
         return Ok(());
     }
-    let page = page(plan, &returned);
+    let page = page(plan, &returned, half_way);
     let again = (returned.sum() == Sum::Writes).then(|| plan.tick.times(REPAGE_TICKS));
     if paging::claim(cells, &page.dedup, now, plan.tick, again).await? != Turn::Mine {
         return Ok(());
@@ -172,13 +174,20 @@ impl Returned {
     }
 }
 
-fn page(plan: &Plan, returned: &Returned) -> Page {
+fn page(plan: &Plan, returned: &Returned, half_way: Option<&str>) -> Page {
     let Returned { at, epoch, holder, stores } = returned;
     let sum = returned.sum();
     let told = stores.iter().map(|found| format!("`{}`: {}", found.store, found.state));
     let told = told.collect::<Vec<_>>().join("; ");
     let (severity, text) = match sum {
         Sum::Follows => (Severity::Info, "is a replica now and takes no writes of its own: `understudy failback` says whether it may serve again".to_owned()),
+        Sum::Fenced if let Some(stopped) = half_way => {
+            let text = format!(
+                "is fenced and takes no writes, for `{stopped}`, which stopped half-way. It may hold the only whole copy: rebuild \
+                 nothing, and `understudy continue` first"
+            );
+            (Severity::Warning, text)
+        }
         Sum::Fenced => {
             let text = "is fenced and takes no writes. What it wrote last and nobody received lies there alone: keep it \
                         until that is looked at, then rebuild it as a replica";
@@ -196,15 +205,22 @@ fn page(plan: &Plan, returned: &Returned) -> Page {
         }
     };
     let primary = &plan.regions.primary.0;
+    let (serves, matter) = match half_way {
+        Some(_) => (
+            format!("`{holder}` holds the lease of epoch {epoch}; how far it got says `understudy status`"),
+            "-half-way",
+        ),
+        None => (format!("`{holder}` writes since epoch {epoch}"), ""),
+    };
     Page {
         severity,
         plan: plan.name.clone(),
         incident: None,
         text: format!(
-            "{}: the old primary in {primary} was there at {} and {text}. `{holder}` writes since epoch {epoch}",
+            "{}: the old primary in {primary} was there at {} and {text}. {serves}",
             plan.title,
             instant(*at)
         ),
-        dedup: sum.matter(*epoch),
+        dedup: format!("{}{matter}", sum.matter(*epoch)),
     }
 }

@@ -267,6 +267,10 @@ impl Night {
             // What the old guard gave is all that its databases ever get.
             let stops = early + 62 + chance.below(30);
             self.breaks.push((When::At(seconds(stops)), Break::SetsNothing));
+            if chance.happens(300) {
+                // And nothing else: whether that is told.
+                return;
+            }
             self.breaks.push((When::At(seconds(stops + 1)), Break::GuardOurs));
             let lost = if chance.happens(800) { Break::Isolate(Place::Primary) } else { Break::Heal };
             self.breaks.push((When::At(seconds(stops + 62 + chance.below(60))), lost));

@@ -56,6 +56,7 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         What::Flag { name, raised, by } => {
             format!("flag     {name} {} by `{by}`", if *raised { "raised" } else { "lowered" })
         }
+        What::ThroughTheDoor { .. } => return None,
         What::DeadEnd { execution } => format!("person   nobody gets `{execution}` on from where it stopped"),
         What::Said { by, yes, .. } => format!("person   `{by}` says {}", if *yes { "yes" } else { "no" }),
         What::Overridden { check, by, until } => {

@@ -86,6 +86,10 @@ pub enum What {
         at: Timestamp,
         up: bool,
     },
+    /// An execution took its way through the one-way door: from here it only goes forward.
+    ThroughTheDoor {
+        execution: String,
+    },
     /// The hold or the freeze was raised or lowered.
     Flag {
         name: String,

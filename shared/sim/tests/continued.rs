@@ -441,7 +441,7 @@ fn what_was_brought_to_its_end_by_hand_is_closed_by_a_person() {
     simulation.run_for(minutes(3));
     let close = serde_json::json!({"close": {"by": "sre-lead", "why": "the standby serves, by hand"}});
     let declined = ask(&mut simulation, &close);
-    assert!(declined.contains("nobody is known to hold the lease"), "{declined}");
+    assert!(declined.contains("the lease is held for"), "{declined}");
     let mut lease = simulation.world.peek(Place::Standby, &keys::lease()).expect("a lease");
     let epoch = lease.get("epoch").and_then(Value::as_u64).expect("an epoch");
     let standby = serde_json::json!(simulation.world.plan.regions.standby);
@@ -456,4 +456,24 @@ fn what_was_brought_to_its_end_by_hand_is_closed_by_a_person() {
     assert!(closed.contains("closed"), "{closed}");
     assert!(incident(&simulation).closed_at.is_some(), "{}", story(&simulation));
     assert!(pages(&simulation).iter().any(|page| page.contains("was closed by sre-lead")));
+}
+
+/// A lease that is held for what stopped serves nobody: closed, it would leave no road.
+#[test]
+fn what_stopped_before_its_door_is_not_closed_by_a_person() {
+    let machine = machine();
+    let close = serde_json::json!({"close": {"by": "sre-lead", "why": "it looked done"}});
+    let mut simulation = stopped(&machine, "Fence");
+    let declined = ask(&mut simulation, &close);
+    assert!(declined.contains("the lease is held for"), "{declined}");
+    simulation.break_at("Continue", Millis::ZERO, Break::Throttle(1000));
+    let _ = simulation.deliver(Function::AlarmHandler, &go_on());
+    simulation.run_for(minutes(1));
+    simulation.run_until(minutes(60), |simulation| !simulation.busy());
+    heal(&mut simulation);
+    let declined = ask(&mut simulation, &close);
+    assert!(declined.contains("the lease is held for"), "{declined}");
+    ask(&mut simulation, &go_on());
+    assert_eq!(end(&simulation), End::RolledBack, "{}", story(&simulation));
+    assert_lawful(&simulation, "a closing that is declined");
 }

@@ -335,3 +335,20 @@ fn a_wrong_clock_does_not_accept_a_risk_beside_a_primary_that_is_seen() {
         assert!(!promoted, "seed {seed}: {}", story(&simulation));
     }
 }
+
+/// A backup of the replica is no promotion: a primary that is seen has its lease back at once.
+#[test]
+fn a_busy_replica_keeps_a_living_primary_from_nothing() {
+    let machine = machine();
+    let mut simulation = stays(&machine);
+    simulation.break_now(Break::Isolate(Place::Primary));
+    assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+    simulation.break_now(Break::Heal);
+    simulation.run_for(minutes(3));
+    let name = simulation.world.executions().first().cloned().expect("it runs");
+    simulation.break_now(Break::BackingUp);
+    let _ = simulation.answer(&name, true, "sre-lead");
+    assert!(simulation.run_until(minutes(2), |s| !s.ends().is_empty()), "{}", story(&simulation));
+    assert_eq!(report(&mut simulation).end, End::RolledBack, "{}", story(&simulation));
+    assert_lawful(&simulation, "a busy replica");
+}

@@ -101,6 +101,13 @@ impl<'a> Chain<'a> {
         })
     }
 
+    /// It goes on from another one.
+    fn continues(&self) -> bool {
+        self.records
+            .first()
+            .is_some_and(|first| matches!(first.entry, Entry::Accepted { continues: Some(_), .. }))
+    }
+
     fn find(&self, is: impl Fn(&Entry) -> bool) -> Option<&'a Record> {
         self.records.iter().find(|record| is(&record.entry))
     }

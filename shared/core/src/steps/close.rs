@@ -124,6 +124,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
     async fn told_by_the_journal(&self, execution: &str) -> Result<Run, Fault> {
         let records = self.context(execution).journal().records().await?;
         let asked = |record: &Record| matches!(record.entry, Entry::Intent { step: Step::Promote, .. });
+        let epoch = records.iter().find_map(|record| match &record.entry {
+            Entry::Assessed { epoch, .. } => *epoch,
+            Entry::Continued { from } => from.epoch,
+            _ => None,
+        });
         let first = records.first().map(|first| &first.entry);
         let Some(Entry::Accepted { incident, attempt, kind, continues, accepted_at, .. }) = first else {
             return Err(Fault::bug(format!("neither the run `{execution}` nor its journal reads")));
@@ -133,6 +138,7 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
             plan_digest: self.plan_digest.to_owned(),
             continues: continues.clone(),
             started: true,
+            epoch,
             promotion_asked: records.iter().any(asked),
             ..Run::first(execution, incident, *kind, *accepted_at)
         })

@@ -37,8 +37,12 @@ pub async fn take_up<C: Cells, K: Clock>(
     let from = match taken_up(ctx).await? {
         Some(from) => from,
         None => {
-            match judged(ctx, &Ask { keepers, run: &run, line: &line, entered }, databases.at(run.kind.to()))
-                .await?
+            match judged(
+                ctx,
+                &Ask { keepers, run: &run, line: &line, entered, since },
+                databases.at(run.kind.to()),
+            )
+            .await?
             {
                 Judged::Goes(from) => *from,
                 Judged::Waits(why) if elapsed(since, now) > patience(ctx) => {
@@ -115,6 +119,8 @@ struct Ask<'a, C> {
     line: &'a Line,
     /// By the workflow's clock.
     entered: Option<Timestamp>,
+    /// When it was asked first.
+    since: Timestamp,
 }
 
 /// What the journals tell, held against what the service and the observers say now.
@@ -158,11 +164,14 @@ async fn judged<C: Cells, K: Clock>(
             "the {side} stands alone, and no receipt says that the other side is fenced: promoted by a hand, it goes on by a hand \
              (runbook)"
         ))),
-        // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4).
-        seen if seen.perhaps_promoted() => Ok(Judged::Waits(format!(
-            "an instance of the {side} is busy, or stands alone beside others that do not: whether a hand promoted it is not \
+        // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4). Once it
+        // has kept it busy for as long as a promotion may take, it was something else.
+        seen if seen.some || (seen.busy && elapsed(ask.since, now) <= patience(ctx)) => {
+            Ok(Judged::Waits(format!(
+                "an instance of the {side} is busy, or stands alone beside others that do not: whether a hand promoted it is not \
              known until all are `available` or all stand alone"
-        ))),
+            )))
+        }
         // Nothing was promoted by us, and what gave way has all that was written: one Region that is lost does not keep the
         // other shut, however it answers (L1).
         Seen { unread: Some(fault), .. }
@@ -217,7 +226,7 @@ pub(super) struct Seen {
     /// A replica is anything but `available`.
     pub(super) busy: bool,
     /// Why one could not be asked for. What others tell stands.
-    unread: Option<Fault>,
+    pub(super) unread: Option<Fault>,
 }
 
 impl Seen {

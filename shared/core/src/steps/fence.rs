@@ -375,13 +375,14 @@ async fn position(store: &str, required: bool, sql: &impl Sql) -> Result<Positio
 /// `GrantBack`: undo the close under a newer epoch; a delayed step that holds the old one stays void.
 pub async fn grant_back<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
+    entered: Option<Timestamp>,
     keepers: &[Keeper<'_, C>],
     sql: &Both<'_, impl Sql>,
     databases: &Both<'_, impl Databases>,
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     if run.epoch.is_some() && !run.given_back && run.kind.to() == Side::Standby {
-        not_beside_a_hand(ctx, &run, databases.at(Side::Standby)).await?;
+        not_beside_a_hand(ctx, keepers, entered, databases.at(Side::Standby)).await?;
     }
     Run::give_back(ctx.cells, ctx.execution).await?;
     let Some(epoch) = run.epoch else {
@@ -420,13 +421,18 @@ pub async fn grant_back<C: Cells, K: Clock>(
     ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await
 }
 
+/// What tells whether a hand promoted is asked so long; then the lease goes back, for no service that is away keeps anybody shut.
+const HAND_LOOKS: Millis = Millis::from_secs(45);
+
 /// A hand may have promoted the standby meanwhile, and let it write: then the lease stays closed, so that the primary's
 /// writers are stopped when it returns (L2). A replica that is only busy keeps a living primary from nothing.
-async fn not_beside_a_hand<C, K>(
+async fn not_beside_a_hand<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    run: &Run,
+    keepers: &[Keeper<'_, C>],
+    entered: Option<Timestamp>,
     databases: &impl Databases,
 ) -> Result<(), Fault> {
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::GrantBack, ctx.clock.now()).await?;
     let seen = Seen::by(ctx.plan, Side::Standby, databases).await;
     if seen.some {
         return Err(Fault::invalid(
@@ -434,9 +440,13 @@ async fn not_beside_a_hand<C, K>(
              promotion by a hand (runbook)",
         ));
     }
-    if seen.busy && run.kind == Kind::Failover {
+    let early = elapsed(since, ctx.clock.now()) <= HAND_LOOKS;
+    if let Some(unread) = seen.unread.filter(|_| early) {
+        return Err(Fault::transient(format!("whether a hand promoted the standby is not known: {unread}")));
+    }
+    if seen.busy && run.kind == Kind::Failover && alive(ctx, keepers, &run, entered).await.is_none() {
         return Err(Fault::transient(
-            "an instance of the standby is busy: whether a hand promotes it is not known yet",
+            "an instance of the standby is busy, and nobody sees the primary: whether a hand promotes is not known yet",
         ));
     }
     Ok(())

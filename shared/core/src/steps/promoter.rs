@@ -66,7 +66,14 @@ where
         }
         Step::CloseLease => fence::close_lease(ctx, &keepers(ctx.cells, ports.witness)).await,
         Step::GrantBack => {
-            fence::grant_back(ctx, &keepers(ctx.cells, ports.witness), &ports.sql, &ports.databases).await
+            fence::grant_back(
+                ctx,
+                task.entered,
+                &keepers(ctx.cells, ports.witness),
+                &ports.sql,
+                &ports.databases,
+            )
+            .await
         }
         Step::Fence => fence::fence(ctx, task.entered, ports.guard, &ports.sql).await,
         Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness), task.entered).await,

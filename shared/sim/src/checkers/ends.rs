@@ -2,8 +2,10 @@
 
 use super::Violation;
 use crate::trace::{Event, What};
+use std::collections::BTreeSet;
 use understudy_core::journal::{ChainError, Entry, Record};
-use understudy_core::run::End;
+use understudy_core::run::{End, Receipt};
+use understudy_core::steps::Step;
 
 const LAW: &str = "L6 ends explained";
 
@@ -25,7 +27,52 @@ pub fn ends(trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {
         )),
         _ => None,
     });
-    started.flat_map(|execution| ended(execution, trace, journals)).chain(stuck).collect()
+    let mut broken: Vec<Violation> =
+        started.flat_map(|execution| ended(execution, trace, journals)).chain(stuck).collect();
+    broken.extend(waits_for_nothing(trace));
+    broken.extend(journals.iter().filter_map(|(name, chain)| forgets(name, chain.as_ref().ok()?, journals)));
+    broken
+}
+
+/// Nobody waits for a promotion that was not asked for: it is asked for again.
+fn waits_for_nothing(trace: &[Event]) -> Option<Violation> {
+    let mut asked = BTreeSet::new();
+    for event in trace {
+        match &event.what {
+            What::ThroughTheDoor { execution } => {
+                asked.insert(execution.as_str());
+            }
+            What::Entered { execution, state }
+                if state == "AwaitReboot" && !asked.contains(execution.as_str()) =>
+            {
+                let what = format!("{}: `{execution}` waits for a promotion that nobody asked for", event.at);
+                return Some(Violation::new(LAW, what));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Who goes on from another one knows whether that asked for a promotion.
+fn forgets(name: &str, records: &[Record], journals: &[(&str, Whole)]) -> Option<Violation> {
+    let from = records.iter().find_map(|record| match &record.entry {
+        Entry::Continued { from } => Some(from),
+        _ => None,
+    })?;
+    let (_, earlier) = journals.iter().find(|(earlier, _)| *earlier == from.execution)?;
+    let intends =
+        |record: &Record, wanted: Step| matches!(record.entry, Entry::Intent { step, .. } if step == wanted);
+    let wrote = |step| earlier.as_ref().is_ok_and(|all| all.iter().any(|record| intends(record, step)));
+    let forgets = wrote(Step::Promote) && !wrote(Step::GrantBack) && (!from.promotes || from.by_hand);
+    // Beside a primary that lives a promotion under an accepted risk, which the service never took, is taken back.
+    let taken_back = !from.by_hand && matches!(from.receipt, Some(Receipt::Accepted { .. }));
+    (forgets && !taken_back).then(|| {
+        Violation::new(
+            "L2 one writer",
+            format!("`{name}` does not know that `{}` asked for a promotion", from.execution),
+        )
+    })
 }
 
 fn ended(execution: &str, trace: &[Event], journals: &[(&str, Whole)]) -> Vec<Violation> {

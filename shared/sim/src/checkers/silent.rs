@@ -13,6 +13,33 @@ const LAW: &str = "L6 everything ends, explained";
 const AGAIN: u64 = 17;
 
 pub fn silent(trace: &[Event], plan: &Plan) -> Vec<Violation> {
+    let mut broken = without_service(trace, plan);
+    broken.extend(without_its_lease(trace, plan));
+    broken
+}
+
+/// A database that does not get the lease that its guard renews is told by that, where nothing else goes wrong.
+fn without_its_lease(trace: &[Event], plan: &Plan) -> Option<Violation> {
+    let patience = patience(plan);
+    let (mut well, mut since) = (true, None);
+    for event in trace {
+        match &event.what {
+            What::Broke(Break::SetsNothing) => since = well.then_some(event.at),
+            What::Broke(Break::GuardOf(_) | Break::GuardOurs) => {}
+            What::Broke(_) | What::Started { .. } => (well, since) = (false, None),
+            What::Paged(page) if page.dedup.starts_with("unset-") => since = None,
+            _ => {}
+        }
+        if let Some(since) = since.filter(|since| elapsed(*since, event.at) > patience) {
+            let what =
+                format!("{}: no lease has reached the database since {since}, and nobody was told", event.at);
+            return Some(Violation::new(LAW, what));
+        }
+    }
+    None
+}
+
+fn without_service(trace: &[Event], plan: &Plan) -> Vec<Violation> {
     let (patience, again) = (patience(plan), plan.tick.times(AGAIN));
     let mut away = Away::default();
     let mut told: Option<Timestamp> = None;

@@ -17,6 +17,7 @@ use understudy_core::journal::Stored;
 use understudy_core::lease::Lease;
 use understudy_core::overrides::Overrides;
 use understudy_core::ports::{Cell, Cells, Key, Series, Written};
+use understudy_core::run::Run;
 use understudy_core::state::{Flag, keys};
 use understudy_core::switch::{Desired, standby_serves};
 use understudy_core::votes::{History, Seen};
@@ -239,6 +240,11 @@ fn shown(at: Place, key: &Key, body: &Body, before: Option<&Body>) -> Option<Wha
             let same = before.and_then(|before| before.typed::<Lease>(key).ok());
             let changed = same.is_none_or(|same| (same.epoch, &same.holder) != (lease.epoch, &lease.holder));
             changed.then(|| What::Lease { keeper: at, epoch: lease.epoch, holder: lease.holder.clone() })
+        }
+        "run" => {
+            let asked = |body: &Body| body.typed::<Run>(key).is_ok_and(|run| run.promotion_asked);
+            let now = asked(body) && !before.is_some_and(asked);
+            now.then(|| What::ThroughTheDoor { execution: key.id.to_string() })
         }
         "votes" if at == Place::Standby => {
             let history = body.typed::<History>(key).ok()?;

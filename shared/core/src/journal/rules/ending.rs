@@ -43,6 +43,9 @@ fn unfitting(chain: &Chain<'_>, closing: &Record, end: End) -> Option<String> {
         return Some(format!("is a {}, and says `{end}`", chain.kind()?.name()));
     }
     match end {
+        End::RolledBack if chain.continues() && !did(Step::GrantBack) => {
+            Some("rolled back, and what it was to go on from was not taken back".to_owned())
+        }
         End::RolledBack if did(Step::Promote) => {
             Some("rolled back, and a promotion was asked for".to_owned())
         }
