@@ -44,7 +44,9 @@ def edited(breakage):
     for edit in [breakage, *breakage.get("more", [])]:
         path = SCRATCH / "tree" / edit["file"]
         old = texts.get(path, (path.read_text(), path.read_text()))[1]
-        begin = old.index(edit["after"]) if "after" in edit else 0
+        begin = old.find(edit.get("after", ""))
+        if begin < 0:
+            sys.exit(f"{breakage['name']}: `{edit['after']}` does not stand in {edit['file']}")
         head, tail = old[:begin], old[begin:]
         found = tail.count(edit["old"])
         if found == 0 or (found > 1 and "after" not in edit):

@@ -37,7 +37,10 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         }
         What::Acknowledged { side, client: "outside", .. } => return turn(clients, Met::Served(*side)),
         What::Failed { .. } => return turn(clients, Met::Nothing),
-        What::Acknowledged { .. } | What::Looked { .. } | What::Published { level: 0.0 } => return None,
+        What::Acknowledged { .. }
+        | What::Looked { .. }
+        | What::ThroughTheDoor { .. }
+        | What::Published { level: 0.0 } => return None,
         What::Published { level } => format!("switch   says {level}"),
         What::Journaled(record) => format!("journal  {} {}", record.writer, line(record).text),
         What::PromoteTaken { instance } => format!("store    `{instance}` takes the order to promote"),
@@ -56,7 +59,6 @@ fn text(what: &What, clients: &mut Option<Met>) -> Option<String> {
         What::Flag { name, raised, by } => {
             format!("flag     {name} {} by `{by}`", if *raised { "raised" } else { "lowered" })
         }
-        What::ThroughTheDoor { .. } => return None,
         What::DeadEnd { execution } => format!("person   nobody gets `{execution}` on from where it stopped"),
         What::Said { by, yes, .. } => format!("person   `{by}` says {}", if *yes { "yes" } else { "no" }),
         What::Overridden { check, by, until } => {

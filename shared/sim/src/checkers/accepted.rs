@@ -29,11 +29,11 @@ pub fn accepted(trace: &[Event], plan: &Plan) -> Vec<Violation> {
                 if !matches!(record.entry, Entry::Fenced { receipt: Receipt::Accepted { .. } }) {
                     continue;
                 }
-                let sees = |at| {
+                let counts = |at| {
                     let age = elapsed(at, event.at);
                     age > LATE && age.saturating_add(LATE) < plan.detection.vote_max_age
                 };
-                let seen = last.iter().find(|(_, (at, up))| *up && sees(*at));
+                let seen = last.iter().find(|(_, (at, up))| *up && counts(*at));
                 if let Some((observer, (at, _))) = seen {
                     let what = format!(
                         "{}: the risk was accepted at {}, and `{observer}` had seen the primary up at {at}",
