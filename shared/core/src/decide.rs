@@ -79,7 +79,7 @@ impl fmt::Display for Decision {
             Self::Running { execution } => write!(f, "`{execution}` runs"),
             Self::Over { incident } => write!(f, "the primary is back, and incident `{incident}` is over"),
             Self::Closed { incident, by, why } => {
-                write!(f, "incident `{incident}` was closed by {by}: {why}")
+                write!(f, "{by} closes incident `{incident}`: {why}")
             }
             Self::Declined { reason } => write!(f, "declined: {reason}"),
             Self::Start(start) => {
@@ -308,11 +308,15 @@ pub fn decide_close(q: &Question<'_>, by: &str, why: &str, claimed: Option<&str>
     let Some(incident) = q.incident.filter(|incident| incident.is_open()) else {
         return declined("no incident is open".to_owned());
     };
-    let unsettled = match (q.lease, claimed) {
-        (_, Some(execution)) => Some(format!("the lease is held for `{execution}` alone")),
-        (Standing::Renewed { .. } | Standing::Moved { .. }, None) => None,
+    let held =
+        claimed.filter(|execution| incident.attempts.iter().any(|known| known.execution == *execution));
+    let unsettled = match (q.lease, held) {
+        (Standing::Renewed { .. }, _) | (Standing::Moved { .. }, None) => None,
+        (Standing::Moved { .. } | Standing::Stale { .. }, Some(execution)) => {
+            Some(format!("the lease is held for `{execution}` alone"))
+        }
         (Standing::Stale { .. }, None) => Some("nobody is known to hold the lease".to_owned()),
-        (Standing::Unknown { reason }, None) => Some(format!("who holds the lease is not known: {reason}")),
+        (Standing::Unknown { reason }, _) => Some(format!("who holds the lease is not known: {reason}")),
     };
     match unsettled {
         Some(why) => declined(format!(

@@ -326,7 +326,7 @@ pub fn unarmed(views: &[KeeperView], plan: &LeasePlan, digest: &str) -> Option<S
     }
 }
 
-/// The execution for which the newest lease is closed; `None`: whoever holds it does so for themselves.
+/// The execution that claimed the newest lease last, whether or not that ended since; `None`: none did.
 pub fn claimed_by(views: &[KeeperView]) -> Option<&str> {
     let leases = views.iter().filter_map(|view| Some(&view.sighting.value()?.lease));
     leases.max_by_key(|lease| lease.epoch)?.closed_by.as_deref()

@@ -42,6 +42,9 @@ pub(crate) fn role_name(role: Role) -> &'static str {
 fn standby(plan: &Plan) -> BTreeMap<&'static str, String> {
     let days = u64::from(plan.retention.evidence_years).saturating_mul(DAYS_A_YEAR);
     let mut all = BTreeMap::from([("RetentionDays", days.to_string())]);
+    if let Some(key) = &plan.retention.signing_key {
+        all.insert("SigningKey", key.clone());
+    }
     if plan.environment == Environment::Rehearsal {
         all.extend(drill(plan));
     }

@@ -353,6 +353,10 @@ fn refusal(record: &Record) -> Option<String> {
 
 fn trouble(record: &Record) -> Option<String> {
     match &record.entry {
+        // Which way it was to go is no trouble of its own.
+        Entry::Outcome { step: Step::Continue, outcome, .. } if outcome == "back" || outcome == "forward" => {
+            None
+        }
         Entry::Outcome { step, outcome, detail } if outcome != "done" && outcome != "fenced" => {
             Some(format!("{step:?}: {outcome}: {detail}"))
         }

@@ -773,7 +773,10 @@ fn plan() -> impl Strategy<Value = Plan> {
                 stores,
                 routes,
                 hooks,
-                retention: Retention { evidence_years },
+                retention: Retention {
+                    evidence_years,
+                    signing_key: (evidence_years % 2 == 0).then(|| "create".to_owned()),
+                },
                 rehearsal,
             }
         },

@@ -455,7 +455,7 @@ fn what_was_brought_to_its_end_by_hand_is_closed_by_a_person() {
     let closed = ask(&mut simulation, &close);
     assert!(closed.contains("closed"), "{closed}");
     assert!(incident(&simulation).closed_at.is_some(), "{}", story(&simulation));
-    assert!(pages(&simulation).iter().any(|page| page.contains("was closed by sre-lead")));
+    assert!(pages(&simulation).iter().any(|page| page.contains("sre-lead closes incident")));
 }
 
 /// A lease that is held for what stopped serves nobody: closed, it would leave no road.

@@ -80,10 +80,7 @@ async fn deploy_role(
 ) -> Result<(), DeployError> {
     Aws::at(cloud, place).await.create_bucket(&uploads(place)).await?;
     let sam_folder = keep_sam_quiet(options, place)?;
-    let mut given = parameters(plan, role);
-    if role == Role::Standby {
-        given.insert("SigningKey", "create".to_owned());
-    }
+    let given = parameters(plan, role);
     let stack = format!("understudy-{}-{}", plan.name, place.name());
     let mut sam = Command::new(python.program("sam"));
     sam.current_dir(&options.root)

@@ -13,8 +13,8 @@ use super::promise::{
 use super::record::{list, many, rec, record};
 use super::units::{
     APPROVERS, DATE, DNS_TTL, DURATION, ENVIRONMENT, FORMAT, HOOK_POINT, INSTANCE_ID, LOSS, MODE, ON_LOSS,
-    PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SQL_NAME,
-    STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, UNCERTAIN, YEARS, ZONE_ID,
+    PERCENT, PLAN_NAME, PORT, POSTURE, QUORUM, REASON, REGION, SECRET_ID, SHADOW_DAYS, SHARE, SIGNING_KEY,
+    SQL_NAME, STORE_KIND, STRATEGY, TABLE, TEXT, TRUTH, UNCERTAIN, YEARS, ZONE_ID,
 };
 use crate::parameters::host;
 use crate::switch::Side;
@@ -463,6 +463,9 @@ record! {
     Retention, "the fields of the retention" {
         /// Years for which journals and reports can be neither changed nor deleted.
         evidence_years: u32 = need(YEARS, "7");
+        /// Who signs the journals: `create` for a key of the standby's stack, or the ARN of your own (`ECC_NIST_P256`,
+        /// `SIGN_VERIFY`, in the standby's Region). Without it reports say `self_attested`.
+        signing_key: Option<String> = may(SIGNING_KEY, "create");
     }
 }
 

@@ -170,6 +170,12 @@ pub(super) const SECRET_ID: Unit<String> = text(
 pub(super) const ZONE_ID: Unit<String> =
     text("a hosted zone id such as `Z0123456789EXAMPLE`", Look::Text("^Z[A-Z0-9]{1,31}$"), zone_id);
 
+pub(super) const SIGNING_KEY: Unit<String> = text(
+    "`create` or the ARN of a key of KMS",
+    Look::Text("^(create|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)$"),
+    signing_key,
+);
+
 pub(super) const TRUTH: Unit<bool> = Unit {
     expected: "`true` or `false`",
     shape: Shape::Bare,
@@ -604,6 +610,24 @@ fn secret_id(text: &str) -> Result<String, Wrong> {
     }
     let help = "write the secret's name or ARN in the standby Region, such as `my-app/application`";
     wrong(codes::AWS_ID, format!("is not a Secrets Manager id: {}", quote(text)), help)
+}
+
+fn signing_key(text: &str) -> Result<String, Wrong> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let key = match parts.as_slice() {
+        ["arn", partition, "kms", region, account, key] => {
+            let word =
+                |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            let number = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            number && word(partition) && word(region) && key.strip_prefix("key/").is_some_and(word)
+        }
+        _ => text == "create",
+    };
+    if key {
+        return Ok(text.to_owned());
+    }
+    let help = "write `create`, or the key's ARN such as `arn:aws:kms:us-west-2:111122223333:key/…`; an alias is not taken";
+    wrong(codes::AWS_ID, format!("is no key of KMS: {}", quote(text)), help)
 }
 
 fn zone_id(text: &str) -> Result<String, Wrong> {

@@ -295,6 +295,11 @@ impl<C: Cells, K: Clock, E: Evidence, P: Pager, S: Signer> Writer<'_, C, K, E, P
         let sealed = usize::try_from(last).unwrap_or(usize::MAX);
         self.seal_records(ctx, last, chain.get(sealed..).unwrap_or_default()).await?;
         let last = chain.last().ok_or_else(|| Fault::bug("an empty journal was closed"))?;
+        if self.signer.is_none() && self.plan.retention.signing_key.is_some() {
+            // Never `self_attested` instead.
+            let why = "the plan says who signs, and this stack was deployed without: give it the `SigningKey` of `understudy plan parameters`";
+            return Err(Fault::bug(why));
+        }
         let attestation = attest(self.cells, self.clock, ctx.execution, last, self.signer).await?;
         let report = report::build(ctx.plan, whole, attestation)?;
         let bytes = serde_json::to_vec_pretty(&report).map_err(Fault::bug)?;

@@ -5,7 +5,7 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
-use super::fence::alive;
+use super::fence::{alive, there};
 use super::promote::pause;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
@@ -14,7 +14,7 @@ use crate::keepers::Keeper;
 use crate::lease::{self, Lease};
 use crate::plan::Plan;
 use crate::ports::{Both, Cells, Clock, Databases};
-use crate::run::{Receipt, Run, Sighted};
+use crate::run::{Kind, Receipt, Run, Sighted};
 use crate::state::{keys, update};
 use crate::switch::Side;
 use crate::time::{Millis, after, elapsed};
@@ -72,13 +72,13 @@ pub async fn take_up<C: Cells, K: Clock>(
     let (outcome, way) = if from.promotes {
         (Outcome::Forward, "a promotion was asked for: only forward")
     } else {
-        (Outcome::Back, "all is taken back")
+        (Outcome::Back, "all is to be taken back")
     };
     ctx.outcome(Step::Continue, outcome, format!("goes on from `{stopped}`; {way}")).await
 }
 
 /// A promotion that the service took shows within this.
-fn patience<C, K>(ctx: &Context<'_, C, K>) -> Millis {
+pub(super) fn patience<C, K>(ctx: &Context<'_, C, K>) -> Millis {
     ctx.plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default()
 }
 
@@ -166,7 +166,11 @@ async fn judged<C: Cells, K: Clock>(
         ))),
         // Whatever keeps it busy may be a promotion by a hand, which would write beside a lease that is given back (L4). Once it
         // has kept it busy for as long as a promotion may take, it was something else.
-        seen if seen.some || (seen.busy && elapsed(ask.since, now) <= patience(ctx)) => {
+        seen if seen.some
+            || (seen.busy
+                && elapsed(ask.since, now) <= patience(ctx)
+                && !waited_for(ctx, ask, &from).await) =>
+        {
             Ok(Judged::Waits(format!(
                 "an instance of the {side} is busy, or stands alone beside others that do not: whether a hand promoted it is not \
              known until all are `available` or all stand alone"
@@ -180,9 +184,21 @@ async fn judged<C: Cells, K: Clock>(
             let long = sighted.unreached_since.is_some_and(|since| elapsed(since, now) > UNREACHED);
             Ok(if long { back(from) } else { Judged::Waits(fault.to_string()) })
         }
+        // Nor does a service that is away keep a primary shut that is there.
+        Seen { unread: Some(_), .. }
+            if elapsed(ask.since, now) > UNREACHED && waited_for(ctx, ask, &from).await =>
+        {
+            Ok(back(from))
+        }
         Seen { unread: Some(fault), .. } => Err(fault),
         Seen { .. } => Ok(goes(from)),
     }
+}
+
+/// A primary that is there, whose writers we keep out.
+async fn waited_for<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, ask: &Ask<'_, C>, from: &Stopped) -> bool {
+    let run = Run { epoch: from.epoch, ..ask.run.clone() };
+    ask.run.kind == Kind::Failover && there(ctx, ask.keepers, &run, ask.entered).await.is_some()
 }
 
 fn at_a_risk(from: &Stopped) -> bool {
@@ -205,11 +221,12 @@ async fn forward_at_a_risk<C: Cells, K: Clock>(
         return Err(fault);
     }
     let unfenced = ask.line.any(|entry| is_intent(entry, Step::Unfence));
-    let through = seen.alone || seen.perhaps_promoted() || unfenced;
-    let alive = alive(ctx, ask.keepers, ask.run, ask.entered).await;
-    let Some(why) = alive.filter(|_| !through) else { return Ok(goes(from)) };
     let now = ctx.clock.now();
     let surely = after(ask.line.asked_at().unwrap_or(now), patience(ctx));
+    // What is busy for longer than a promotion may take is busy with something else.
+    let through = seen.some || unfenced || (seen.busy && now <= surely);
+    let alive = alive(ctx, ask.keepers, ask.run, ask.entered).await;
+    let Some(why) = alive.filter(|_| !through) else { return Ok(goes(from)) };
     Ok(if now > surely {
         back(from)
     } else {
@@ -224,12 +241,22 @@ pub(super) struct Seen {
     /// Some store does.
     pub(super) some: bool,
     /// A replica is anything but `available`.
-    pub(super) busy: bool,
+    busy: bool,
     /// Why one could not be asked for. What others tell stands.
-    pub(super) unread: Option<Fault>,
+    unread: Option<Fault>,
 }
 
 impl Seen {
+    /// Why it is not known whether a hand promoted one that still follows; `None`: none did. What has been busy since `since` for as
+    /// long as a promotion may take was busy with something else.
+    pub(super) fn not_known(&self, since: Option<Timestamp>, now: Timestamp, long: Millis) -> Option<String> {
+        let other = since.is_some_and(|since| elapsed(since, now) > long);
+        match &self.unread {
+            Some(fault) => Some(fault.to_string()),
+            None => (self.busy && !other).then(|| "an instance is busy".to_owned()),
+        }
+    }
+
     /// One is busy, or stands alone: so looks a promotion.
     fn perhaps_promoted(&self) -> bool {
         self.busy || self.some

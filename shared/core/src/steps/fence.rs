@@ -4,7 +4,7 @@
 //! receipt nothing after this module runs (L2). A primary that lives is asked in `handover`, not here.
 
 use super::assess::votes;
-use super::continued::Seen;
+use super::continued::{self, Seen};
 use super::handover::{self, OurWriters};
 use super::promote::let_write;
 use super::{Context, Outcome, Reply, Step};
@@ -16,6 +16,7 @@ use crate::lease::{self, Claim, KeeperView, Lease, Sighting, close, last_renewal
 use crate::observed::Observed;
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Both, Cells, Clock, Databases, GivesWay, Sql};
+use crate::returned::Returned;
 use crate::run::{Closed, Kind, Position, Receipt, Run};
 use crate::sql::{Answer, Statement};
 use crate::state::{Change, keys, load, update};
@@ -421,33 +422,65 @@ pub async fn grant_back<C: Cells, K: Clock>(
     ctx.outcome(Step::GrantBack, Outcome::Done, format!("epoch {back}")).await
 }
 
-/// What tells whether a hand promoted is asked so long; then the lease goes back, for no service that is away keeps anybody shut.
+/// What tells whether a hand promoted is asked so long, within the workflow's retries.
 const HAND_LOOKS: Millis = Millis::from_secs(45);
 
 /// A hand may have promoted the standby meanwhile, and let it write: then the lease stays closed, so that the primary's
-/// writers are stopped when it returns (L2). A replica that is only busy keeps a living primary from nothing.
+/// writers are stopped when it returns (L2). What is not known of that, or a replica that is only busy, keeps a primary that is
+/// there from nothing.
 async fn not_beside_a_hand<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
     entered: Option<Timestamp>,
     databases: &impl Databases,
 ) -> Result<(), Fault> {
-    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::GrantBack, ctx.clock.now()).await?;
+    let now = ctx.clock.now();
+    let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::GrantBack, now).await?;
     let seen = Seen::by(ctx.plan, Side::Standby, databases).await;
+    let late = elapsed(since, now) > HAND_LOOKS;
     if seen.some {
-        return Err(Fault::invalid(
-            "a store of the standby stands alone, and this execution did not ask for that: the lease is not given back beside a \
-             promotion by a hand (runbook)",
-        ));
+        let why = "a store of the standby stands alone, and this execution did not ask for that: the lease is not given back beside \
+                   a promotion by a hand (runbook)";
+        return Err(kept(ctx, why).await?);
     }
-    let early = elapsed(since, ctx.clock.now()) <= HAND_LOOKS;
-    if let Some(unread) = seen.unread.filter(|_| early) {
-        return Err(Fault::transient(format!("whether a hand promoted the standby is not known: {unread}")));
+    let Some(why) = seen.not_known(run.since.get(&Step::Continue).copied(), now, continued::patience(ctx))
+    else {
+        return Ok(());
+    };
+    let told = format!("whether a hand promoted the standby is not known: {why}");
+    if run.kind.is_planned() {
+        return if late { Ok(()) } else { Err(Fault::transient(told)) };
     }
-    if seen.busy && run.kind == Kind::Failover && alive(ctx, keepers, &run, entered).await.is_none() {
-        return Err(Fault::transient(
-            "an instance of the standby is busy, and nobody sees the primary: whether a hand promotes is not known yet",
-        ));
+    // Waiting costs nobody while the primary is away.
+    if there(ctx, keepers, &run, entered).await.is_some() {
+        return Ok(());
     }
-    Ok(())
+    Err(if late { kept(ctx, &told).await? } else { Fault::transient(told) })
+}
+
+/// The lease is not given back, on record: the report and people are told why.
+async fn kept<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, why: &str) -> Result<Fault, Fault> {
+    let entry =
+        Entry::Outcome { step: Step::GrantBack, outcome: "exhausted".to_owned(), detail: why.to_owned() };
+    ctx.journal().append_once(entry).await?;
+    Ok(Fault::invalid(why.to_owned()))
+}
+
+/// As [`alive`]; or its own guard was there of late, and stopped its writers for the epoch of this execution: a health path that
+/// asks the database sees such a primary as down.
+pub(super) async fn there<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    entered: Option<Timestamp>,
+) -> Option<String> {
+    if let Some(why) = alive(ctx, keepers, run, entered).await {
+        return Some(why);
+    }
+    // A note: one that does not read says nothing.
+    let returned = load::<Returned>(ctx.cells, &keys::returned()).await.ok().flatten()?;
+    let lately = |now| elapsed(returned.at, now) <= ctx.plan.tick.times(2);
+    let fresh = [ctx.clock.now()].into_iter().chain(entered).any(lately);
+    (fresh && Some(returned.epoch) == run.epoch)
+        .then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }
