@@ -140,7 +140,7 @@ pub struct Night {
 }
 
 /// What may break beside the primary.
-const ASIDE: [Break; 24] = [
+const ASIDE: [Break; 25] = [
     Break::Cut(Place::Primary, Place::Standby),
     Break::Cut(Place::Standby, Place::Witness),
     Break::Cut(Place::Primary, Place::Witness),
@@ -159,6 +159,7 @@ const ASIDE: [Break; 24] = [
     Break::StallStream,
     Break::PromotionHangs,
     Break::BackingUp,
+    Break::Optimizes,
     Break::Resized,
     Break::BucketAway,
     Break::RogueSwitch,

@@ -352,3 +352,31 @@ fn a_busy_replica_keeps_a_living_primary_from_nothing() {
     assert_eq!(report(&mut simulation).end, End::RolledBack, "{}", story(&simulation));
     assert_lawful(&simulation, "a busy replica");
 }
+
+/// Busy for hours, it was no promotion: the lease goes back once one would have shown, or at once where the primary is there.
+#[test]
+fn a_replica_that_is_busy_for_hours_keeps_the_lease_from_nobody_for_ever() {
+    let machine = machine();
+    for returns in [false, true] {
+        let mut simulation = stays(&machine);
+        simulation.break_now(Break::Kill(Place::Primary));
+        assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+        simulation.break_now(Break::Optimizes);
+        simulation.run_until(minutes(60), |s| !s.ends().is_empty());
+        let told = report(&mut simulation);
+        assert_eq!(told.end, End::NeedsOperator, "{}", story(&simulation));
+        assert!(told.cause.contains("whether a hand promoted the standby is not known"), "{}", told.cause);
+        if returns {
+            // Its application stays away, so that nobody sees it: only its own guard does.
+            simulation.break_now(Break::ApplicationDown(Place::Primary));
+            simulation.break_now(Break::Returns(Place::Primary));
+            simulation.run_for(minutes(3));
+        }
+        let _ = simulation.deliver(Function::AlarmHandler, &support::go_on());
+        simulation.run_for(minutes(if returns { 3 } else { 20 }));
+        let name = simulation.world.executions().pop().expect("it went on");
+        let end = simulation.report(&name).map(|report| report.end);
+        assert_eq!(end, Some(End::RolledBack), "returns {returns}: {}", story(&simulation));
+        assert_lawful(&simulation, "busy for hours");
+    }
+}

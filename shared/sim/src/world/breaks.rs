@@ -42,6 +42,8 @@ pub enum Break {
     PromotionHangs,
     /// The service refuses promotions, as it does while it backs up.
     BackingUp,
+    /// The replica's storage was changed: for hours the service refuses promotions.
+    Optimizes,
     /// The replica is resized: `modifying` for minutes, in which it answers and takes no promotion.
     Resized,
     /// The replica's server restarts by itself, promoted or not: for a while it takes no connection, and the service calls
@@ -97,6 +99,7 @@ impl Break {
             Self::StallStream => "stream stalls",
             Self::PromotionHangs => "promotion hangs",
             Self::BackingUp => "backing up",
+            Self::Optimizes => "storage optimized",
             Self::Resized => "replica resized",
             Self::Restarts => "replica restarts",
             Self::GateDropped => "gate dropped",
@@ -179,6 +182,10 @@ impl Inner {
             Break::BackingUp => {
                 let now = self.now;
                 self.stores.iter_mut().for_each(|store| store.busy_with("backing-up", now));
+            }
+            Break::Optimizes => {
+                let now = self.now;
+                self.stores.iter_mut().for_each(|store| store.optimize(now));
             }
             Break::Resized => {
                 let now = self.now;

@@ -22,6 +22,7 @@ use understudy_core::time::Millis;
 const ROWS: u64 = 1_000_000;
 /// A backup of the replica takes this long, and so does a resize.
 const BUSY: i64 = 240_000;
+const OPTIMIZES: i64 = 3 * 3_600_000;
 /// A restored primary lacks so many entries of the log that its replica has.
 const RESTORED_SHORT: usize = 40;
 /// A server that restarts takes no connection for this long.
@@ -188,6 +189,11 @@ impl Store {
 
     pub(super) fn busy_with(&mut self, status: &'static str, now: Moment) {
         self.busy = (status, now + BUSY);
+    }
+
+    /// Longer than any promotion may take.
+    pub(super) fn optimize(&mut self, now: Moment) {
+        self.busy = ("storage-optimization", now + OPTIMIZES);
     }
 
     pub(super) fn restart(&mut self, now: Moment) {
