@@ -147,12 +147,12 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
         let stopped = incident.as_ref().filter(|incident| incident.is_open()).and_then(Incident::stopped);
-        let held = claimed_by(&views);
+        let claimed = claimed_by(&views);
         let ours = |attempt: &&Attempt| {
-            held == Some(attempt.execution.as_str()) || attempt.continues.as_deref() == held
+            claimed == Some(attempt.execution.as_str()) || attempt.continues.as_deref() == claimed
         };
         let stopped =
-            stopped.filter(|_| held.is_some()).filter(ours).map(|attempt| attempt.execution.clone());
+            stopped.filter(|_| claimed.is_some()).filter(ours).map(|attempt| attempt.execution.clone());
         let renewed = matches!(lease, Standing::Renewed { .. });
         let unset = unset(&views, self.plan.tick).filter(|_| renewed).cloned();
         let decision =

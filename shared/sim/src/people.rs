@@ -101,14 +101,15 @@ impl Simulation<'_> {
         }
     }
 
-    /// All is well: whoever asks now gets on, but where the service keeps a promotion for ever.
+    /// All is well: whoever asks now gets on, but where the service keeps a promotion for ever, or takes none for hours.
     pub(crate) fn gets_on(&mut self) {
         if self.stopped().is_none() {
             return;
         }
         self.hold(false, None);
         self.goes_on(3);
-        let hangs = |event: &Event| matches!(event.what, What::Broke(Break::PromotionHangs));
+        let hangs =
+            |event: &Event| matches!(event.what, What::Broke(Break::PromotionHangs | Break::Optimizes));
         if self.world.trace().iter().any(hangs) {
             return;
         }

@@ -40,8 +40,9 @@ pub async fn promote<C: Cells, K: Clock>(
             return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
         }
         // An earlier delivery took the way through the door, and may have died before it asked for anything. There is
-        // no way back; but where no store is on its way, a hold keeps this one from asking (L8).
-        if !under_way(ctx.plan, to, databases.at(to)).await? {
+        // no way back; but a hold keeps this one from asking, unless it is for what goes with a store that is on its way (L8).
+        let under_way = under_way(ctx.plan, to, databases.at(to)).await?;
+        if under_way == 0 || under_way == ctx.plan.stores.len() {
             return Ok(Reply::new(Outcome::Done, format!("not asked for once more: {why}")));
         }
     }
@@ -125,13 +126,14 @@ async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases) -> Result<
     Ok(true)
 }
 
-async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+/// How many stores may be on their way.
+async fn under_way(plan: &Plan, to: Side, databases: &impl Databases) -> Result<usize, Fault> {
+    let mut count = 0_usize;
     for store in &plan.stores {
-        if databases.describe(&store.instance(to).id).await?.as_ref().is_some_and(may_be_on_its_way) {
-            return Ok(true);
-        }
+        let described = databases.describe(&store.instance(to).id).await?;
+        count = count.saturating_add(usize::from(described.as_ref().is_some_and(may_be_on_its_way)));
     }
-    Ok(false)
+    Ok(count)
 }
 
 /// Whether the promotion of one store was asked for, or why not.
