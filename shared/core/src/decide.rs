@@ -308,11 +308,13 @@ pub fn decide_close(q: &Question<'_>, by: &str, why: &str, claimed: Option<&str>
     let Some(incident) = q.incident.filter(|incident| incident.is_open()) else {
         return declined("no incident is open".to_owned());
     };
-    let held =
-        claimed.filter(|execution| incident.attempts.iter().any(|known| known.execution == *execution));
+    let held = claimed.filter(|execution| incident.knows(execution));
+    let back = incident.stopped().is_some_and(|stopped| stopped.kind == Kind::Failback);
     let unsettled = match (q.lease, held) {
-        (Standing::Renewed { .. }, _) | (Standing::Moved { .. }, None) => None,
-        (Standing::Moved { .. } | Standing::Stale { .. }, Some(execution)) => {
+        // Of a way back that stopped the primary may renew, and serve nobody.
+        (Standing::Renewed { .. }, _) if !back => None,
+        (Standing::Renewed { .. } | Standing::Moved { .. }, None) => None,
+        (Standing::Renewed { .. } | Standing::Moved { .. } | Standing::Stale { .. }, Some(execution)) => {
             Some(format!("the lease is held for `{execution}` alone"))
         }
         (Standing::Stale { .. }, None) => Some("nobody is known to hold the lease".to_owned()),

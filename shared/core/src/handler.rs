@@ -146,13 +146,11 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             Hint::Asked(_) | Hint::Continue { .. } | Hint::Close { .. } | Hint::Alarm { .. } => Ok(()),
         };
         let idle = incident.as_ref().and_then(Incident::running).is_none();
-        let stopped = incident.as_ref().filter(|incident| incident.is_open()).and_then(Incident::stopped);
-        let claimed = claimed_by(&views);
-        let ours = |attempt: &&Attempt| {
-            claimed == Some(attempt.execution.as_str()) || attempt.continues.as_deref() == claimed
-        };
-        let stopped =
-            stopped.filter(|_| claimed.is_some()).filter(ours).map(|attempt| attempt.execution.clone());
+        let half_way = claimed_by(&views).and_then(|claimed| {
+            let incident =
+                incident.as_ref().filter(|incident| incident.is_open() && incident.knows(claimed))?;
+            incident.stopped().map(|attempt| attempt.execution.clone())
+        });
         let renewed = matches!(lease, Standing::Renewed { .. });
         let unset = unset(&views, self.plan.tick).filter(|_| renewed).cloned();
         let decision =
@@ -165,7 +163,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         rivals?;
         // While an execution runs the old primary is its matter.
         if *hint == Hint::Tick && idle {
-            returned::tell(self.plan, self.cells, self.pager, &lease, stopped.as_deref(), now).await?;
+            returned::tell(self.plan, self.cells, self.pager, &lease, half_way.as_deref(), now).await?;
             if let Some(readiness) = readiness.filter(|_| !matches!(lease, Standing::Moved { .. })) {
                 self.tell_unfit(&readiness, now).await?;
             }

@@ -73,6 +73,11 @@ impl Incident {
         self.closed_at.is_none()
     }
 
+    /// Whether `execution` is an attempt of this one.
+    pub fn knows(&self, execution: &str) -> bool {
+        self.attempts.iter().any(|attempt| attempt.execution == execution)
+    }
+
     pub fn running(&self) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.ended.is_none())
     }

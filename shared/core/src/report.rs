@@ -286,7 +286,8 @@ pub fn cause(records: &[Record], end: End) -> String {
             .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
             let last = records.iter().rev().find_map(trouble);
-            last.or_else(|| unanswered(records)).unwrap_or_else(|| {
+            let went_back = || (end == End::RolledBack).then(|| records.iter().find_map(goes_on)).flatten();
+            last.or_else(|| unanswered(records)).or_else(went_back).unwrap_or_else(|| {
                 let known = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
                 format!(
                     "a step failed before it recorded anything; its function's log has the error, and the workflow's console \
@@ -347,6 +348,14 @@ fn refusal(record: &Record) -> Option<String> {
         Entry::Assessed { findings, .. } => {
             Some(crate::steps::assess::refusal(findings)).filter(|text| !text.is_empty())
         }
+        _ => None,
+    }
+}
+
+/// From what it went on: of one that took everything back that is the reason.
+fn goes_on(record: &Record) -> Option<String> {
+    match &record.entry {
+        Entry::Outcome { step: Step::Continue, detail, .. } => Some(detail.clone()),
         _ => None,
     }
 }

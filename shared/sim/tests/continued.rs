@@ -128,6 +128,8 @@ fn whatever_stopped_before_the_door_is_taken_back() {
         assert!(matches!(first, End::NeedsOperator | End::Unfinished), "{state}: {first}");
         ask(&mut simulation, &go_on());
         assert_eq!(end(&simulation), End::RolledBack, "{state}: {}", story(&simulation));
+        let cause = last_report(&simulation).cause;
+        assert!(cause.starts_with("goes on from `") && cause.ends_with("taken back"), "{state}: {cause}");
         assert_lawful(&simulation, state);
         // And now there is the road that there always was.
         ask(&mut simulation, &start("failover"));
@@ -476,4 +478,21 @@ fn what_stopped_before_its_door_is_not_closed_by_a_person() {
     ask(&mut simulation, &go_on());
     assert_eq!(end(&simulation), End::RolledBack, "{}", story(&simulation));
     assert_lawful(&simulation, "a closing that is declined");
+}
+
+/// A planned move that stopped before its door: the primary lives, and is not kept shut for a replica that is busy for hours.
+#[test]
+fn a_primary_that_gave_way_has_its_lease_back_though_its_replica_is_busy() {
+    let machine = machine();
+    let mut simulation = settled(&machine);
+    simulation.break_at("Fence", Millis::ZERO, Break::Throttle(1000));
+    simulation.break_at("Fence", Millis::ZERO, Break::Optimizes);
+    let _ = simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    simulation.run_until(minutes(60), |simulation| !simulation.ends().is_empty());
+    heal(&mut simulation);
+    assert!(incident(&simulation).stopped().is_some(), "{}", story(&simulation));
+    let _ = simulation.deliver(Function::AlarmHandler, &go_on());
+    simulation.run_for(minutes(4));
+    assert_eq!(end(&simulation), End::RolledBack, "{}", story(&simulation));
+    assert_lawful(&simulation, "a busy replica of one that gave way");
 }

@@ -5,7 +5,7 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
-use super::fence::{alive, there};
+use super::fence::{HAND_LOOKS, alive, there};
 use super::promote::pause;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
@@ -195,10 +195,16 @@ async fn judged<C: Cells, K: Clock>(
     }
 }
 
-/// A primary that is there, whose writers we keep out.
+/// A primary whose writers we keep out: one that gives way lives, and one that was lost may be there again.
 async fn waited_for<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, ask: &Ask<'_, C>, from: &Stopped) -> bool {
-    let run = Run { epoch: from.epoch, ..ask.run.clone() };
-    ask.run.kind == Kind::Failover && there(ctx, ask.keepers, &run, ask.entered).await.is_some()
+    match ask.run.kind {
+        Kind::Failback => false,
+        Kind::Switchover | Kind::Drill => elapsed(ask.since, ctx.clock.now()) > HAND_LOOKS,
+        Kind::Failover => {
+            let run = Run { epoch: from.epoch, ..ask.run.clone() };
+            there(ctx, ask.keepers, &run, ask.entered).await.is_some()
+        }
+    }
 }
 
 fn at_a_risk(from: &Stopped) -> bool {

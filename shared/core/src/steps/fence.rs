@@ -12,7 +12,7 @@ use crate::approval::{Asked, Matter};
 use crate::fault::Fault;
 use crate::journal::{Entry, Stored};
 use crate::keepers::{Keeper, STANDBY, peek};
-use crate::lease::{self, Claim, KeeperView, Lease, Sighting, close, last_renewals, made_ahead};
+use crate::lease::{self, AHEAD, Claim, KeeperView, Lease, Sighting, close, last_renewals, made_ahead};
 use crate::observed::Observed;
 use crate::plan::OnLeaseLoss;
 use crate::ports::{Both, Cells, Clock, Databases, GivesWay, Sql};
@@ -423,7 +423,7 @@ pub async fn grant_back<C: Cells, K: Clock>(
 }
 
 /// What tells whether a hand promoted is asked so long, within the workflow's retries.
-const HAND_LOOKS: Millis = Millis::from_secs(45);
+pub(super) const HAND_LOOKS: Millis = Millis::from_secs(45);
 
 /// A hand may have promoted the standby meanwhile, and let it write: then the lease stays closed, so that the primary's
 /// writers are stopped when it returns (L2). What is not known of that, or a replica that is only busy, keeps a primary that is
@@ -467,20 +467,34 @@ async fn kept<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, why: &str) -> Result<
 }
 
 /// As [`alive`]; or its own guard was there of late, and stopped its writers for the epoch of this execution: a health path that
-/// asks the database sees such a primary as down.
+/// asks the database sees such a primary as down. By both clocks, for this is no bar: it lets the lease go back.
 pub(super) async fn there<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
     keepers: &[Keeper<'_, C>],
     run: &Run,
     entered: Option<Timestamp>,
 ) -> Option<String> {
-    if let Some(why) = alive(ctx, keepers, run, entered).await {
-        return Some(why);
+    let clocks = [Some(ctx.clock.now()), entered];
+    let mut why = None;
+    for clock in clocks {
+        why = Some(there_by(ctx, keepers, run, clock?).await?);
+    }
+    why
+}
+
+async fn there_by<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    now: Timestamp,
+) -> Option<String> {
+    let votes = votes(keepers, ctx.clock).await.judged(&ctx.plan.detection, now);
+    if let Some((observer, _)) = votes.into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. })) {
+        return Some(format!("observer `{}` says that the primary is up", observer.name()));
     }
     // A note: one that does not read says nothing.
     let returned = load::<Returned>(ctx.cells, &keys::returned()).await.ok().flatten()?;
-    let lately = |now| elapsed(returned.at, now) <= ctx.plan.tick.times(2);
-    let fresh = [ctx.clock.now()].into_iter().chain(entered).any(lately);
-    (fresh && Some(returned.epoch) == run.epoch)
+    let lately = elapsed(returned.at, now) <= ctx.plan.tick.times(2) && elapsed(now, returned.at) <= AHEAD;
+    (lately && Some(returned.epoch) == run.epoch)
         .then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }
