@@ -1,5 +1,7 @@
 """Breaks the product on purpose, one way at a time, and shows how soon the simulator notices.
 
+A breakage that no drawn night reaches names a `story`: the file of tests that plays it.
+
 Works in a scratch copy of the tree, and keeps what it saw in table.md: a run of some rewrites their rows alone.
 Exit: 0 every breakage that was run was caught and the whole tree was not, 1 otherwise.
 """
@@ -68,10 +70,20 @@ def lived(seeds):
     return told.returncode, told.stdout
 
 
+def told(story):
+    """The first test of a file of stories that fails in the scratch tree; None where all pass."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(SCRATCH / "target")}
+    command = ["cargo", "test", "--quiet", "--profile", "mutants", "-p", "understudy-sim", "--test", story]
+    ran = subprocess.run(command, cwd=SCRATCH / "tree", env=environment, capture_output=True, text=True)
+    failed = re.search(r"^(?:test )?(\w+) (?:\.\.\. |--- )FAILED$", ran.stdout, re.MULTILINE)
+    return failed and failed[1]
+
+
 HEAD = """# Deliberate breakages
 
 Written by `make mutants`: one wrong edit of the product at a time, and the first of the nights from seed 1 on in which
-a checker noticed; 0: before any night, by holding workflow and step table together. What the checker said is cut short
+a checker noticed; 0: before any night, by holding workflow and step table together; `story`: no night reaches it, and a test
+that plays it failed. What the checker said is cut short
 (…). A row is as old as its breakage was last run.
 
 | breakage | law | caught at seed | of | by |
@@ -97,9 +109,13 @@ def run(breakage):
     texts = edited(breakage)
     for path, (_, new) in texts.items():
         path.write_text(new)
-    code, said = lived(breakage["seeds"])
+    story = breakage.get("story")
+    code, said = (0, "") if story else lived(breakage["seeds"])
+    failed = told(story) if story else None
     for path, (old, _) in texts.items():
         path.write_text(old)
+    if failed:
+        return True, "story", f"{story}: {failed}"
     caught = re.search(r"^SEED (\d+) breaks (.*)$", said, re.MULTILINE)
     if code is None:
         return False, "-", "DOES NOT BUILD: " + said.strip().splitlines()[0][:80]

@@ -244,6 +244,8 @@ fn what_does_not_get_to_go_on_is_gone_on_from_all_the_same() {
     for state in ["Assess", "Continue"] {
         let mut simulation = stopped(&machine, "Unfence");
         simulation.break_at(state, Millis::ZERO, Break::Throttle(1000));
+        // And back by the time at which its end is told.
+        simulation.break_at("ReportRolledBack", Millis::ZERO, Break::Throttle(0));
         let _ = simulation.deliver(Function::AlarmHandler, &go_on());
         simulation.run_for(minutes(1));
         simulation.run_until(minutes(60), |simulation| !simulation.busy());
