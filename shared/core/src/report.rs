@@ -282,12 +282,16 @@ pub fn cause(records: &[Record], end: End) -> String {
         End::Refused => people(records)
             .or_else(|| not_asked(records))
             .or_else(|| records.iter().rev().find_map(refusal))
-            .or_else(|| records.iter().rev().find_map(trouble))
+            .or_else(|| trouble(records).map(|(_, text)| text))
             .unwrap_or_else(|| "refused".to_owned()),
         End::RolledBack | End::NeedsOperator => {
-            let last = records.iter().rev().find_map(trouble);
+            let left = unanswered(records);
+            let trouble = trouble(records).filter(|(seq, _)| {
+                // What it stopped in is newer than what went wrong on the way.
+                end == End::RolledBack || left.as_ref().is_none_or(|(begun, _)| begun < seq)
+            });
             let went_back = || (end == End::RolledBack).then(|| records.iter().find_map(goes_on)).flatten();
-            last.or_else(|| unanswered(records)).or_else(went_back).unwrap_or_else(|| {
+            trouble.or(left).map(|(_, text)| text).or_else(went_back).unwrap_or_else(|| {
                 let known = records.last().map_or_else(|| "nothing".to_owned(), |record| line(record).text);
                 format!(
                     "a step failed before it recorded anything; its function's log has the error, and the workflow's console \
@@ -360,24 +364,33 @@ fn goes_on(record: &Record) -> Option<String> {
     }
 }
 
-fn trouble(record: &Record) -> Option<String> {
-    match &record.entry {
-        // Which way it was to go is no trouble of its own.
+/// The newest outcome that was no success, with its number.
+fn trouble(records: &[Record]) -> Option<(u64, String)> {
+    let fenced =
+        records.iter().filter(|record| matches!(record.entry, Entry::Fenced { .. })).map(|r| r.seq).max();
+    records.iter().rev().find_map(|record| match &record.entry {
+        // Which way it was to go is no trouble of its own; nor is what a receipt came of all the same.
         Entry::Outcome { step: Step::Continue, outcome, .. } if outcome == "back" || outcome == "forward" => {
             None
         }
+        Entry::Outcome { outcome, .. }
+            if outcome == "unproven" && fenced.is_some_and(|at| at > record.seq) =>
+        {
+            None
+        }
         Entry::Outcome { step, outcome, detail } if outcome != "done" && outcome != "fenced" => {
-            Some(format!("{step:?}: {outcome}: {detail}"))
+            Some((record.seq, format!("{step:?}: {outcome}: {detail}")))
         }
         _ => None,
-    }
+    })
 }
 
-/// The newest step that was begun and left no outcome of its own, whatever was taken back since.
-fn unanswered(records: &[Record]) -> Option<String> {
+/// The newest step that was begun and left no outcome of its own, whatever was taken back since; with the number of its
+/// beginning.
+fn unanswered(records: &[Record]) -> Option<(u64, String)> {
     let mut known = BTreeSet::new();
-    let step = records.iter().rev().find_map(|record| match &record.entry {
-        Entry::Intent { step, .. } if !known.contains(step) => Some(*step),
+    let (seq, step) = records.iter().rev().find_map(|record| match &record.entry {
+        Entry::Intent { step, .. } if !known.contains(step) => Some((record.seq, *step)),
         Entry::Outcome { step, .. } => {
             known.insert(*step);
             // That a promotion was asked for is known once it came.
@@ -390,7 +403,7 @@ fn unanswered(records: &[Record]) -> Option<String> {
         }
         _ => None,
     })?;
-    Some(format!("{step:?} was begun and left no outcome; its function's log has the error"))
+    Some((seq, format!("{step:?} was begun and left no outcome; its function's log has the error")))
 }
 
 /// What the records tell, collected in one pass.
@@ -694,7 +707,12 @@ pub fn line(record: &Record) -> Line {
         }
         Entry::Continued { from } => {
             let Stopped { execution, head_sha256, .. } = from;
-            let receipt = from.receipt.as_ref().map_or("no fence", |_| "its fence holds");
+            let receipt = match &from.receipt {
+                None => "no fence",
+                Some(Receipt::Proved { .. }) => "its fence proved",
+                Some(Receipt::Expired { .. }) => "its fence expired",
+                Some(Receipt::Accepted { .. }) => "its fence accepted, not proved",
+            };
             let epoch = from.epoch.map_or_else(|| "no epoch".to_owned(), |epoch| format!("epoch {epoch}"));
             format!(
                 "took up what `{execution}` held: {epoch}, {receipt}; its journal's head is {head_sha256}"

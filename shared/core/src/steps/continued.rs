@@ -5,7 +5,7 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
-use super::fence::{HAND_LOOKS, alive, there};
+use super::fence::{alive, there};
 use super::promote::pause;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
@@ -195,16 +195,13 @@ async fn judged<C: Cells, K: Clock>(
     }
 }
 
-/// A primary whose writers we keep out: one that gives way lives, and one that was lost may be there again.
+/// A primary that is there, whose writers we keep out: one that gave way, or one that was lost and is back.
 async fn waited_for<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, ask: &Ask<'_, C>, from: &Stopped) -> bool {
-    match ask.run.kind {
-        Kind::Failback => false,
-        Kind::Switchover | Kind::Drill => elapsed(ask.since, ctx.clock.now()) > HAND_LOOKS,
-        Kind::Failover => {
-            let run = Run { epoch: from.epoch, ..ask.run.clone() };
-            there(ctx, ask.keepers, &run, ask.entered).await.is_some()
-        }
+    if ask.run.kind == Kind::Failback {
+        return false;
     }
+    let run = Run { epoch: from.epoch, ..ask.run.clone() };
+    there(ctx, ask.keepers, &run, ask.entered).await.is_some()
 }
 
 fn at_a_risk(from: &Stopped) -> bool {
@@ -441,6 +438,8 @@ fn and(mut from: Stopped, record: &Record) -> Stopped {
             from.receipt = from.receipt.or_else(|| Some(receipt.clone()));
             from.fenced_at = from.fenced_at.or(Some(record.at));
         }
+        // Whoever was fenced may write again.
+        Entry::Intent { step: Step::GrantBack, .. } => (from.receipt, from.fenced_at) = (None, None),
         Entry::Captured { positions } => from.positions.clone_from(positions),
         Entry::Intent { step: Step::Promote, .. } => from.promotes = true,
         Entry::Continued { from: earlier } => {

@@ -423,7 +423,7 @@ pub async fn grant_back<C: Cells, K: Clock>(
 }
 
 /// What tells whether a hand promoted is asked so long, within the workflow's retries.
-pub(super) const HAND_LOOKS: Millis = Millis::from_secs(45);
+const HAND_LOOKS: Millis = Millis::from_secs(45);
 
 /// A hand may have promoted the standby meanwhile, and let it write: then the lease stays closed, so that the primary's
 /// writers are stopped when it returns (L2). What is not known of that, or a replica that is only busy, keeps a primary that is
@@ -448,9 +448,6 @@ async fn not_beside_a_hand<C: Cells, K: Clock>(
         return Ok(());
     };
     let told = format!("whether a hand promoted the standby is not known: {why}");
-    if run.kind.is_planned() {
-        return if late { Ok(()) } else { Err(Fault::transient(told)) };
-    }
     // Waiting costs nobody while the primary is away.
     if there(ctx, keepers, &run, entered).await.is_some() {
         return Ok(());
@@ -494,7 +491,9 @@ async fn there_by<C: Cells, K: Clock>(
     }
     // A note: one that does not read says nothing.
     let returned = load::<Returned>(ctx.cells, &keys::returned()).await.ok().flatten()?;
-    let lately = elapsed(returned.at, now) <= ctx.plan.tick.times(2) && elapsed(now, returned.at) <= AHEAD;
+    // The workflow's clock stands still over the retries of a state.
+    let ahead = elapsed(ctx.clock.now(), returned.at) > AHEAD;
+    let lately = elapsed(returned.at, now) <= ctx.plan.tick.times(2) && !ahead;
     (lately && Some(returned.epoch) == run.epoch)
         .then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }

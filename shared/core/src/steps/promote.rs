@@ -1,5 +1,6 @@
 //! Promote the stores, lift the fence on them, and believe only a write that was read back.
 
+use super::continued::patience;
 use super::fence::alive;
 use super::{Context, Outcome, Reply, Step};
 use crate::checks;
@@ -15,7 +16,7 @@ use crate::sql::{Answer, Statement};
 use crate::state::{keys, load, raised};
 use crate::switch::Side;
 use crate::time::{Millis, elapsed};
-use crate::words::instant;
+use crate::words::{instant, span};
 use jiff::Timestamp;
 
 /// Looks of one waiting step are this share of a tick apart.
@@ -33,6 +34,12 @@ pub async fn promote<C: Cells, K: Clock>(
     let now = ctx.clock.now();
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::Promote, now).await?;
     let to = run.kind.to();
+    // Before the door nobody is kept shut for a service that does not answer: writers that gave way serve nobody.
+    let long = if run.kind.is_planned() { ctx.plan.lease.ttl } else { patience(ctx) };
+    if !run.promotion_asked && elapsed(since, now) > long {
+        let why = format!("no promotion could be asked for within {}", span(long));
+        return ctx.outcome(Step::Promote, Outcome::Stopped, why).await;
+    }
     // L2: nothing is promoted without a receipt, and only under the epoch that it was given for.
     let receipt = run.receipt.as_ref().ok_or_else(|| Fault::bug("`Promote` ran without a fence receipt"))?;
     if let Some(why) = stopped(ctx, &run, now).await? {
@@ -198,17 +205,13 @@ pub async fn await_promotion<C: Cells, K: Clock>(
     sql: &Both<'_, impl Sql>,
 ) -> Result<Reply, Fault> {
     let now = ctx.clock.now();
-    // `Promote` came to nothing before it took its way through the door: there is nothing to wait for. Whoever stands alone by
-    // now was promoted by a hand, and is taken there, on record. How long that goes on counts from the first try, and how long a
-    // promotion takes from when it was asked for.
+    // `Promote` came to nothing before it took its way through the door: there is nothing to wait for. It is asked again, and
+    // knows for how long. Whoever stands alone by now was promoted by a hand, and is taken there, on record.
     if !Run::read(ctx.cells, ctx.execution).await?.promotion_asked {
-        let (_, _, since) = Run::look(ctx.cells, ctx.execution, Step::Promote, now).await?;
-        let patience = ctx.plan.stores.iter().map(|store| store.promote_timeout).max().unwrap_or_default();
-        let told = "no promotion was asked for";
-        if elapsed(since, now) > patience {
-            return ctx.outcome(Step::AwaitPromotion, Outcome::Exhausted, told).await;
-        }
-        return Ok(Reply { outcome: Outcome::Unasked, ..Reply::again(pause(ctx), told) });
+        return Ok(Reply {
+            outcome: Outcome::Unasked,
+            ..Reply::again(pause(ctx), "no promotion was asked for")
+        });
     }
     let (run, _, since) = Run::look(ctx.cells, ctx.execution, Step::AwaitPromotion, now).await?;
     let to = run.kind.to();
