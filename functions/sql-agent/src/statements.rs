@@ -415,14 +415,15 @@ pub async fn set_lease(
     let transaction = client.transaction().await?;
     // The job of pg_cron holds the row while it locks the writers: what it locked is let in again behind it.
     transaction.execute("select from understudy.lease for update", &[]).await?;
-    // The row is written last: its sequence moves at once, also past a roll-back.
+    // The row is written last: its sequence moves at once, also past a roll-back. What has no end yet takes a fence's row whatever
+    // clock wrote that: it ends when it begins, and a renewal does not.
     transaction.execute(&format!("select {UNLOCK}"), &[]).await?;
     let written = transaction
         .execute(
             "update understudy.lease set epoch = $1, holder = $2, valid_until = coalesce($3::timestamptz, 'infinity'), \
              since = coalesce($4::timestamptz, clock_timestamp()) \
              where epoch < $1 or (epoch = $1 and case when $4::timestamptz is null \
-               then valid_until <= clock_timestamp() else since <= $4 end)",
+               then valid_until <= greatest(since, clock_timestamp()) else since <= $4 end)",
             &[&epoch, &holder, &until, &since],
         )
         .await?;

@@ -3,7 +3,7 @@
 //! Every hint and every tick comes here and makes the same decision from the same stored votes. What it writes
 //! is conditional; what it starts has a name that can be used once (L5).
 
-use crate::approval;
+use crate::approval::{self, Matter};
 use crate::checks::Finding;
 use crate::decide::{Decision, Question, decide, decide_asked, decide_close, decide_continue};
 use crate::fault::Fault;
@@ -16,7 +16,7 @@ use crate::paging::{self, Turn};
 use crate::plan::Plan;
 use crate::ports::{Cells, Clock, Executions, Page, Pager, Severity};
 use crate::report::line;
-use crate::returned;
+use crate::returned::{self, Returned};
 use crate::rival::rivals;
 use crate::run::{Request, Run};
 use crate::served::Served;
@@ -228,6 +228,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                     self.ensure_started(incident, &seen, hint).await?;
                     self.tell_question(incident, execution, now).await?;
                     self.tell_standing(incident, execution, now).await?;
+                    self.tell_back(incident, execution, now).await?;
                 }
                 None => return Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
@@ -320,6 +321,25 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
             line(&last).text
         );
         self.page(&text, &format!("{execution}-stands"), Some(incident), now).await.map(|_| ())
+    }
+
+    /// The primary is back while people are asked to accept that it is not known to be fenced: it is, and stays shut for that.
+    async fn tell_back(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
+        let asked = self.needed(approval::open_question(self.cells, execution).await, now).await?;
+        let Some(question) = asked.map(|asked| asked.question) else { return Ok(()) };
+        // A note: one that does not read says nothing.
+        let returned = look::<Returned>(self.cells, &keys::returned()).await.ok().flatten();
+        let back =
+            returned.filter(|there| there.epoch == question.epoch && there.lately(now, self.plan.tick));
+        if question.matter != Matter::Acceptance || back.is_none() {
+            return Ok(());
+        }
+        let text = format!(
+            "{}: THE PRIMARY IS BACK, and is kept shut while `{execution}` asks: `understudy refuse` gives it its lease back, and a \
+             yes does not count any more",
+            self.plan.title
+        );
+        self.page(&text, &format!("{execution}-back"), Some(incident), now).await.map(|_| ())
     }
 
     fn journal<'b>(&'b self, execution: &'b str) -> Journal<'b, C, K> {

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::ports::{Cells, Page, Pager, Severity, Sql};
 use crate::sql::{Answer, FailureClass, Statement};
 use crate::state::{keys, load, note};
+use crate::time::{Millis, elapsed};
 use crate::words::instant;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,11 @@ impl Sum {
 }
 
 impl Returned {
+    /// The guard leaves it at each tick: one of two ticks ago says that it is there.
+    pub(crate) fn lately(&self, now: Timestamp, tick: Millis) -> bool {
+        elapsed(self.at, now) <= tick.times(2)
+    }
+
     /// No store at all is no good news (L4).
     fn sum(&self) -> Sum {
         self.stores.iter().map(|found| Sum::of(&found.state)).max().unwrap_or(Sum::Unknown)

@@ -380,3 +380,36 @@ fn a_replica_that_is_busy_for_hours_keeps_the_lease_from_nobody_for_ever() {
         assert_lawful(&simulation, "busy for hours");
     }
 }
+
+/// Its guard was there, whatever observers see: we keep its writers out, and a health path that asks the database shows that.
+#[test]
+fn a_primary_that_is_back_while_people_are_asked_is_told_and_bars_the_yes() {
+    let machine = machine();
+    let mut simulation = stays(&machine);
+    simulation.break_now(Break::Kill(Place::Primary));
+    assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+    simulation.break_now(Break::ApplicationDown(Place::Primary));
+    simulation.break_now(Break::Returns(Place::Primary));
+    let told = |s: &Simulation<'_>| pages(s).iter().any(|page| page.contains("THE PRIMARY IS BACK"));
+    assert!(simulation.run_until(minutes(4), told), "{}", story(&simulation));
+    let name = simulation.world.executions().first().cloned().expect("it runs");
+    let _ = simulation.answer(&name, true, "sre-lead");
+    assert!(simulation.run_until(minutes(4), |s| !s.ends().is_empty()), "{}", story(&simulation));
+    assert_eq!(report(&mut simulation).end, End::RolledBack, "{}", story(&simulation));
+    assert_lawful(&simulation, "a primary that is back");
+}
+
+/// The fence replicates with the clock of the side that gave way: whoever takes over lifts it by its own kind, not by its time.
+#[test]
+fn a_side_that_gives_way_with_a_clock_ahead_keeps_nobody_shut() {
+    let machine = machine();
+    let mut plan = example::plan().expect("the example");
+    plan.lease.on_loss = OnLeaseLoss::Stay;
+    plan.policy.failover = Mode::Automatic;
+    let settings = Settings { primary_ahead: minutes(10), ..Settings::default() };
+    let mut simulation = Simulation::new(&machine, plan, settings);
+    simulation.run_for(minutes(5));
+    let _ = simulation.deliver(Function::AlarmHandler, &start("switchover"));
+    simulation.run_until(minutes(60), |s| !s.ends().is_empty());
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+}

@@ -5,7 +5,7 @@
 //! its claim of the lease keeps everybody else out. Whoever goes on needs a journal of its own, and that claim under its
 //! own name. Both journals together are the record: this one names the last record of that one.
 
-use super::fence::{alive, there};
+use super::fence::{alive, barred, there};
 use super::promote::pause;
 use super::{Context, Outcome, Reply, Step};
 use crate::fault::Fault;
@@ -228,8 +228,9 @@ async fn forward_at_a_risk<C: Cells, K: Clock>(
     let surely = after(ask.line.asked_at().unwrap_or(now), patience(ctx));
     // What is busy for longer than a promotion may take is busy with something else.
     let through = seen.some || unfenced || (seen.busy && now <= surely);
-    let alive = alive(ctx, ask.keepers, ask.run, ask.entered).await;
-    let Some(why) = alive.filter(|_| !through) else { return Ok(goes(from)) };
+    let known = Run { epoch: from.epoch, ..ask.run.clone() };
+    let barred = barred(ctx, ask.keepers, &known, ask.entered).await;
+    let Some(why) = barred.filter(|_| !through) else { return Ok(goes(from)) };
     Ok(if now > surely {
         back(from)
     } else {

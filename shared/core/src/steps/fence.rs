@@ -268,13 +268,36 @@ pub async fn accept<C: Cells, K: Clock>(
         let why = "the workflow does not say what its own clock shows";
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
-    if let Some(why) = alive(ctx, keepers, &run, entered).await {
+    if let Some(why) = barred(ctx, keepers, &run, entered).await {
         return ctx.outcome(Step::Accept, Outcome::Unproven, why).await;
     }
     let at = ctx.clock.now();
     let receipt = Receipt::Accepted { epoch, by: by.clone(), at, risk: run.shown.clone() };
     receive(ctx, &receipt).await?;
     ctx.outcome(Step::Accept, Outcome::Fenced, format!("accepted by {by}")).await
+}
+
+/// What bars an acceptance: the primary lives, or its own guard was there of late by either clock. Nobody sees a primary whose
+/// health path asks the database, for we keep its writers out.
+pub(super) async fn barred<C: Cells, K: Clock>(
+    ctx: &Context<'_, C, K>,
+    keepers: &[Keeper<'_, C>],
+    run: &Run,
+    entered: Option<Timestamp>,
+) -> Option<String> {
+    if let Some(why) = alive(ctx, keepers, run, entered).await {
+        return Some(why);
+    }
+    let returned = returned_under(ctx, run).await?;
+    let clocks = [ctx.clock.now()].into_iter().chain(entered);
+    let lately = clocks.into_iter().any(|now| returned.lately(now, ctx.plan.tick));
+    lately.then(|| format!("the primary's guard was there at {}", instant(returned.at)))
+}
+
+/// What its guard found in the primary for the epoch of this execution. A note: one that does not read says nothing.
+async fn returned_under<C: Cells, K: Clock>(ctx: &Context<'_, C, K>, run: &Run) -> Option<Returned> {
+    let returned = load::<Returned>(ctx.cells, &keys::returned()).await.ok().flatten()?;
+    (Some(returned.epoch) == run.epoch).then_some(returned)
 }
 
 /// What says that the primary lives, by this host's clock or by the workflow's, `entered`: an outside vote that is up, or
@@ -489,11 +512,9 @@ async fn there_by<C: Cells, K: Clock>(
     if let Some((observer, _)) = votes.into_iter().find(|(_, vote)| matches!(vote, Vote::Up { .. })) {
         return Some(format!("observer `{}` says that the primary is up", observer.name()));
     }
-    // A note: one that does not read says nothing.
-    let returned = load::<Returned>(ctx.cells, &keys::returned()).await.ok().flatten()?;
+    let returned = returned_under(ctx, run).await?;
     // The workflow's clock stands still over the retries of a state.
     let ahead = elapsed(ctx.clock.now(), returned.at) > AHEAD;
-    let lately = elapsed(returned.at, now) <= ctx.plan.tick.times(2) && !ahead;
-    (lately && Some(returned.epoch) == run.epoch)
-        .then(|| format!("the primary's guard was there at {}", instant(returned.at)))
+    let lately = returned.lately(now, ctx.plan.tick) && !ahead;
+    lately.then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }

@@ -1,7 +1,7 @@
 //! Promote the stores, lift the fence on them, and believe only a write that was read back.
 
 use super::continued::patience;
-use super::fence::alive;
+use super::fence::barred;
 use super::{Context, Outcome, Reply, Step};
 use crate::checks;
 use crate::decide::may_promote_alone;
@@ -56,7 +56,7 @@ pub async fn promote<C: Cells, K: Clock>(
     // An acceptance may be old by now: it counts while nothing says that the primary lives, up to the door (L8, L11).
     if let Receipt::Accepted { .. } = receipt
         && !all_alone(ctx.plan, to, databases.at(to)).await?
-        && let Some(why) = alive(ctx, keepers, &run, entered).await
+        && let Some(why) = barred(ctx, keepers, &run, entered).await
     {
         let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
         return ctx.outcome(Step::Promote, end, format!("the fence was accepted, and {why}")).await;

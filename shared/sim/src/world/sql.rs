@@ -137,12 +137,20 @@ fn set_lease(
     epoch: u64,
     (since, valid_until): (Option<Moment>, Option<Moment>),
 ) -> Answer {
-    // As the database orders them: a renewal that comes late, behind a newer one of its epoch, changes nothing.
-    let since = since.unwrap_or(instant.1);
-    let there = store.lease(place).filter(|row| row.epoch == epoch).and_then(|row| row.since);
-    if there.is_some_and(|there| there > since) {
+    let there = store.lease(place).filter(|row| row.epoch == epoch);
+    let late = match since {
+        // As the database orders them: a renewal that comes late, behind a newer one of its epoch, changes nothing.
+        Some(since) => there.and_then(|row| row.since).is_some_and(|there| there > since),
+        // What has no end yet takes a fence's row, which ends when it begins, and no renewal's.
+        None => there.is_some_and(|row| {
+            let ends = |ends: Moment| ends > row.since.map_or(instant.1, |since| since.max(instant.1));
+            row.valid_until.is_none_or(ends)
+        }),
+    };
+    if late {
         return Answer::LeaseSet;
     }
+    let since = since.unwrap_or(instant.1);
     let row = LeaseRow { epoch, since: Some(since), valid_until, locked: false };
     set_row(store, place, instant, row).unwrap_or(Answer::LeaseSet)
 }
