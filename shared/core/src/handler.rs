@@ -330,7 +330,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         // A note: one that does not read says nothing.
         let returned = look::<Returned>(self.cells, &keys::returned()).await.ok().flatten();
         let back =
-            returned.filter(|there| there.epoch == question.epoch && there.lately(now, self.plan.tick));
+            returned.filter(|there| there.epoch == question.epoch && there.is_there(now, self.plan.tick));
         if question.matter != Matter::Acceptance || back.is_none() {
             return Ok(());
         }

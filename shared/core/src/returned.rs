@@ -164,9 +164,11 @@ impl Sum {
 }
 
 impl Returned {
-    /// The guard leaves it at each tick: one of two ticks ago says that it is there.
-    pub(crate) fn lately(&self, now: Timestamp, tick: Millis) -> bool {
-        elapsed(self.at, now) <= tick.times(2)
+    /// Whether the primary is there: its guard leaves this at each tick, and one of two ticks ago counts, if every database answered
+    /// it. A guard that runs beside a dead database says nothing of a primary that lives.
+    pub(crate) fn is_there(&self, now: Timestamp, tick: Millis) -> bool {
+        let answered = |found: &Found| matches!(found.state, State::Fenced | State::Unquiet { .. });
+        elapsed(self.at, now) <= tick.times(2) && !self.stores.is_empty() && self.stores.iter().all(answered)
     }
 
     /// No store at all is no good news (L4).

@@ -140,7 +140,7 @@ pub struct Night {
 }
 
 /// What may break beside the primary.
-const ASIDE: [Break; 25] = [
+const ASIDE: [Break; 26] = [
     Break::Cut(Place::Primary, Place::Standby),
     Break::Cut(Place::Standby, Place::Witness),
     Break::Cut(Place::Primary, Place::Witness),
@@ -159,6 +159,7 @@ const ASIDE: [Break; 25] = [
     Break::StallStream,
     Break::PromotionHangs,
     Break::BackingUp,
+    Break::DatabaseDown,
     Break::Optimizes,
     Break::Resized,
     Break::BucketAway,

@@ -413,3 +413,24 @@ fn a_side_that_gives_way_with_a_clock_ahead_keeps_nobody_shut() {
     simulation.run_until(minutes(60), |s| !s.ends().is_empty());
     assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
 }
+
+/// A guard that runs beside a dead database is no primary that is back: an acceptance counts.
+#[test]
+fn a_guard_beside_a_database_that_does_not_answer_bars_no_acceptance() {
+    let machine = machine();
+    let mut simulation = stays(&machine);
+    simulation.break_now(Break::DatabaseDown);
+    simulation.break_now(Break::ApplicationDown(Place::Primary));
+    assert!(simulation.run_until(minutes(30), |s| entered(s, "AskAcceptance")), "{}", story(&simulation));
+    simulation.run_for(minutes(3));
+    assert!(
+        !pages(&simulation).iter().any(|page| page.contains("THE PRIMARY IS BACK")),
+        "{}",
+        story(&simulation)
+    );
+    let name = simulation.world.executions().first().cloned().expect("it runs");
+    let _ = simulation.answer(&name, true, "sre-lead");
+    assert!(simulation.run_until(minutes(30), |s| !s.ends().is_empty()), "{}", story(&simulation));
+    assert_eq!(report(&mut simulation).end, End::Recovered, "{}", story(&simulation));
+    assert_lawful(&simulation, "a database alone");
+}

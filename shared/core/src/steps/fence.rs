@@ -290,7 +290,7 @@ pub(super) async fn barred<C: Cells, K: Clock>(
     }
     let returned = returned_under(ctx, run).await?;
     let clocks = [ctx.clock.now()].into_iter().chain(entered);
-    let lately = clocks.into_iter().any(|now| returned.lately(now, ctx.plan.tick));
+    let lately = clocks.into_iter().any(|now| returned.is_there(now, ctx.plan.tick));
     lately.then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }
 
@@ -515,6 +515,6 @@ async fn there_by<C: Cells, K: Clock>(
     let returned = returned_under(ctx, run).await?;
     // The workflow's clock stands still over the retries of a state.
     let ahead = elapsed(ctx.clock.now(), returned.at) > AHEAD;
-    let lately = returned.lately(now, ctx.plan.tick) && !ahead;
+    let lately = returned.is_there(now, ctx.plan.tick) && !ahead;
     lately.then(|| format!("the primary's guard was there at {}", instant(returned.at)))
 }

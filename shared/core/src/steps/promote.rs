@@ -55,7 +55,7 @@ pub async fn promote<C: Cells, K: Clock>(
     }
     // An acceptance may be old by now: it counts while nothing says that the primary lives, up to the door (L8, L11).
     if let Receipt::Accepted { .. } = receipt
-        && !all_alone(ctx.plan, to, databases.at(to)).await?
+        && !through(ctx.plan, &run, databases.at(to)).await?
         && let Some(why) = barred(ctx, keepers, &run, entered).await
     {
         let end = if run.promotion_asked { Outcome::Exhausted } else { Outcome::Stopped };
@@ -122,15 +122,15 @@ fn may_be_on_its_way(instance: &InstanceStatus) -> bool {
     instance.source.is_none() || instance.status != "available"
 }
 
-/// Nothing is left to be promoted.
-async fn all_alone(plan: &Plan, to: Side, databases: &impl Databases) -> Result<bool, Fault> {
+/// Nothing is left to be promoted, or a promotion that was asked for has come in part: the rest goes with it.
+async fn through(plan: &Plan, run: &Run, databases: &impl Databases) -> Result<bool, Fault> {
+    let (mut some, mut all) = (false, true);
     for store in plan.stores.iter().filter(|store| store.required) {
-        let instance = databases.describe(&store.instance(to).id).await?;
-        if instance.is_none_or(|instance| instance.source.is_some()) {
-            return Ok(false);
-        }
+        let instance = databases.describe(&store.instance(run.kind.to()).id).await?;
+        let alone = instance.is_some_and(|instance| instance.source.is_none());
+        (some, all) = (some || alone, all && alone);
     }
-    Ok(true)
+    Ok(all || (some && run.promotion_asked))
 }
 
 /// How many stores may be on their way.

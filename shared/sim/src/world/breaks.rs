@@ -42,6 +42,8 @@ pub enum Break {
     PromotionHangs,
     /// The service refuses promotions, as it does while it backs up.
     BackingUp,
+    /// The primary's database alone is gone: its functions run.
+    DatabaseDown,
     /// The replica's storage was changed: for hours the service refuses promotions.
     Optimizes,
     /// The replica is resized: `modifying` for minutes, in which it answers and takes no promotion.
@@ -99,6 +101,7 @@ impl Break {
             Self::StallStream => "stream stalls",
             Self::PromotionHangs => "promotion hangs",
             Self::BackingUp => "backing up",
+            Self::DatabaseDown => "database down",
             Self::Optimizes => "storage optimized",
             Self::Resized => "replica resized",
             Self::Restarts => "replica restarts",
@@ -183,6 +186,7 @@ impl Inner {
                 let now = self.now;
                 self.stores.iter_mut().for_each(|store| store.busy_with("backing-up", now));
             }
+            Break::DatabaseDown => self.stores.iter_mut().for_each(|store| store.down = true),
             Break::Optimizes => {
                 let now = self.now;
                 self.stores.iter_mut().for_each(|store| store.optimize(now));
@@ -237,6 +241,7 @@ impl Inner {
         for store in &mut self.stores {
             store.resume_replay();
             store.stall(false);
+            store.down = false;
         }
     }
 }

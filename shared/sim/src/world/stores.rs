@@ -81,6 +81,8 @@ pub(super) struct Store {
     stalled: bool,
     hangs: bool,
     pub(super) ungated: bool,
+    /// The primary's server takes no connection.
+    pub(super) down: bool,
     stream_delay: i64,
     /// A description of the instance may be this old.
     pub(super) stale: i64,
@@ -116,6 +118,7 @@ impl Store {
             stalled: false,
             hangs: false,
             ungated: false,
+            down: false,
             stream_delay: 100 + below(2000),
             stale: below(6000),
             course: Course { unnoticed: 15_000, modifying: 135_000, rebooting: 150_000 },
@@ -310,7 +313,7 @@ impl Store {
     /// Whether the server in `at` takes connections.
     pub(super) fn answers(&self, at: Place, now: Moment) -> bool {
         match self.seat(at) {
-            Place::Primary => true,
+            Place::Primary => !self.down,
             Place::Standby => self.status(now) != "rebooting" && now >= self.restarts,
             Place::Witness | Place::Outside => false,
         }
