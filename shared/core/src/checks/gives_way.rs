@@ -217,7 +217,7 @@ pub(super) fn fence_possible(plan: &Plan, s: &Situation) -> Vec<Finding> {
             &plan.name,
             Grade::Block,
             why,
-            "set the clock of the database's host, or of this Region's",
+            "reboot the instance; where that does not mend its clock, open a case: on RDS the clock is the service's",
         ),
         (Some(why), _) => finding(
             id,
