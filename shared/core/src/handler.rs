@@ -3,7 +3,7 @@
 //! Every hint and every tick comes here and makes the same decision from the same stored votes. What it writes
 //! is conditional; what it starts has a name that can be used once (L5).
 
-use crate::approval::{self, Matter};
+use crate::approval::{self, Matter, open_question};
 use crate::checks::Finding;
 use crate::decide::{Decision, Question, decide, decide_asked, decide_close, decide_continue};
 use crate::fault::Fault;
@@ -227,8 +227,14 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
                 Some(incident) => {
                     self.ensure_started(incident, &seen, hint).await?;
                     self.tell_question(incident, execution, now).await?;
-                    self.tell_standing(incident, execution, now).await?;
-                    self.tell_back(incident, execution, now).await?;
+                    let asked = self.needed(open_question(self.cells, execution).await, now).await?;
+                    // One that ran out is open to nobody any more.
+                    let asked =
+                        asked.map(|asked| asked.question).filter(|question| now <= question.expires_at);
+                    match &asked {
+                        Some(question) => self.tell_back(incident, execution, question, now).await?,
+                        None => self.tell_standing(incident, execution, now).await?,
+                    }
                 }
                 None => return Err(Fault::bug("an attempt runs, but no incident is on record")),
             },
@@ -306,11 +312,10 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
 
     /// An execution that has recorded nothing for long, while nobody is asked: a step that is tried again and again.
     async fn tell_standing(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
-        let asks = approval::open_question(self.cells, execution).await?;
         let last = self.journal(execution).last().await;
         let Some(last) = self.needed(last, now).await? else { return Ok(()) };
         let last = last.record()?;
-        if asks.is_some() || elapsed(last.at, now) < self.plan.tick.times(STANDS_TICKS) {
+        if elapsed(last.at, now) < self.plan.tick.times(STANDS_TICKS) {
             return Ok(());
         }
         let text = format!(
@@ -324,9 +329,13 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
     }
 
     /// The primary is back while people are asked to accept that it is not known to be fenced: it is, and stays shut for that.
-    async fn tell_back(&self, incident: &Incident, execution: &str, now: Timestamp) -> Result<(), Fault> {
-        let asked = self.needed(approval::open_question(self.cells, execution).await, now).await?;
-        let Some(question) = asked.map(|asked| asked.question) else { return Ok(()) };
+    async fn tell_back(
+        &self,
+        incident: &Incident,
+        execution: &str,
+        question: &approval::Question,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         // A note: one that does not read says nothing.
         let returned = look::<Returned>(self.cells, &keys::returned()).await.ok().flatten();
         let back =
@@ -336,7 +345,7 @@ impl<C: Cells, K: Clock, E: Executions, P: Pager> Handler<'_, C, K, E, P> {
         }
         let text = format!(
             "{}: THE PRIMARY IS BACK, and is kept shut while `{execution}` asks: `understudy refuse` gives it its lease back, and a \
-             yes does not count any more",
+             yes does not count while its guard is there",
             self.plan.title
         );
         self.page(&text, &format!("{execution}-back"), Some(incident), now).await.map(|_| ())

@@ -18,7 +18,7 @@ use understudy_core::ports::{
     Cell, Cells, Clock, Evidence, Key, Page, Pager, Severity, Signature, Signer, Written,
 };
 use understudy_core::report::{Attestation, Report};
-use understudy_core::run::{Confirmation, End, Kind, Run, Sighted};
+use understudy_core::run::{End, Kind, Run};
 use understudy_core::state::keys;
 use understudy_core::steps::Reply;
 use understudy_core::steps::close::{Writer, answer, key_beside, page_key, record_key, report_key};
@@ -166,36 +166,7 @@ impl Signer for World {
 }
 
 fn run() -> Run {
-    Run {
-        execution: EXECUTION.to_owned(),
-        incident: "i-1".to_owned(),
-        attempt: 1,
-        kind: Kind::Failover,
-        plan_digest: "d1".to_owned(),
-        asked: None,
-        continues: None,
-        accepted_at: NOW,
-        started: true,
-        epoch: None,
-        closed: None,
-        quiet_since: None,
-        receipt: None,
-        positions: Vec::new(),
-        promotion_asked: false,
-        given_back: false,
-        promoted: BTreeMap::new(),
-        confirmation: Confirmation::default(),
-        shown: String::new(),
-        stated_loss_ms: None,
-        overrides: Vec::new(),
-        approvals_asked: 0,
-        blocking: Vec::new(),
-        looks: BTreeMap::new(),
-        since: BTreeMap::new(),
-        sighted: Sighted::default(),
-        sealed: 0,
-        end: None,
-    }
+    Run { plan_digest: "d1".to_owned(), started: true, ..Run::first(EXECUTION, "i-1", Kind::Failover, NOW) }
 }
 
 /// An execution that was accepted and then did nothing.

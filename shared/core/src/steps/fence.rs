@@ -251,8 +251,8 @@ fn expired<C, K>(ctx: &Context<'_, C, K>, closed: &Closed, epoch: u64, now: Time
 /// keeper saw a renewal within its time to live, and no outside vote is up (L8, L11).
 pub async fn accept<C: Cells, K: Clock>(
     ctx: &Context<'_, C, K>,
-    keepers: &[Keeper<'_, C>],
     entered: Option<Timestamp>,
+    keepers: &[Keeper<'_, C>],
 ) -> Result<Reply, Fault> {
     let run = Run::read(ctx.cells, ctx.execution).await?;
     let epoch = run.claimed_epoch()?;

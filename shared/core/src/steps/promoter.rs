@@ -76,7 +76,7 @@ where
             .await
         }
         Step::Fence => fence::fence(ctx, task.entered, ports.guard, &ports.sql).await,
-        Step::Accept => fence::accept(ctx, &keepers(ctx.cells, ports.witness), task.entered).await,
+        Step::Accept => fence::accept(ctx, task.entered, &keepers(ctx.cells, ports.witness)).await,
         Step::Capture => fence::capture(ctx, &ports.sql).await,
         Step::Promote => {
             promote::promote(ctx, task.entered, &keepers(ctx.cells, ports.witness), &ports.databases).await
